@@ -1,0 +1,55 @@
+"""Unit-norm inputs labelled by a random ReLU teacher (paper, Fig. 5, 10, 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from largestep.dynamics.dense import predict
+from largestep.models import dense
+from largestep.store import variable
+
+
+def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
+    """The problem of the given seed (data set 0) and `draws` further ones, which share its test inputs.
+
+    Data set 0 is drawn in the order of the published code, in float32, so that a published seed gives
+    the published problem. Returns the variables of `sparse_regression.draw` without truth, and teacher
+    (data_set, parameter).
+    """
+    n, d, m = settings["examples"], settings["dimension"], settings["test_examples"]
+    layers = settings["teacher"]
+    train, teachers = [], []
+    test_inputs = np.empty((m, d))
+    for index in range(draws + 1):
+        seed = settings["seed"] if index == 0 else 1000 * settings["seed"] + index
+        generator = np.random.RandomState(seed)
+        train.append(_on_sphere(generator.multivariate_normal(np.zeros(d), np.eye(d), n)))
+        if index == 0:
+            test_inputs = _on_sphere(generator.multivariate_normal(np.zeros(d), np.eye(d), m))
+        teachers.append(dense.draw(d, layers, seed))
+    inputs, teacher = np.stack(train), np.stack(teachers)
+    which = np.arange(draws + 1)
+    shape = (dense.widths(d, layers), dense.biased(layers))
+    test_labels = predict(teacher, test_inputs[None], np.zeros_like(which), *shape)
+    return xr.Dataset(
+        {
+            "train_inputs": variable(("data_set", "example", "input"), inputs, "1", "training inputs, of unit norm"),
+            "train_labels": variable(
+                ("data_set", "example"), predict(teacher, inputs, which, *shape), "1", "training labels"
+            ),
+            "test_inputs": variable(("test_example", "input"), test_inputs, "1", "test inputs, shared by all data sets"),
+            "test_labels": variable(("data_set", "test_example"), test_labels, "1", "test labels"),
+            "rank_inputs": variable(("rank_example", "input"), test_inputs, "1", "fresh inputs of the Jacobian"),
+            "teacher": variable(("data_set", "teacher_parameter"), teacher, "1", "parameters of the teacher"),
+        }
+    )
+
+
+def _on_sphere(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    single = rows.astype(np.float32)
+    return (single / np.sqrt(np.sum(single**2, axis=1, keepdims=True))).astype(float)

@@ -1,0 +1,1 @@
+"""Training dynamics: kernels that are pure functions of data, parameters, indices, step sizes and noise."""

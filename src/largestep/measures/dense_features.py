@@ -1,0 +1,106 @@
+"""Features of a dense ReLU network: hidden activations, singular values of the Jacobian, its function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from tqdm import tqdm
+
+from largestep.measures.jacobian import dense_jacobian, singular_values
+from largestep.measures.units import normalised, unit_statistics
+from largestep.models import dense
+from largestep.store import variable
+
+RUN = ("arm", "seed", "snapshot_step")
+CURVE_POINTS = 200
+
+
+def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
+    """Statistics of the hidden units on the training set and singular values of the Jacobian.
+
+    For one-dimensional inputs also the fitted function; for two-dimensional ones the weights of the
+    first layer.
+    """
+    torch.set_num_threads(threads)
+    layers = spec["train"]["model"]["layers"]
+    parameters = snapshots["parameters"].values
+    runs = parameters.shape[:3]
+    widths = dense.widths(data.sizes["input"], layers)
+    rank_inputs = data["rank_inputs"].values[: parameters.shape[-1]]
+    hidden = int(widths[1:-1].sum())
+    values = np.empty((*runs, min(rank_inputs.shape[0], parameters.shape[-1])))
+    count = np.empty((*runs, hidden), dtype=np.int32)
+    later = np.empty((*runs, hidden))
+    for index in tqdm(list(np.ndindex(*runs[:2])), desc=spec["cell"], unit="run", mininterval=2.0, ascii=True):
+        values[index] = singular_values(dense_jacobian(parameters[index], rank_inputs, layers))
+        inputs = data["train_inputs"].values[int(snapshots["data_set"].values[index])]
+        for snapshot, flat in enumerate(parameters[index]):
+            blocks = hidden_activations(flat, inputs, layers)
+            if spec["measures"]["normalise_activations"]:
+                blocks = [normalised(block) for block in blocks]
+            statistics = [unit_statistics(block) for block in blocks]
+            count[(*index, snapshot)] = np.concatenate([c for c, _ in statistics])
+            later[(*index, snapshot)] = np.concatenate([c for _, c in statistics])
+    found = xr.Dataset(
+        {
+            "singular_values": variable(
+                (*RUN, "singular_value"), values, "1", "singular values of the Jacobian on fresh inputs, largest first"
+            ),
+            "unit_active_count": variable((*RUN, "unit"), count, "1", "training examples on which the unit is active"),
+            "unit_later_correlation": variable(
+                (*RUN, "unit"), later, "1", "largest absolute correlation with a later unit of the same block"
+            ),
+            "examples": variable((), data.sizes["example"], "1", "training examples"),
+        },
+        {
+            "unit_block": variable(
+                ("unit",), np.repeat(np.arange(1, len(layers)), widths[1:-1]), "1", "hidden layer of the unit"
+            )
+        },
+    )
+    if data.sizes["input"] == 1:
+        found = found.merge(_fitted_function(parameters, data, layers))
+    if data.sizes["input"] == 2:
+        first = parameters[..., : 2 * widths[1]].reshape(*runs, widths[1], 2)
+        found["first_layer"] = variable((*RUN, "neuron", "input"), first, "1", "weights of the first layer")
+    return found
+
+
+def hidden_activations(
+    parameters: np.ndarray[Any, Any], inputs: np.ndarray[Any, Any], layers: dense.Layers
+) -> list[np.ndarray[Any, Any]]:
+    """ReLU activations of every hidden layer, each of shape (n, units), for flat parameters (p,)."""
+    blocks, current, start = [], inputs, 0
+    for layer in layers[:-1]:
+        rows, columns = layer["units"], current.shape[1]
+        weight = parameters[start : start + rows * columns].reshape(rows, columns)
+        start += rows * columns
+        current = current @ weight.T
+        if layer["bias"] is not None:
+            current = current + parameters[start : start + rows]
+            start += rows
+        current = np.maximum(current, 0.0)
+        blocks.append(current)
+    return blocks
+
+
+def _fitted_function(parameters: np.ndarray[Any, Any], data: xr.Dataset, layers: dense.Layers) -> xr.Dataset:
+    from largestep.dynamics.dense import predict
+
+    x = data["train_inputs"].values
+    margin = 0.05 * (x.max() - x.min())
+    points = np.linspace(x.min() - margin, x.max() + margin, CURVE_POINTS)
+    flat = parameters.reshape(-1, parameters.shape[-1])
+    which = np.zeros(len(flat), dtype=np.int64)
+    outputs = predict(flat, points[None, :, None], which, dense.widths(1, layers), dense.biased(layers))
+    return xr.Dataset(
+        {
+            "fit": variable(
+                (*RUN, "point"), outputs.reshape(*parameters.shape[:3], -1), "1", "output of the network at the point"
+            )
+        },
+        {"point": variable(("point",), points, "1", "input at which the fitted function is recorded")},
+    )

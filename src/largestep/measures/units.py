@@ -1,0 +1,53 @@
+"""Which units are active, and which are distinct (paper, section 4.1, "feature sparsity coefficient").
+
+The paper counts units whose activations correlate above a threshold as one, by deleting them greedily.
+That keeps unit j iff no later unit k > j has |corr(j, k)| above the threshold, so one number per unit,
+the largest such correlation, decides for every threshold at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def unit_statistics(activations: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Activity and redundancy of units.
+
+    activations: (examples, units). Returns, for each unit, the number of examples on which it is not
+    zero, and its largest absolute Pearson correlation with a later unit that is ever active (0 where
+    there is none, or where one of the two is constant). Both have shape (units,). A run that diverged
+    (activations not finite) gives 0 and NaN.
+    """
+    examples, units = activations.shape
+    later = np.zeros(units)
+    if not np.all(np.isfinite(activations)):
+        return np.zeros(units, dtype=np.int32), np.full(units, np.nan)
+    count = np.count_nonzero(activations, axis=0).astype(np.int32)
+    alive = np.flatnonzero(np.any(activations > 0, axis=0))
+    if len(alive) > 1:
+        centred = activations[:, alive].astype(np.float64)
+        centred -= centred.mean(axis=0)
+        norms = np.linalg.norm(centred, axis=0)
+        scaled = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
+        correlation = np.triu(np.abs(scaled.T @ scaled), k=1)
+        later[alive] = np.minimum(correlation.max(axis=1), 1.0)
+    count[np.setdiff1d(np.arange(units), alive)] = 0
+    return count, later
+
+
+def normalised(activations: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Activations divided by the l2 norm of each example's, as the paper does for toy networks; 0 stays 0.
+
+    activations: (..., examples, units); the result has the same shape.
+    """
+    norms = np.linalg.norm(activations, axis=-1, keepdims=True)
+    return np.divide(activations, norms, out=np.zeros_like(activations), where=norms != 0)
+
+
+def feature_sparsity(
+    count: NDArray[np.int32], later: NDArray[np.float64], examples: int, threshold: float
+) -> NDArray[np.float64]:
+    """Mean fraction of distinct non-zero activations, from `unit_statistics` of shape (..., units)."""
+    distinct = np.where(np.isnan(later), np.nan, later <= threshold)
+    return np.asarray((count * distinct).sum(axis=-1) / (examples * count.shape[-1]))

@@ -1,0 +1,98 @@
+"""Turn the features of one cell into ranks, feature sparsity and numbers of non-zeros, at every threshold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from largestep import stages, store
+from largestep.cli import cell_parser, existing, run
+from largestep.keys import canonical
+from largestep.measures.thresholds import l0_norm, rank
+from largestep.measures.units import feature_sparsity
+from largestep.store import variable
+
+RUN = ("arm", "seed", "snapshot_step")
+
+
+def main() -> None:
+    """Read the features of one cell and write its measures."""
+    arguments = cell_parser("sparsity", __doc__)
+    arguments.add_argument("--features", required=True, type=existing, help="store of the features stage")
+    arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
+    options = arguments.parse_args()
+    clock = store.Clock()
+    spec = options.spec
+    upstream = spec["features"]
+    code = stages.code("features", upstream["train"]["model"]["kind"])
+    features = store.read(options.features, spec=canonical(upstream), code=code)
+    store.write(
+        options.output,
+        measures(features, spec["measures"]),
+        title=f"Rank and sparsity of {spec['cell']}",
+        stage="sparsity",
+        spec=canonical(spec),
+        code=stages.code("sparsity"),
+        seeds=features.attrs["seeds"],
+        clock=clock,
+    )
+
+
+def measures(features: xr.Dataset, thresholds: dict[str, Any]) -> xr.Dataset:
+    """Every measure that the features allow, with one dimension per kind of threshold."""
+    found = xr.Dataset(coords={name: features.variables[name] for name in RUN})
+    if "singular_values" in features:
+        sweep = thresholds["rank_thresholds"]
+        ranks = np.stack([rank(features["singular_values"].values, t) for t in sweep], axis=-1)
+        found["rank"] = variable((*RUN, "rank_threshold"), ranks, "1", "rank of the Jacobian")
+        found = found.assign_coords(
+            rank_threshold=variable(("rank_threshold",), sweep, "1", "singular values above this fraction of the largest count")
+        )
+    if "predictor" in features:
+        sweep = thresholds["l0_thresholds"]
+        norms = np.stack([l0_norm(features["predictor"].values, t) for t in sweep], axis=-1)
+        found["l0"] = variable((*RUN, "l0_threshold"), norms, "1", "number of non-zero coordinates of the predictor u * v")
+        found = found.assign_coords(
+            l0_threshold=variable(("l0_threshold",), sweep, "1", "coordinates above this absolute value count")
+        )
+    if "unit_active_count" in features:
+        found = found.merge(_sparsity_of_blocks(features, thresholds["correlation_thresholds"]))
+    return found
+
+
+def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
+    count, later = features["unit_active_count"].values, features["unit_later_correlation"].values
+    block_of_unit, examples = features["unit_block"].values, int(features["examples"])
+    blocks = np.unique(block_of_unit)
+    parts = [(count[..., block_of_unit == b], later[..., block_of_unit == b]) for b in blocks]
+    distinct = [[feature_sparsity(c, r, examples, t) for t in sweep] for c, r in parts]
+    active = [feature_sparsity(c, r, examples, np.inf) for c, r in parts]
+    return xr.Dataset(
+        {
+            "feature_sparsity": variable(
+                (*RUN, "block", "correlation_threshold"),
+                np.moveaxis(np.array(distinct), (0, 1), (-2, -1)),
+                "1",
+                "mean fraction of distinct non-zero activations over the training set",
+            ),
+            "active_fraction": variable(
+                (*RUN, "block"),
+                np.moveaxis(np.array(active), 0, -1),
+                "1",
+                "mean fraction of non-zero activations over the training set, correlated units counted apart",
+            ),
+        },
+        {
+            "block": variable(("block",), blocks, "1", "hidden layer or residual stage"),
+            "correlation_threshold": variable(
+                ("correlation_threshold",), sweep, "1", "units correlated above this absolute value count as one"
+            ),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,34 @@
+"""Which module does a stage's work for which kind of data or model, and what code that depends on."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from largestep.fingerprint import fingerprint
+
+# Named by text and imported late, so that a stage depends on the one worker that it uses.
+WORKERS = {
+    "data": {kind: f"largestep.data.{kind}" for kind in ("sparse_regression", "points", "teacher_student", "digits")},
+    "train": {
+        "diagonal": "largestep.dynamics.toy",
+        "dense": "largestep.dynamics.toy",
+        "resnet18": "largestep.dynamics.images",
+    },
+    "features": {
+        "diagonal": "largestep.measures.diagonal_features",
+        "dense": "largestep.measures.dense_features",
+        "resnet18": "largestep.measures.image_features",
+    },
+}
+
+
+def worker(stage: str, kind: str) -> ModuleType:
+    """The module that does the stage's work for a kind of data or model."""
+    return importlib.import_module(WORKERS[stage][kind])
+
+
+def code(stage: str, kind: str | None = None) -> str:
+    """Fingerprint of a stage's module and, where it dispatches by kind, of that kind's worker."""
+    module = "largestep.data.__main__" if stage == "data" else f"largestep.{stage}"
+    return fingerprint(module, *([WORKERS[stage][kind]] if stage in WORKERS and kind else []))

@@ -1,0 +1,120 @@
+"""The NetCDF stores: one writer, one reader.
+
+Every store says what it is: the spec and the code it was made from, the versions and machine that made
+it, and a checksum of its content. The reader refuses a store that is damaged or was made from something
+else than what is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+# These differ from run to run and from machine to machine; all else must not.
+RUN_ATTRIBUTES = ("created", "machine", "wall_time_s", "content_sha256")
+LIBRARIES = ("largestep", "numpy", "numba", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
+
+
+class StoreError(RuntimeError):
+    """A store cannot be used; the message is one line naming the file and what to do."""
+
+
+class Clock:
+    """Wall time since the stage began, for a store's attributes."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds since this clock was made."""
+        return time.perf_counter() - self._start
+
+
+def variable(dims: tuple[str, ...], values: object, units: str, long_name: str) -> xr.Variable:
+    """A variable with the two attributes that every variable must have."""
+    return xr.Variable(dims, np.asarray(values), {"units": units, "long_name": long_name})
+
+
+def write(
+    path: Path, dataset: xr.Dataset, *, title: str, stage: str, spec: str, code: str, seeds: str, clock: Clock
+) -> None:
+    """Write a store in one move: a reader sees the whole of it or nothing.
+
+    spec, code: what the store was made from (see `largestep.grid`).
+    Raises StoreError when a variable lacks units or a long name, or the file cannot be written.
+    """
+    for name, values in dataset.variables.items():
+        if not {"units", "long_name"} <= set(values.attrs):
+            raise StoreError(f"{path}: variable {name} needs units and long_name")
+    dataset = dataset.assign_attrs(
+        title=title,
+        stage=stage,
+        spec=spec,
+        code_fingerprint=code,
+        seeds=seeds,
+        source="largestep, a reproduction of arXiv:2210.05337",
+        Conventions="CF-1.11",
+        **{f"version_{name.replace('-', '_')}": version(name) for name in LIBRARIES},
+        version_python=platform.python_version(),
+    )
+    dataset.attrs["content_sha256"] = content_digest(dataset)
+    dataset.attrs["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    dataset.attrs["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    dataset.attrs["wall_time_s"] = round(clock.seconds(), 3)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset.to_netcdf(part, engine="netcdf4")
+        os.replace(part, path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(path: Path, *, spec: str | None = None, code: str | None = None) -> xr.Dataset:
+    """Read a whole store into memory and close it.
+
+    spec, code: refuse a store made from anything else.
+    Raises StoreError for a file that is missing, damaged, foreign or stale.
+    """
+    try:
+        dataset = xr.load_dataset(path, engine="netcdf4")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{path}: is not a readable NetCDF file; delete it and run again ({error})") from error
+    if "content_sha256" not in dataset.attrs:
+        raise StoreError(f"{path}: was not written by largestep; delete it and run again")
+    if dataset.attrs["content_sha256"] != content_digest(dataset):
+        raise StoreError(f"{path}: its content does not match its checksum; delete it and run again")
+    for wanted, key, what in ((spec, "spec", "settings"), (code, "code_fingerprint", "code")):
+        if wanted is not None and dataset.attrs.get(key) != wanted:
+            raise StoreError(f"{path}: is stale: it was made from other {what}; delete it and run again")
+    return dataset
+
+
+def content_digest(dataset: xr.Dataset) -> str:
+    """sha256 over names, dimensions, attributes and the bytes of every variable, run attributes excepted."""
+    digest = hashlib.sha256()
+    digest.update(_attributes(dataset.attrs))
+    for name in sorted(map(str, dataset.variables)):
+        values = dataset.variables[name]
+        digest.update(f"{name}{values.dims}{values.shape}{values.dtype.kind}".encode())
+        digest.update(_attributes(values.attrs))
+        if values.dtype.kind in "OUT":
+            digest.update("\0".join(map(str, values.values.ravel())).encode())
+        else:
+            digest.update(np.ascontiguousarray(values.values).tobytes())
+    return digest.hexdigest()
+
+
+def _attributes(attributes: Mapping[object, object]) -> bytes:
+    kept = {str(k): str(v) for k, v in attributes.items() if k not in RUN_ATTRIBUTES}
+    return repr(sorted(kept.items())).encode()

@@ -1,0 +1,35 @@
+"""Train every seed of one cell and record its losses and snapshots of its parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from largestep import stages, store
+from largestep.cli import cell_parser, existing, run
+from largestep.keys import canonical
+
+
+def main() -> None:
+    """Train one cell and write its two stores."""
+    arguments = cell_parser("train", __doc__)
+    arguments.add_argument("--data", required=True, type=existing, help="store of the data stage")
+    arguments.add_argument("--output", required=True, type=Path, help="NetCDF store of the losses to write")
+    arguments.add_argument("--snapshots", required=True, type=Path, help="NetCDF store of the parameters to write")
+    options = arguments.parse_args()
+    clock = store.Clock()
+    spec = options.spec
+    kind = spec["model"]["kind"]
+    data = store.read(options.data, spec=canonical(spec["data"]), code=stages.code("data", spec["data"]["data"]["kind"]))
+    losses, snapshots = stages.worker("train", kind).train(spec, data, options.threads)
+    about = {
+        "spec": canonical(spec),
+        "code": stages.code("train", kind),
+        "seeds": f"0 to {spec['training']['seeds'] - 1}, arms: {', '.join(spec['training']['arms'])}",
+        "clock": clock,
+    }
+    store.write(options.snapshots, snapshots, title=f"Snapshots of {spec['cell']}", stage="snapshots", **about)
+    store.write(options.output, losses, title=f"Training of {spec['cell']}", stage="train", **about)
+
+
+if __name__ == "__main__":
+    run(main)
