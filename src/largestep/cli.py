@@ -20,7 +20,9 @@ def parser(stage: str, description: str | None) -> argparse.ArgumentParser:
 def cell_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
     """A parser for a stage that works on one cell: spec and threads."""
     arguments = parser(stage, description)
-    arguments.add_argument("--spec", required=True, type=_json, help="what to compute: canonical JSON, see `largestep.grid`")
+    arguments.add_argument(
+        "--spec", required=True, type=_json, help="what to compute: canonical JSON, see `largestep.grid`"
+    )
     arguments.add_argument("--threads", type=int, default=1, help="threads to compute with (default: 1)")
     return arguments
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,7 @@ class SparseRegression(Strict):
 
     @model_validator(mode="after")
     def support_fits(self) -> SparseRegression:
+        """Refuse a support larger than the dimension."""
         if self.support > self.dimension:
             raise ValueError(f"support {self.support} exceeds dimension {self.dimension}")
         return self
@@ -80,6 +82,7 @@ class Points(Strict):
 
     @model_validator(mode="after")
     def same_length(self) -> Points:
+        """Refuse inputs without labels."""
         if len(self.inputs) != len(self.labels):
             raise ValueError(f"{len(self.inputs)} inputs but {len(self.labels)} labels")
         return self
@@ -106,8 +109,11 @@ class Digits(Strict):
 
     @model_validator(mode="after")
     def enough_images(self) -> Digits:
+        """Refuse a split larger than the data set."""
         if self.examples + self.test_examples > 1797:
-            raise ValueError(f"examples + test_examples = {self.examples + self.test_examples}, but there are 1797 images")
+            raise ValueError(
+                f"examples + test_examples = {self.examples + self.test_examples}, but there are 1797 images"
+            )
         return self
 
 
@@ -127,6 +133,7 @@ class DenseNet(Strict):
 
     @model_validator(mode="after")
     def one_output(self) -> DenseNet:
+        """Refuse a network whose output is not a number."""
         if self.layers[-1].units != 1:
             raise ValueError(f"the last layer must have 1 unit, not {self.layers[-1].units}")
         return self
@@ -153,6 +160,7 @@ class Training(Strict):
     @field_validator("arms")
     @classmethod
     def arms_differ(cls, arms: list[Arm]) -> list[Arm]:
+        """Refuse an arm given twice."""
         if len(set(arms)) != len(arms):
             raise ValueError("an arm is listed twice")
         return arms
@@ -197,18 +205,30 @@ class Decay(Strict):
     divide_by: Positive
 
 
+class Published(Strict):
+    """Values of the paper's single run, for comparison; feature_sparsity is a fraction, test_error in percent."""
+
+    train_loss: NonNegative | None = None
+    test_loss: NonNegative | None = None
+    test_error: NonNegative | None = None
+    rank: NonNegative | None = None
+    l0: NonNegative | None = None
+    feature_sparsity: list[NonNegative] | None = Field(default=None, description="one value per block")
+
+
 class CellConfig(Strict):
     """One cell: a step size and a schedule, with the paper's own numbers for comparison."""
 
     step_size: Positive
     warmup: Annotated[PowerWarmup | ExponentialWarmup, Field(discriminator="kind")] | None = None
     decays: list[Decay] = []
-    published: dict[str, float] = {}
+    published: Published = Published()
 
     @model_validator(mode="after")
     def schedule_is_ordered(self) -> CellConfig:
+        """Refuse decays out of order and a warm-up without end."""
         fractions = [decay.at for decay in self.decays]
-        if any(later <= earlier for earlier, later in zip(fractions, fractions[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(fractions)):
             raise ValueError(f"decays must come in increasing order, not at {fractions}")
         if self.warmup is not None and not self.decays:
             raise ValueError("warmup lasts until the first decay, but there is no decay")
@@ -241,16 +261,19 @@ class Experiment(Strict):
     @field_validator("training", mode="wrap")
     @classmethod
     def pick_training(cls, value: Any, handler: Any) -> Any:
-        # A plain union would report the errors of both alternatives; "epochs" tells which is meant.
+        """Choose between steps and epochs, so that errors are those of one alternative."""
         if isinstance(value, Mapping):
             return (ImageTraining if "epochs" in value else ToyTraining).model_validate(dict(value))
         return handler(value)
 
     @model_validator(mode="after")
     def parts_fit(self) -> Experiment:
+        """Refuse data, model, training, measures and views that do not go together."""
         needs = {"diagonal": {"sparse_regression"}, "dense": {"points", "teacher_student"}, "resnet18": {"digits"}}
         if self.data.kind not in needs[self.model.kind]:
-            raise ValueError(f"a {self.model.kind} model needs data of kind {sorted(needs[self.model.kind])}, not {self.data.kind}")
+            raise ValueError(
+                f"a {self.model.kind} model needs data of kind {sorted(needs[self.model.kind])}, not {self.data.kind}"
+            )
         images = isinstance(self.model, ResNet)
         if images != isinstance(self.training, ImageTraining):
             raise ValueError(f"a {self.model.kind} model is trained in {'epochs' if images else 'steps'}")
@@ -290,12 +313,15 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """A YAML loader that refuses a key given twice, which YAML otherwise drops in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build one mapping, refusing a repeated key."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
                 line = key_node.start_mark.line + 1
-                raise ConfigError(f"{key_node.start_mark.name}: line {line}: the name '{key}' is given twice; rename one of them")
+                raise ConfigError(
+                    f"{key_node.start_mark.name}: line {line}: the name '{key}' is given twice; rename one of them"
+                )
             if isinstance(key, Hashable):
                 seen.add(key)
         return super().construct_mapping(node, deep)
@@ -341,20 +367,39 @@ def json_schema() -> str:
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
+_ALTERNATIVES = {
+    "data": ("sparse_regression", "points", "teacher_student", "digits"),
+    "model": ("diagonal", "dense", "resnet18"),
+    "warmup": ("power", "exponential"),
+    "batch_size": ("int", "literal['full']"),
+}
+
+
+def _keys(location: tuple[int | str, ...]) -> list[int | str]:
+    """The keys of the file in a pydantic location, without the tags of alternatives and of dictionary keys."""
+    before = (None, *location)
+    return [
+        part
+        for previous, part in zip(before, location, strict=False)
+        if part != "[key]" and part not in _ALTERNATIVES.get(str(previous), ())
+    ]
+
+
 def _one_line(error: ValidationError, source: str) -> str:
     problems = error.errors(include_url=False)
     first = problems[0]
-    # Tags of discriminated unions and dictionary-key markers are pydantic's, not keys of the file.
-    tags = {"sparse_regression", "points", "teacher_student", "digits", "diagonal", "dense", "resnet18", "power"}
-    tags |= {"exponential", "[key]", "int", "literal['full']", "float"}
-    key = ".".join(str(part) for part in first["loc"] if part not in tags) or "the whole file"
+    key = ".".join(map(str, _keys(first["loc"]))) or "the whole file"
     given = first.get("input")
     kind = first["type"]
     if kind == "missing":
         message = "this key is missing"
     elif kind == "extra_forbidden":
         message = "unknown key; check its spelling or remove it"
-    elif kind in {"float_type", "int_type", "int_from_float"} and isinstance(given, str) and _NUMBER.fullmatch(given.strip()):
+    elif (
+        kind in {"float_type", "int_type", "int_from_float"}
+        and isinstance(given, str)
+        and _NUMBER.fullmatch(given.strip())
+    ):
         message = f"'{given}' is text in YAML; write the number with a decimal point, like 1.0e-4, and without quotes"
     elif kind == "string_pattern_mismatch":
         message = f"{given!r:.60} is not a name; use at most 48 lower-case letters, digits and _, a letter first"

@@ -11,7 +11,10 @@ from typing import Any
 
 from largestep import stages
 from largestep.config import CellConfig, Config, Experiment
-from largestep.keys import canonical
+from largestep.keys import canonical, digest
+
+CHAIN = ("data", "train", "features", "sparsity")
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -36,9 +39,14 @@ class Cell:
         return canonical(self._spec(stage))
 
     def code(self, stage: str) -> str:
-        """Fingerprint of the code that `stage` runs for this cell."""
-        kind = self.settings.data.kind if stage == "data" else self.settings.model.kind
-        return stages.code(stage, kind)
+        """Digest of the code of `stage` and of every stage before it.
+
+        With the spec it decides the content of a store, so that neither file times nor the order of
+        runs have to be trusted.
+        """
+        kinds = {"data": self.settings.data.kind, "sparsity": None}
+        chain = CHAIN[: CHAIN.index(stage) + 1]
+        return digest(*(stages.code(each, kinds.get(each, self.settings.model.kind)) for each in chain))
 
     def _spec(self, stage: str) -> dict[str, Any]:
         settings = self.settings
@@ -76,15 +84,28 @@ def cells(config: Config) -> dict[str, Cell]:
     return {cell.id: cell for cell in found}
 
 
-def published(config: Config) -> str:
-    """Canonical JSON of what the aggregates need beside the stores: titles, order and the paper's values."""
+def aggregate_spec(config: Config) -> str:
+    """Canonical JSON of what the aggregates need beside the stores: order, titles and the paper's values."""
     return canonical(
         {
             name: {
                 "title": settings.title,
                 "paper": settings.paper,
-                "cells": {cell: c.published for cell, c in settings.cells.items()},
+                "algorithm": "GD" if settings.training.batch_size == "full" else "SGD",
+                "cells": {
+                    cell: {
+                        "schedule": c.model_dump(mode="json", exclude={"published"}),
+                        "published": c.published.model_dump(exclude_none=True),
+                    }
+                    for cell, c in settings.cells.items()
+                },
             }
             for name, settings in config.at_scale().items()
         }
     )
+
+
+def results_key(config: Config) -> str:
+    """Digest of everything that `results/largestep.nc` depends on, settings and code."""
+    parts = [part for cell in cells(config).values() for part in (cell.spec("sparsity"), cell.code("sparsity"))]
+    return digest(*parts, aggregate_spec(config), stages.code("aggregate"))

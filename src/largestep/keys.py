@@ -1,7 +1,8 @@
-"""The canonical text by which settings are compared."""
+"""The canonical text and digest by which settings and code are compared."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -9,3 +10,8 @@ from typing import Any
 def canonical(value: Any) -> str:
     """JSON that is equal when its value is equal: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(*texts: str) -> str:
+    """sha256 of a sequence of texts."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()

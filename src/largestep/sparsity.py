@@ -49,12 +49,16 @@ def measures(features: xr.Dataset, thresholds: dict[str, Any]) -> xr.Dataset:
         ranks = np.stack([rank(features["singular_values"].values, t) for t in sweep], axis=-1)
         found["rank"] = variable((*RUN, "rank_threshold"), ranks, "1", "rank of the Jacobian")
         found = found.assign_coords(
-            rank_threshold=variable(("rank_threshold",), sweep, "1", "singular values above this fraction of the largest count")
+            rank_threshold=variable(
+                ("rank_threshold",), sweep, "1", "singular values above this fraction of the largest count"
+            )
         )
     if "predictor" in features:
         sweep = thresholds["l0_thresholds"]
         norms = np.stack([l0_norm(features["predictor"].values, t) for t in sweep], axis=-1)
-        found["l0"] = variable((*RUN, "l0_threshold"), norms, "1", "number of non-zero coordinates of the predictor u * v")
+        found["l0"] = variable(
+            (*RUN, "l0_threshold"), norms, "1", "number of non-zero coordinates of the predictor u * v"
+        )
         found = found.assign_coords(
             l0_threshold=variable(("l0_threshold",), sweep, "1", "coordinates above this absolute value count")
         )

@@ -1,4 +1,4 @@
-"""Which module does a stage's work for which kind of data or model, and what code that depends on."""
+"""Which module does a stage's work for which kind of data, model or view, and what code that depends on."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ WORKERS = {
         "dense": "largestep.measures.dense_features",
         "resnet18": "largestep.measures.image_features",
     },
+    "figures": {view: f"largestep.figures.{view}" for view in ("curves", "fits", "neurons", "blocks")},
 }
+# Stages that are packages keep their command line in __main__.
+PACKAGES = ("data", "figures", "claims")
 
 
 def worker(stage: str, kind: str) -> ModuleType:
-    """The module that does the stage's work for a kind of data or model."""
+    """The module that does the stage's work for a kind of data, model or view."""
     return importlib.import_module(WORKERS[stage][kind])
 
 
 def code(stage: str, kind: str | None = None) -> str:
     """Fingerprint of a stage's module and, where it dispatches by kind, of that kind's worker."""
-    module = "largestep.data.__main__" if stage == "data" else f"largestep.{stage}"
+    module = f"largestep.{stage}.__main__" if stage in PACKAGES else f"largestep.{stage}"
     return fingerprint(module, *([WORKERS[stage][kind]] if stage in WORKERS and kind else []))

@@ -13,14 +13,17 @@ import platform
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from largestep import __version__
+
 # These differ from run to run and from machine to machine; all else must not.
 RUN_ATTRIBUTES = ("created", "machine", "wall_time_s", "content_sha256")
-LIBRARIES = ("largestep", "numpy", "numba", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
+LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
 
 
 class StoreError(RuntimeError):
@@ -51,28 +54,92 @@ def write(
     spec, code: what the store was made from (see `largestep.grid`).
     Raises StoreError when a variable lacks units or a long name, or the file cannot be written.
     """
-    for name, values in dataset.variables.items():
-        if not {"units", "long_name"} <= set(values.attrs):
-            raise StoreError(f"{path}: variable {name} needs units and long_name")
-    dataset = dataset.assign_attrs(
-        title=title,
-        stage=stage,
-        spec=spec,
-        code_fingerprint=code,
-        seeds=seeds,
-        source="largestep, a reproduction of arXiv:2210.05337",
-        Conventions="CF-1.11",
-        **{f"version_{name.replace('-', '_')}": version(name) for name in LIBRARIES},
-        version_python=platform.python_version(),
-    )
+    _check_documented(path, dataset)
+    dataset = dataset.assign_attrs(title=title, stage=stage, seeds=seeds, **_provenance(spec, code))
     dataset.attrs["content_sha256"] = content_digest(dataset)
-    dataset.attrs["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    dataset.attrs["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
-    dataset.attrs["wall_time_s"] = round(clock.seconds(), 3)
+    dataset.attrs |= _run_attributes(clock)
+    _replace(path, dataset)
+
+
+def write_tree(path: Path, groups: Mapping[str, xr.Dataset], *, title: str, spec: str, code: str, clock: Clock) -> None:
+    """Write one group per experiment; otherwise like `write`."""
+    for group in groups.values():
+        _check_documented(path, group)
+    tree = xr.DataTree.from_dict(dict(groups))
+    tree.attrs = {"title": title, "stage": "aggregate", **_provenance(spec, code)}
+    digests = {name: content_digest(group) for name, group in groups.items()}
+    tree.attrs["content_sha256"] = hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()
+    tree.attrs |= _run_attributes(clock)
+    _replace(path, tree)
+
+
+def read_group(path: Path, group: str) -> xr.Dataset:
+    """One experiment of `results/largestep.nc`, read into memory.
+
+    Raises StoreError when the file cannot be read or has no such experiment.
+    """
+    try:
+        return xr.load_dataset(path, group=group, engine="netcdf4")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{path}: has no readable experiment {group}; run the workflow again ({error})") from error
+
+
+def read_all(path: Path) -> dict[str, xr.Dataset]:
+    """Every experiment of `results/largestep.nc`, read into memory, by name."""
+    try:
+        with xr.open_datatree(path, engine="netcdf4") as tree:
+            return {str(name): group.to_dataset().load() for name, group in tree.children.items()}
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{path}: cannot be read; run the workflow again ({error})") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one move."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.to_netcdf(part, engine="netcdf4")
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_documented(path: Path, dataset: xr.Dataset) -> None:
+    for name, values in dataset.variables.items():
+        if not {"units", "long_name"} <= set(values.attrs):
+            raise StoreError(f"{path}: variable {name} needs units and long_name")
+
+
+def _provenance(spec: str, code: str) -> dict[str, str]:
+    present = [
+        name for name in LIBRARIES if find_spec({"netcdf4": "netCDF4", "scikit-learn": "sklearn"}.get(name, name))
+    ]
+    libraries = {f"version_{name.replace('-', '_')}": version(name) for name in present}
+    return {
+        "spec": spec,
+        "code_fingerprint": code,
+        "source": f"largestep {__version__}, a reproduction of arXiv:2210.05337",
+        "Conventions": "CF-1.11",
+        **libraries,
+        "version_python": platform.python_version(),
+    }
+
+
+def _run_attributes(clock: Clock) -> dict[str, object]:
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "wall_time_s": round(clock.seconds(), 3),
+    }
+
+
+def _replace(path: Path, content: xr.Dataset | xr.DataTree) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content.to_netcdf(part, engine="netcdf4")
         os.replace(part, path)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -19,16 +19,21 @@ def main() -> None:
     clock = store.Clock()
     spec = options.spec
     kind = spec["model"]["kind"]
-    data = store.read(options.data, spec=canonical(spec["data"]), code=stages.code("data", spec["data"]["data"]["kind"]))
+    data_spec = spec["data"]
+    data = store.read(options.data, spec=canonical(data_spec), code=stages.code("data", data_spec["data"]["kind"]))
     losses, snapshots = stages.worker("train", kind).train(spec, data, options.threads)
-    about = {
-        "spec": canonical(spec),
-        "code": stages.code("train", kind),
-        "seeds": f"0 to {spec['training']['seeds'] - 1}, arms: {', '.join(spec['training']['arms'])}",
-        "clock": clock,
-    }
-    store.write(options.snapshots, snapshots, title=f"Snapshots of {spec['cell']}", stage="snapshots", **about)
-    store.write(options.output, losses, title=f"Training of {spec['cell']}", stage="train", **about)
+    # The losses last: the stage is done when they are there.
+    for path, dataset, what in ((options.snapshots, snapshots, "Snapshots"), (options.output, losses, "Training")):
+        store.write(
+            path,
+            dataset,
+            title=f"{what} of {spec['cell']}",
+            stage="train",
+            spec=canonical(spec),
+            code=stages.code("train", kind),
+            seeds=f"0 to {spec['training']['seeds'] - 1}, arms: {', '.join(spec['training']['arms'])}",
+            clock=clock,
+        )
 
 
 if __name__ == "__main__":

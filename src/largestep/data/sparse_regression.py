@@ -35,7 +35,9 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
             "train_labels": variable(
                 ("data_set", "example"), np.einsum("sni,si->sn", train, truth), "1", "training labels"
             ),
-            "test_inputs": variable(("test_example", "input"), test_inputs[:m], "1", "test inputs, shared by all data sets"),
+            "test_inputs": variable(
+                ("test_example", "input"), test_inputs[:m], "1", "test inputs, shared by all data sets"
+            ),
             "test_labels": variable(("data_set", "test_example"), truth @ test_inputs[:m].T, "1", "test labels"),
             "rank_inputs": variable(
                 ("rank_example", "input"), test_inputs[: 2 * d], "1", "fresh inputs of the Jacobian, one per parameter"

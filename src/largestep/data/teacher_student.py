@@ -42,7 +42,9 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
             "train_labels": variable(
                 ("data_set", "example"), predict(teacher, inputs, which, *shape), "1", "training labels"
             ),
-            "test_inputs": variable(("test_example", "input"), test_inputs, "1", "test inputs, shared by all data sets"),
+            "test_inputs": variable(
+                ("test_example", "input"), test_inputs, "1", "test inputs, shared by all data sets"
+            ),
             "test_labels": variable(("data_set", "test_example"), test_labels, "1", "test labels"),
             "rank_inputs": variable(("rank_example", "input"), test_inputs, "1", "fresh inputs of the Jacobian"),
             "teacher": variable(("data_set", "teacher_parameter"), teacher, "1", "parameters of the teacher"),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+# Loops over a layer of one row or one column are written apart, over slices, to become vector instructions.
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _forward(parameters, x, widths, biased, activations):
     """Fill activations (layers + 1, widest) with the input and each layer's output; return h(x)."""
@@ -18,14 +19,34 @@ def _forward(parameters, x, widths, biased, activations):
     start = 0
     for layer in range(layers):
         rows, columns = widths[layer + 1], widths[layer]
+        below, above = activations[layer], activations[layer + 1]
         bias = start + rows * columns
-        for j in range(rows):
-            z = parameters[bias + j] if biased[layer] else 0.0
-            for k in range(columns):
-                z += parameters[start + j * columns + k] * activations[layer, k]
-            # Written so that NaN passes, as in torch: a diverged run must not look inactive.
-            activations[layer + 1, j] = 0.0 if layer < layers - 1 and z <= 0.0 else z
-        start = bias + (rows if biased[layer] else 0)
+        if rows == 1 or columns == 1:
+            weights = parameters[start:bias]
+            if rows == 1:
+                z = 0.0
+                for k in range(columns):
+                    z += weights[k] * below[k]
+                above[0] = z
+            else:
+                for j in range(rows):
+                    above[j] = weights[j] * below[0]
+        else:
+            for j in range(rows):
+                z = 0.0
+                for k in range(columns):
+                    z += parameters[start + j * columns + k] * below[k]
+                above[j] = z
+        start = bias
+        if biased[layer]:
+            biases = parameters[bias : bias + rows]
+            for j in range(rows):
+                above[j] += biases[j]
+            start += rows
+        if layer < layers - 1:
+            for j in range(rows):
+                # Written so that NaN passes, as in torch: a diverged run must not look inactive.
+                above[j] = 0.0 if above[j] <= 0.0 else above[j]
     return activations[layers, 0]
 
 
@@ -37,23 +58,40 @@ def _add_gradient(parameters, widths, biased, activations, deltas, output_delta,
     start = len(parameters)
     for layer in range(layers - 1, -1, -1):
         rows, columns = widths[layer + 1], widths[layer]
-        start -= rows * columns + (rows if biased[layer] else 0)
-        bias = start + rows * columns
-        for k in range(columns):
-            deltas[layer, k] = 0.0
-        for j in range(rows):
-            delta = deltas[layer + 1, j]
-            if delta == 0.0:
-                continue
-            if biased[layer]:
-                gradient[bias + j] += delta
+        below, delta_below, delta_above = activations[layer], deltas[layer], deltas[layer + 1]
+        if biased[layer]:
+            start -= rows
+            biases = gradient[start : start + rows]
+            for j in range(rows):
+                biases[j] += delta_above[j]
+        end = start
+        start -= rows * columns
+        if rows == 1 or columns == 1:
+            weights, slopes = parameters[start:end], gradient[start:end]
+            if rows == 1:
+                delta = delta_above[0]
+                for k in range(columns):
+                    slopes[k] += delta * below[k]
+                    delta_below[k] = delta * weights[k]
+            else:
+                delta = 0.0
+                for j in range(rows):
+                    slopes[j] += delta_above[j] * below[0]
+                    delta += delta_above[j] * weights[j]
+                delta_below[0] = delta
+        else:
             for k in range(columns):
-                gradient[start + j * columns + k] += delta * activations[layer, k]
-                deltas[layer, k] += delta * parameters[start + j * columns + k]
+                delta_below[k] = 0.0
+            for j in range(rows):
+                delta = delta_above[j]
+                if delta == 0.0:
+                    continue
+                for k in range(columns):
+                    gradient[start + j * columns + k] += delta * below[k]
+                    delta_below[k] += delta * parameters[start + j * columns + k]
         if layer > 0:
             for k in range(columns):
-                if activations[layer, k] <= 0.0:
-                    deltas[layer, k] = 0.0
+                delta_below[k] = 0.0 if below[k] <= 0.0 else delta_below[k]
 
 
 @njit(cache=True, parallel=True, error_model="numpy", fastmath={"reassoc", "contract"})

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numba
+import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep.dynamics import dense, diagonal
+from largestep.dynamics.recording import LABEL_NOISE, ORDER, datasets, recorded_steps
 from largestep.schedules import step_sizes
-from largestep.store import variable
 
 Array = NDArray[np.float64]
-# Purposes of the random streams of a seed; their numbers are part of what a result depends on.
-ORDER, LABEL_NOISE = 1, 2
 # A block of steps is drawn and taken at once; its size bounds memory and does not change the draws.
 BLOCK = 2000
 
@@ -32,12 +30,11 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the parameters, with
     dimensions (arm, seed, snapshot_step, parameter). Evaluation comes before the update of a step.
     """
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     training, arms, seeds = spec["training"], spec["training"]["arms"], spec["training"]["seeds"]
     steps = training["steps"]
     sizes = step_sizes(spec["schedule"], steps, training["decay_after_update"])
-    snapshot_steps = grid(steps, training["snapshots"])
-    evaluation_steps = np.union1d(grid(steps, training["evaluations"]), snapshot_steps)
+    evaluation_steps, snapshot_steps = recorded_steps(steps, training)
 
     seed_of_run = np.tile(np.arange(seeds), len(arms))
     arm_of_run = np.repeat(np.arange(len(arms)), seeds)
@@ -66,42 +63,10 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
                 snapshots[:, np.searchsorted(snapshot_steps, now)] = state.parameters
         bar.update(steps - bar.n)
 
-    shape = (len(arms), seeds)
-    coordinates = {
-        "arm": variable(("arm",), arms, "1", "what a seed varies: order and init, or the data set as well"),
-        "seed": variable(("seed",), np.arange(seeds), "1", "seed of the run"),
-    }
-    losses = xr.Dataset(
-        {
-            "train_loss": variable(("arm", "seed", "step"), train_loss.reshape(*shape, -1), "1", "loss on the training set"),
-            "step_size": variable(("step",), sizes[evaluation_steps], "1", "step size of the update that follows"),
-            "diverged_step": variable(
-                ("arm", "seed"), state.diverged_step.reshape(shape), "step", "step at which the run diverged, -1 for none"
-            ),
-        },
-        coordinates | {"step": variable(("step",), evaluation_steps, "step", "updates before the evaluation")},
-    )
+    curves = {"train_loss": (train_loss, "1", "loss on the training set")}
     if "test_inputs" in data:
-        losses["test_loss"] = variable(("arm", "seed", "step"), test_loss.reshape(*shape, -1), "1", "loss on the test set")
-    kept = xr.Dataset(
-        {
-            "parameters": variable(
-                ("arm", "seed", "snapshot_step", "parameter"),
-                snapshots.reshape(*shape, *snapshots.shape[1:]),
-                "1",
-                "parameters of the network",
-            ),
-            "data_set": variable(("arm", "seed"), data_set.reshape(shape), "1", "data set of the run"),
-        },
-        coordinates
-        | {"snapshot_step": variable(("snapshot_step",), snapshot_steps, "step", "updates before the snapshot")},
-    )
-    return losses, kept
-
-
-def grid(steps: int, intervals: int) -> NDArray[np.int64]:
-    """Evenly spaced steps from the first to the last, both included."""
-    return np.unique(np.round(np.linspace(0, steps - 1, intervals + 1)).astype(np.int64))
+        curves["test_loss"] = (test_loss, "1", "loss on the test set")
+    return datasets(training, sizes, curves, snapshots, state.diverged_step, data_set)
 
 
 class _State:

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from largestep.measures.jacobian import dense_jacobian, singular_values
+from largestep.measures.jacobian import dense_singular_values
 from largestep.measures.units import normalised, unit_statistics
 from largestep.models import dense
 from largestep.store import variable
@@ -35,7 +35,7 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     count = np.empty((*runs, hidden), dtype=np.int32)
     later = np.empty((*runs, hidden))
     for index in tqdm(list(np.ndindex(*runs[:2])), desc=spec["cell"], unit="run", mininterval=2.0, ascii=True):
-        values[index] = singular_values(dense_jacobian(parameters[index], rank_inputs, layers))
+        values[index] = dense_singular_values(parameters[index], rank_inputs, layers)
         inputs = data["train_inputs"].values[int(snapshots["data_set"].values[index])]
         for snapshot, flat in enumerate(parameters[index]):
             blocks = hidden_activations(flat, inputs, layers)

@@ -19,7 +19,7 @@ def unit_statistics(activations: NDArray[np.floating]) -> tuple[NDArray[np.int32
     there is none, or where one of the two is constant). Both have shape (units,). A run that diverged
     (activations not finite) gives 0 and NaN.
     """
-    examples, units = activations.shape
+    units = activations.shape[1]
     later = np.zeros(units)
     if not np.all(np.isfinite(activations)):
         return np.zeros(units, dtype=np.int32), np.full(units, np.nan)
@@ -27,9 +27,11 @@ def unit_statistics(activations: NDArray[np.floating]) -> tuple[NDArray[np.int32
     alive = np.flatnonzero(np.any(activations > 0, axis=0))
     if len(alive) > 1:
         centred = activations[:, alive].astype(np.float64)
+        # By its range: the mean of equal values may be off by a rounding error, which would be correlated.
+        varies = np.ptp(centred, axis=0) > 0
         centred -= centred.mean(axis=0)
         norms = np.linalg.norm(centred, axis=0)
-        scaled = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
+        scaled = np.divide(centred, norms, out=np.zeros_like(centred), where=varies & (norms > 0))
         correlation = np.triu(np.abs(scaled.T @ scaled), k=1)
         later[alive] = np.minimum(correlation.max(axis=1), 1.0)
     count[np.setdiff1d(np.arange(units), alive)] = 0

@@ -1,0 +1,52 @@
+# make reproduce: the whole study at laptop scale. make test: the tests. Both set up .venv first.
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: reproduce test lint bench setup schema lock clean
+
+reproduce: setup
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores 1 --report results/report.html
+	@echo "Done. Open results/report.html; figures, tables and claims are in results/, data in results/largestep.nc."
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check --diff workflow
+	$(BIN)/snakemake --lint
+
+bench: setup
+	$(BIN)/python benchmarks/bench.py
+
+setup: $(READY)
+
+$(READY): envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "largestep needs Python 3.11 or newer; say which with make PYTHON=/path/to/python")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+# After a change of the types in src/largestep/config.py.
+schema: setup
+	$(BIN)/python -c 'from largestep.config import json_schema; print(json_schema(), end="")' > workflow/schemas/config.schema.json
+
+# After a change of the dependencies in pyproject.toml; torch is pinned here, the rest by uv.
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	printf 'torch==2.14.1\ntorchvision==0.29.1\n' > .venv-lock/pins.txt
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate \
+		--constraint .venv-lock/pins.txt --output-file envs/requirements.lock pyproject.toml
+	rm -rf .venv-lock
+
+clean:
+	rm -rf results/* .snakemake
+	git checkout -- results/README.md

@@ -1,0 +1,99 @@
+"""Gather the stores of all cells into `results/largestep.nc`, a DataTree with one group per experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from largestep import stages, store
+from largestep.cli import cell_parser, run
+from largestep.keys import canonical
+from largestep.schedules import decay_fraction
+from largestep.store import variable
+
+# Of the features, only what figures show; the rest stays in the stores of the cells.
+SHOWN_FEATURES = ("fit", "first_layer")
+
+
+def main() -> None:
+    """Read the stores of every cell, one after the other, and write the aggregate."""
+    arguments = cell_parser("aggregate", __doc__)
+    arguments.add_argument("--results", required=True, type=Path, help="folder that holds cells/ and data/")
+    arguments.add_argument("--output", required=True, type=Path, help="NetCDF file to write")
+    options = arguments.parse_args()
+    clock = store.Clock()
+    groups = {name: experiment(options.results, name, about) for name, about in options.spec.items()}
+    store.write_tree(
+        options.output,
+        groups,
+        title="largestep: every experiment, cells side by side",
+        spec=canonical(options.spec),
+        code=stages.code("aggregate"),
+        clock=clock,
+    )
+
+
+def experiment(results: Path, name: str, about: dict[str, Any]) -> xr.Dataset:
+    """One experiment: the stores of its cells along the dimension `cell`, and what the paper reports."""
+    # By duration of the large steps, so that the order of keys in config.yaml does not matter.
+    cells = sorted(about["cells"], key=lambda cell: (decay_fraction(about["cells"][cell]["schedule"]), cell))
+    about = about | {"cells": {cell: about["cells"][cell] for cell in cells}}
+    parts = [_cell(results / "cells" / f"{name}.{cell}") for cell in cells]
+    joined = xr.concat(
+        parts,
+        dim=variable(("cell",), cells, "1", "cell: a step size and a schedule"),
+        data_vars="all",
+        coords="minimal",
+    )
+    schedules = [about["cells"][cell]["schedule"] for cell in cells]
+    joined["base_step_size"] = variable(("cell",), [s["step_size"] for s in schedules], "1", "step size before warm-up")
+    joined["decay_fraction"] = variable(
+        ("cell",),
+        [decay_fraction(s) for s in schedules],
+        "1",
+        "fraction of training before the first decay, 0 for none",
+    )
+    for key, values in _published(about, joined.sizes.get("block", 1)).items():
+        joined[f"published_{key}"] = values
+    data = store.read(results / "data" / f"{name}.nc")
+    joined = joined.merge(_problem(data))
+    return joined.assign_attrs({key: about[key] for key in ("title", "paper", "algorithm")})
+
+
+def _cell(folder: Path) -> xr.Dataset:
+    train = store.read(folder / "train.nc")
+    sparsity = store.read(folder / "sparsity.nc")
+    features = store.read(folder / "features.nc")
+    shown = features[[key for key in SHOWN_FEATURES if key in features]]
+    return xr.merge([part.drop_attrs(deep=False) for part in (train, sparsity, shown)], compat="equals", join="exact")
+
+
+def _published(about: dict[str, Any], blocks: int) -> dict[str, xr.Variable]:
+    found: dict[str, xr.Variable] = {}
+    values = {cell: entry["published"] for cell, entry in about["cells"].items()}
+    for key in sorted({key for entry in values.values() for key in entry}):
+        name = f"{key.replace('_', ' ')} of the paper's single run"
+        if key == "feature_sparsity":
+            rows = [values[cell].get(key, [np.nan] * blocks) for cell in values]
+            found[key] = variable(("cell", "block"), rows, "1", name)
+        else:
+            found[key] = variable(("cell",), [values[cell].get(key, np.nan) for cell in values], "1", name)
+    return found
+
+
+def _problem(data: xr.Dataset) -> xr.Dataset:
+    """What figures need of the fixed data set: the points of a one-dimensional one, the teacher of another."""
+    found = xr.Dataset()
+    if "teacher" in data:
+        found["teacher"] = data["teacher"].isel(data_set=0).variable
+    if "train_inputs" in data and data.sizes["input"] == 1:
+        found["train_inputs"] = data["train_inputs"].isel(data_set=0, input=0).variable
+        found["train_labels"] = data["train_labels"].isel(data_set=0).variable
+    return found
+
+
+if __name__ == "__main__":
+    run(main)

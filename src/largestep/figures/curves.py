@@ -1,0 +1,136 @@
+"""The loss, rank and sparsity of every cell along training: one row per arm, one panel per measure."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from largestep.figures import style
+from largestep.figures.labels import schedules, survived
+
+MOST_COLUMNS = 4
+ROW_HEIGHT = 1.6
+LEGEND_HEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One measure: which values it shows, what they are called and how they are scaled.
+
+    values: of dimensions (cell, arm, seed, time), time being `step` or `snapshot_step`.
+    published: of dimension cell, NaN where the paper reports nothing.
+    scale: makes the y axis something else than linear.
+    """
+
+    title: str
+    units: str
+    values: xr.DataArray
+    published: xr.DataArray
+    scale: Callable[[Axes], None] | None = None
+
+
+@style.house()
+def draw(experiment: xr.Dataset) -> Figure:
+    """Every measure that the experiment has, with its spread over seeds."""
+    panels = panels_of(experiment)
+    arms = [str(arm) for arm in experiment["arm"].values]
+    rows = math.ceil(len(panels) / MOST_COLUMNS)
+    columns = math.ceil(len(panels) / rows)
+    height = len(arms) * (LEGEND_HEIGHT + rows * ROW_HEIGHT) + LEGEND_HEIGHT
+    figure = Figure(figsize=(style.TEXT_WIDTH, height))
+    letters = itertools.count()
+    for part, arm in zip(np.atleast_1d(figure.subfigures(len(arms), 1)), arms, strict=True):
+        axes = part.subplots(rows, columns, squeeze=False).ravel()
+        for ax, panel in zip(axes, panels, strict=False):
+            show(ax, panel, experiment, arm)
+            style.letter(ax, next(letters), panel.title)
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        style.legend(part, experiment, arm)
+    style.note(figure, note(experiment))
+    return figure
+
+
+def note(experiment: xr.Dataset) -> str:
+    """How to read the figure."""
+    said = {
+        "rank_threshold": "Rank: singular values above {:g} of the largest.",
+        "l0_threshold": "Non-zero: above {:g} in absolute value.",
+        "correlation_threshold": "Distinct: units correlated above {:g} count as one.",
+    }
+    lines = [text.format(float(experiment[name][0])) for name, text in said.items() if name in experiment]
+    if any(str(name).startswith("published_") for name in experiment):
+        lines.insert(0, "Diamonds: paper, single run.")
+    return f"{style.BAND_NOTE} Dotted lines: the step size is divided.\n{' '.join(lines)}"
+
+
+def panels_of(experiment: xr.Dataset) -> list[Panel]:
+    """The measures to show, as far as the experiment has them; all thresholds are the paper's."""
+    images = "test_error" in experiment
+    loss_units = "cross-entropy (nat)" if images else "squared error (no unit)"
+    nothing = xr.full_like(experiment["decay_fraction"], np.nan)
+    reported = experiment.get("published_train_loss", nothing)
+    found = [Panel("training loss", loss_units, experiment["train_loss"], reported, style.log_axis)]
+    if images:
+        reported = experiment.get("published_test_error", nothing)
+        found.append(Panel("test error", "test images (%)", experiment["test_error"], 100 * reported, style.percent_log_axis))
+    elif "test_loss" in experiment:
+        reported = experiment.get("published_test_loss", nothing)
+        found.append(Panel("test loss", loss_units, experiment["test_loss"], reported, style.log_axis))
+    if "rank" in experiment:
+        reported = experiment.get("published_rank", nothing)
+        found.append(Panel("rank of Jacobian", "singular values (count)", experiment["rank"].isel(rank_threshold=0), reported))
+    if "l0" in experiment:
+        reported = experiment.get("published_l0", nothing)
+        found.append(Panel("non-zeros of u⊙v", "coordinates (count)", experiment["l0"].isel(l0_threshold=0), reported))
+    if "feature_sparsity" in experiment:
+        found += sparsity_panels(experiment)
+    return found
+
+
+def sparsity_panels(experiment: xr.Dataset, most: int = 2) -> list[Panel]:
+    """Feature sparsity in percent, one panel per block; only the last block where there are more than `most`."""
+    blocks = experiment["block"].values
+    percent = 100 * experiment["feature_sparsity"].isel(correlation_threshold=0)
+    reported = 100 * experiment.get("published_feature_sparsity", xr.full_like(percent[..., 0, 0, 0, :], np.nan))
+    shown = blocks if len(blocks) <= most else blocks[-1:]
+    return [
+        Panel(
+            "feature sparsity" if len(blocks) == 1 else f"sparsity, block {block}",
+            "distinct activations (%)",
+            percent.sel(block=block),
+            reported.isel(block=int(np.flatnonzero(blocks == block)[0])),
+        )
+        for block in shown
+    ]
+
+
+def show(ax: Axes, panel: Panel, experiment: xr.Dataset, arm: str) -> None:
+    """Draw one measure of every cell for one arm."""
+    divide_by = style.step_axis(ax, experiment["step"].values)
+    ax.set_ylabel(panel.units)
+    if panel.scale:
+        panel.scale(ax)
+    time = panel.values.dims[-1]
+    alive = survived(experiment).sel(arm=arm)
+    for schedule in schedules(experiment):
+        runs = panel.values.sel(cell=schedule.cell, arm=arm)[alive.sel(cell=schedule.cell).values]
+        style.band(ax, experiment[time].values / divide_by, runs.values, schedule)
+        style.published(ax, float(panel.published.sel(cell=schedule.cell)), schedule)
+        for step in decays(experiment, schedule.cell):
+            ax.axvline(step / divide_by, color=style.colour(schedule.decay_fraction), linestyle=":", linewidth=0.8)
+    if not alive.any():
+        style.empty(ax)
+
+
+def decays(experiment: xr.Dataset, cell: str) -> list[int]:
+    """The recorded steps at which the step size of a cell has just been divided."""
+    sizes = experiment["step_size"].sel(cell=cell).values
+    return [int(step) for step in experiment["step"].values[1:][sizes[1:] < sizes[:-1]]]

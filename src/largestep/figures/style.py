@@ -1,0 +1,200 @@
+"""The house style: sizes, colours and the parts that every figure shares.
+
+A colour means a schedule, in every figure: grey is a constant step size; the others come from a map that
+is ordered in lightness and safe for the colour-blind, the darker the longer the large steps last.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from largestep.figures.labels import ARMS, Schedule, divergence, schedules
+from largestep.store import StoreError
+
+# Inches: one column and the whole width of a two-column page.
+COLUMN_WIDTH = 3.4
+TEXT_WIDTH = 7.0
+
+CONSTANT = "#767676"
+LINE_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+QUANTILES = (0.25, 0.5, 0.75)
+BAND_NOTE = "Lines: median over the runs that never diverge; bands: their middle half (25–75%)."
+LOST = "every run diverged"
+# Far enough right of the last step that neither the line nor its band covers it.
+PUBLISHED_AT = 1.035
+
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.0,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.0,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 4.0,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": 7.0,
+    "legend.title_fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.5,
+    "legend.labelspacing": 0.3,
+    "legend.borderaxespad": 0.2,
+    "lines.linewidth": 1.2,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.03,
+    "savefig.dpi": 250,
+    "pdf.fonttype": 42,  # TrueType outlines go into the file, so that it looks the same everywhere
+}
+
+
+def house() -> AbstractContextManager[None]:
+    """The context in which every figure is drawn and saved."""
+    return mpl.rc_context(RC)
+
+
+def colour(decay_fraction: float) -> str:
+    """The colour of every schedule that keeps its large steps for this fraction of training."""
+    if decay_fraction == 0:
+        return CONSTANT
+    # Squared, so that the durations in use lie well apart; the pale end of the map does not print.
+    return to_hex(mpl.colormaps["plasma"](0.84 * (1.0 - decay_fraction) ** 2))
+
+
+def line_style(schedule: Schedule) -> Any:
+    """Solid, or dashed and dotted for further cells of the same colour."""
+    return LINE_STYLES[schedule.twin % len(LINE_STYLES)]
+
+
+def band(ax: Axes, x: NDArray[Any], runs: NDArray[np.float64], schedule: Schedule) -> None:
+    """The median over runs as a line and their middle half as a band (see `BAND_NOTE`).
+
+    runs: shape (runs, len(x)); without runs there is nothing to draw.
+    """
+    if not len(runs):
+        return
+    low, middle, high = np.quantile(runs, QUANTILES, axis=0)
+    shade = colour(schedule.decay_fraction)
+    ax.fill_between(x, low, high, color=shade, alpha=0.2, linewidth=0)
+    ax.plot(x, middle, color=shade, linestyle=line_style(schedule))
+
+
+def published(ax: Axes, value: float, schedule: Schedule) -> None:
+    """The value of the paper's single run: a diamond just outside the right end of the panel."""
+    if not np.isfinite(value):
+        return
+    ax.plot(
+        PUBLISHED_AT,
+        value,
+        "D",
+        transform=ax.get_yaxis_transform(),
+        color=colour(schedule.decay_fraction),
+        markersize=3.5,
+        markeredgecolor="black",
+        markeredgewidth=0.5,
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def legend(part: Figure | SubFigure, experiment: xr.Dataset, arm: str) -> None:
+    """Above the panels: what the seeds vary, and every cell with how many of its runs diverged."""
+    lines = [
+        Line2D(
+            [],
+            [],
+            color=colour(each.decay_fraction),
+            linestyle=line_style(each),
+            label=f"{each.label} ({divergence(experiment, each.cell, arm)})",
+        )
+        for each in schedules(experiment)
+    ]
+    part.legend(handles=lines, title=ARMS[arm], loc="outside upper left", ncols=2, alignment="left")
+
+
+def tint(shade: str, strength: float) -> str:
+    """A colour mixed with white: 1 leaves it as it is, 0 gives white."""
+    return to_hex(1.0 - strength * (1.0 - np.array(to_rgb(shade))))
+
+
+def letter(ax: Axes, index: int, title: str) -> None:
+    """Title of a panel after its letter."""
+    ax.set_title(f"{ascii_lowercase[index]}   {title}")
+
+
+def note(figure: Figure | SubFigure, text: str) -> None:
+    """A line at the bottom of the figure that says how to read it."""
+    figure.supxlabel(text, fontsize=RC["font.size"], color="#404040", x=0.01, ha="left")
+
+
+def empty(ax: Axes) -> None:
+    """Say why there is nothing in a panel."""
+    ax.text(0.5, 0.5, LOST, transform=ax.transAxes, ha="center", va="center")
+
+
+def step_axis(ax: Axes, steps: NDArray[np.int64]) -> float:
+    """Make x the training step, in thousands where the numbers are long; returns what to divide steps by."""
+    thousands = steps[-1] >= 10_000
+    divide_by = 1000.0 if thousands else 1.0
+    ax.set_xlabel("training step (thousands)" if thousands else "training step")
+    ax.set_xlim(0, steps[-1] / divide_by)
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    return divide_by
+
+
+def log_axis(ax: Axes) -> None:
+    """Make y logarithmic, with at most five labelled powers of ten."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(numticks=5))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def percent_log_axis(ax: Axes) -> None:
+    """Make y logarithmic for percentages, which span less than three powers of ten."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def save(figure: Figure, png: Path, pdf: Path) -> None:
+    """Write a figure as PNG and PDF, each in one move; the same figure always gives the same bytes.
+
+    Raises StoreError when a file cannot be written.
+    """
+    undated: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
+    for path, kind in ((png, "png"), (pdf, "pdf")):
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with house():
+                figure.savefig(part, format=kind, metadata=undated[kind])
+            os.replace(part, path)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+        finally:
+            part.unlink(missing_ok=True)

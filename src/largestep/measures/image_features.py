@@ -1,0 +1,89 @@
+"""Features of an image classifier: activity and redundancy of the units of its blocks (paper, section 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from largestep.measures.units import normalised, unit_statistics
+from largestep.models import resnet
+from largestep.store import variable
+
+RUN = ("arm", "seed", "snapshot_step")
+# Images that pass through the network at once; it bounds memory.
+BATCH = 512
+Images = NDArray[np.uint8]
+
+
+def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
+    """Statistics of a fixed random sample of the units of blocks 1 to 5, on the whole training set.
+
+    A unit is one channel at one position. The network is in evaluation mode, the images are not augmented.
+    """
+    resnet.prepare(threads)
+    measures = spec["measures"]
+    net = resnet.draw(spec["train"]["model"], data, seed=0).eval()
+    images, white_level = data["train_images"].values, float(data["white_level"])
+    units = _sample(net, images, measures["units_per_block"])
+    sizes = [len(chosen) for chosen in units]
+    parameters = snapshots["parameters"].values
+    runs = parameters.shape[:3]
+    count = np.empty((*runs, sum(sizes)), dtype=np.int32)
+    later = np.empty((*runs, sum(sizes)))
+    for index in tqdm(list(np.ndindex(*runs)), desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True):
+        resnet.load(net, parameters[index])
+        blocks = activations(net, images, white_level, units, measures["normalise_activations"])
+        statistics = [unit_statistics(block) for block in blocks]
+        count[index] = np.concatenate([c for c, _ in statistics])
+        later[index] = np.concatenate([c for _, c in statistics])
+    return xr.Dataset(
+        {
+            "unit_active_count": variable((*RUN, "unit"), count, "1", "training examples on which the unit is active"),
+            "unit_later_correlation": variable(
+                (*RUN, "unit"), later, "1", "largest absolute correlation with a later unit of the same block"
+            ),
+            "examples": variable((), data.sizes["example"], "1", "training examples"),
+        },
+        {
+            "unit_block": variable(
+                ("unit",),
+                np.repeat(np.arange(1, len(units) + 1), sizes),
+                "1",
+                "residual stage of the unit, 5 for pooled",
+            )
+        },
+    )
+
+
+def activations(
+    net: resnet.ResNet18, images: Images, white_level: float, units: list[NDArray[np.int64]], normalise: bool
+) -> list[NDArray[np.floating]]:
+    """Activations of the chosen units of every block, each of shape (n, chosen units).
+
+    images: (n, channel, row, column), integer levels up to white_level. units: for every block, indices
+    into its units, counted over (channel, row, column). normalise: divide each example's activations of
+    a whole block by their norm.
+    """
+    found: list[list[NDArray[np.floating]]] = [[] for _ in units]
+    for part in torch.from_numpy(images).split(BATCH):
+        with torch.inference_mode():
+            blocks = net.blocks(resnet.inputs(part, white_level))
+        for block, chosen, parts in zip(blocks, units, found, strict=True):
+            values = block.flatten(1).numpy()
+            parts.append((normalised(values) if normalise else values)[:, chosen])
+    return [np.concatenate(parts) for parts in found]
+
+
+def _sample(net: resnet.ResNet18, images: Images, limit: int | None) -> list[NDArray[np.int64]]:
+    """For every block, the same `limit` of its units each time, or all of them."""
+    with torch.inference_mode():
+        sizes = [block[0].numel() for block in net.blocks(resnet.inputs(torch.from_numpy(images[:1]), 1.0))]
+    return [
+        np.sort(np.random.default_rng(block).permutation(size)[: size if limit is None else limit])
+        for block, size in enumerate(sizes, start=1)
+    ]

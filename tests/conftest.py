@@ -1,0 +1,76 @@
+"""Fixtures shared by the tests: the repository, and a tiny copy of the project that can be run and edited."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the workflow and the package with the tiny configuration."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run snakemake here; with check, a failure shows what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=500
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"snakemake {' '.join(arguments)} failed:\n{done.stdout[-5000:]}{done.stderr[-5000:]}")
+        return done
+
+    def planned(self, *arguments: str) -> set[tuple[str, str]]:
+        """What a dry run would do: pairs of a rule and its wildcards, the final rule left out."""
+        done = self.snakemake("--dry-run", "--cores", "2", *arguments)
+        blocks = re.findall(r"^rule (\w+):\n((?:    .*\n)*)", done.stdout + done.stderr, flags=re.MULTILINE)
+        found = {(rule, _wildcards(body)) for rule, body in blocks if rule != "all"}
+        assert found or "Nothing to be done" in done.stdout + done.stderr
+        return found
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace text that must be there."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
+def _wildcards(body: str) -> str:
+    found = re.search(r"wildcards: (.*)", body)
+    values = re.findall(r"\w+=([\w]+)", found.group(1)) if found else []
+    return ".".join(values)
+
+
+def make_project(folder: Path) -> Project:
+    """Copy the workflow, the package and the tiny configuration into a folder."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for part in ("workflow", "src", "envs"):
+        shutil.copytree(REPOSITORY / part, folder / part, ignore=ignore)
+    shutil.copy(REPOSITORY / "tests/tiny/config.yaml", folder / "config.yaml")
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny project after a run on two cores; tests that change it must work on a copy."""
+    # Compiled kernels are shared by all runs of the tests.
+    os.environ["NUMBA_CACHE_DIR"] = str(tmp_path_factory.mktemp("numba"))
+    project = make_project(tmp_path_factory.mktemp("finished"))
+    project.snakemake("--cores", "2")
+    return project

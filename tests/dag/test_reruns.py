@@ -1,0 +1,107 @@
+"""Exact reruns: what a change plans, by (rule, wildcards). One test for each row of the table in docs/design.md."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project
+
+VIEWS = {"diagonal.curves", "points.curves", "points.fits", "teacher.neurons", "digits.curves", "digits.blocks"}
+EXPERIMENTS = {"diagonal", "points", "teacher", "digits"}
+CELLS = {
+    *("diagonal.small", "diagonal.decay50", "points.decay2", "points.decay50"),
+    *("teacher.small", "digits.small", "digits.decay50"),
+}
+FIGURES = {("figure", view) for view in VIEWS}
+AGGREGATES = FIGURES | {("aggregate", ""), ("claims", "")} | {("table", name) for name in EXPERIMENTS}
+
+
+def chain(*cells: str) -> set[tuple[str, str]]:
+    """All stages of the given cells, from training on."""
+    train = {("train_images" if cell.startswith("digits") else "train", cell) for cell in cells}
+    return train | {(rule, cell) for rule in ("features", "sparsity") for cell in cells}
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Iterator[Project]:
+    """A copy of the finished project, with all its results and Snakemake's records, to edit."""
+    folder = tmp_path / "project"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    yield Project(folder)
+    shutil.rmtree(folder)
+
+
+def test_nothing_to_do_after_a_run(project: Project) -> None:
+    assert project.planned() == set()
+
+
+def test_one_cell_edited(project: Project) -> None:
+    project.edit("config.yaml", "small: {step_size: 0.1, published", "small: {step_size: 0.11, published")
+    assert project.planned() == chain("diagonal.small") | AGGREGATES
+
+
+def test_one_cell_added(project: Project) -> None:
+    project.edit("config.yaml", "      small: {step_size: 0.01}\n      decay50", "      small: {step_size: 0.01}\n      tiny: {step_size: 0.001}\n      decay50")
+    assert project.planned() == chain("digits.tiny") | AGGREGATES
+
+
+def test_one_cell_removed(project: Project) -> None:
+    project.edit("config.yaml", "      decay50: {step_size: 0.2, decays: [{at: 0.5, divide_by: 4.0}]}\n", "")
+    assert project.planned() == AGGREGATES
+
+
+def test_value_of_the_paper_edited(project: Project) -> None:
+    project.edit("config.yaml", "published: {test_loss: 1.0e-3", "published: {test_loss: 2.0e-3")
+    assert project.planned() == AGGREGATES
+
+
+def test_threshold_edited(project: Project) -> None:
+    project.edit("config.yaml", "correlation_thresholds: [0.99, 0.9]", "correlation_thresholds: [0.98, 0.9]")
+    assert project.planned() == {("sparsity", "points.decay2"), ("sparsity", "points.decay50")} | AGGREGATES
+
+
+def test_helper_of_training_edited(project: Project) -> None:
+    project.edit("src/largestep/schedules.py", "step = np.arange(steps)", "step = np.arange(0, steps)")
+    # The aggregate reads the decay times through the same module, the data stage does not.
+    assert project.planned() == chain(*CELLS) | AGGREGATES
+
+
+def test_trainer_of_images_edited(project: Project) -> None:
+    source = project.folder / "src/largestep/models/resnet.py"
+    source.write_text(source.read_text() + "\nUNUSED = 1\n")
+    assert project.planned() == chain("digits.small", "digits.decay50") | AGGREGATES
+
+
+def test_figure_code_edited(project: Project) -> None:
+    source = project.folder / "src/largestep/figures/style.py"
+    source.write_text(source.read_text() + "\nUNUSED = 1\n")
+    assert project.planned() == FIGURES
+
+
+def test_nothing_that_matters_changed(project: Project) -> None:
+    """Comments, docstrings, the order and spelling of YAML, threads, resources, and times of all files."""
+    project.edit("src/largestep/schedules.py", '"""The step size of every step.', '"""Step sizes, in order.')
+    project.edit("src/largestep/schedules.py", "    step = np.arange", "    # A comment.\n    step = np.arange")
+    project.edit("config.yaml", "{at: 0.5, divide_by: 4.0}", "{divide_by: 4, at: 0.50}")
+    project.edit(
+        "config.yaml",
+        "      small: {step_size: 0.01}\n      decay50: {step_size: 0.1, warmup: {kind: exponential, base: 1.05}, decays: [{at: 0.5, divide_by: 10.0}]}\n",
+        "      decay50: {step_size: 0.1, warmup: {kind: exponential, base: 1.05}, decays: [{at: 0.5, divide_by: 10.0}]}\n      small: {step_size: 0.01}\n",
+    )
+    project.edit("workflow/rules/train.smk", "threads: 1", "threads: 2")
+    project.edit("workflow/rules/train.smk", "mem_mb=3000", "mem_mb=3500")
+    for path in sorted(project.folder.rglob("*"), reverse=True):
+        if ".snakemake" not in path.parts:
+            os.utime(path)
+    assert project.planned() == set()
+
+
+def test_larger_scale_includes_the_smaller(project: Project) -> None:
+    planned = project.planned("--config", "scale=paper")
+    assert {("train_images", "later.small"), ("data", "later")} <= planned
+    assert not chain(*CELLS) & planned

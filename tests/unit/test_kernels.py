@@ -1,0 +1,199 @@
+"""The training kernels against a plain float64 autograd loop, and what a diverging run may not touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from largestep.dynamics import dense, diagonal
+from largestep.models import dense as architecture
+
+Array = NDArray[np.float64]
+STEPS = 100
+EXAMPLES = 12
+
+
+def _layers(*units: int, biased: tuple[bool, ...]) -> list[dict[str, Any]]:
+    law = {"law": "gaussian", "scale": 0.5}
+    return [{"units": n, "weight": law, "bias": law if b else None} for n, b in zip(units, biased, strict=True)]
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network under test: layers is empty for the diagonal one."""
+
+    inputs: int
+    layers: list[dict[str, Any]]
+    step_size: float
+
+    def initial(self, seed: int) -> Array:
+        if self.layers:
+            return architecture.draw(self.inputs, self.layers, seed)
+        return 0.3 * np.random.default_rng(seed).standard_normal(2 * self.inputs)
+
+    def advance(self, *arguments: Any) -> None:
+        if self.layers:
+            shape = architecture.widths(self.inputs, self.layers), architecture.biased(self.layers)
+            dense.advance(*arguments, *shape)
+        else:
+            diagonal.advance(*arguments)
+
+
+NETS = {
+    "diagonal": Net(30, [], 0.05),
+    "1-100-1, hidden bias": Net(1, _layers(100, 1, biased=(True, False)), 0.002),
+    "1-100-1, no biases": Net(1, _layers(100, 1, biased=(False, False)), 0.002),
+    "2-20-1, no biases": Net(2, _layers(20, 1, biased=(False, False)), 0.02),
+    "2-20-1, biases": Net(2, _layers(20, 1, biased=(True, True)), 0.02),
+    "5-10-10-1, biases": Net(5, _layers(10, 10, 1, biased=(True, True, True)), 0.01),
+    "5-10-10-1, no biases": Net(5, _layers(10, 10, 1, biased=(False, False, False)), 0.01),
+}
+VARIANTS = {
+    "plain": {},
+    "label noise": {"label_noise": 0.3},
+    "momentum": {"momentum": 0.5},
+    "weight decay": {"weight_decay": 0.05},
+    "all": {"label_noise": 0.3, "momentum": 0.5, "weight_decay": 0.05},
+}
+
+
+class Runs:
+    """Runs of a network that differ in initial parameters, data set, example order and label noise."""
+
+    def __init__(
+        self,
+        net: Net,
+        seeds: range = range(2),
+        batch: int = 1,
+        label_noise: float = 0.0,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        generator = np.random.default_rng(17)
+        self.net, self.momentum, self.weight_decay = net, momentum, weight_decay
+        self.residual_factor = 2.0 if net.layers else 1.0
+        self.inputs = generator.standard_normal((2, EXAMPLES, net.inputs))
+        self.labels = generator.standard_normal((2, EXAMPLES))
+        self.dataset = np.array(seeds) % 2
+        self.initial = np.stack([net.initial(seed) for seed in seeds])
+        self.indices = generator.integers(EXAMPLES, size=(len(seeds), STEPS, batch))
+        self.noise = label_noise * generator.standard_normal((len(seeds), STEPS, batch if label_noise else 0))
+        self.step_sizes = net.step_size * np.linspace(1.0, 0.5, STEPS)
+
+    def kernel(self, blocks: tuple[int, ...] = (STEPS,), runs: list[int] | None = None) -> tuple[Array, Array]:
+        """Final parameters and diverged_step of the given runs (all by default), taken in blocks of steps."""
+        which = np.arange(len(self.initial)) if runs is None else np.array(runs)
+        parameters = self.initial[which].copy()
+        velocity, diverged_step = np.zeros_like(parameters), np.full(len(which), -1)
+        start = 0
+        for steps in blocks:
+            block = slice(start, start + steps)
+            self.net.advance(
+                parameters,
+                velocity,
+                self.inputs,
+                self.labels,
+                self.dataset[which],
+                self.indices[which, block],
+                self.noise[which, block],
+                self.step_sizes[block],
+                self.residual_factor,
+                self.momentum,
+                self.weight_decay,
+                start,
+                diverged_step,
+            )
+            start += steps
+        return parameters, diverged_step
+
+    def reference(self, run: int) -> tuple[Array, int]:
+        """Final parameters of one run by autograd, and the first step whose residual is not finite, or -1."""
+        inputs = torch.from_numpy(self.inputs[self.dataset[run]])
+        labels = torch.from_numpy(self.labels[self.dataset[run]])
+        trained: list[torch.nn.Parameter]
+        if self.net.layers:
+            model = architecture.network(self.net.inputs, self.net.layers)
+            torch.nn.utils.vector_to_parameters(torch.tensor(self.initial[run]), model.parameters())
+            trained = list(model.parameters())
+        else:
+            trained = [torch.nn.Parameter(torch.tensor(half)) for half in np.split(self.initial[run], 2)]
+        optimiser = torch.optim.SGD(trained, lr=1.0, momentum=self.momentum, weight_decay=self.weight_decay)
+        for step in range(STEPS):
+            chosen = torch.from_numpy(self.indices[run, step])
+            x, y = inputs[chosen], labels[chosen]
+            if self.noise.size:
+                y = y + torch.from_numpy(self.noise[run, step])
+            residual = (model(x).squeeze(1) if self.net.layers else x @ (trained[0] * trained[1])) - y
+            if not torch.isfinite(residual).all():
+                return np.full_like(self.initial[run], np.nan), step
+            optimiser.zero_grad()
+            (self.residual_factor / 2 * residual.square().mean()).backward()
+            optimiser.param_groups[0]["lr"] = self.step_sizes[step]
+            optimiser.step()
+        return torch.nn.utils.parameters_to_vector(trained).detach().numpy(), -1
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("batch", [1, 4, EXAMPLES], ids=["batch 1", "batch 4", "full batch"])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("net", NETS)
+def test_equals_autograd(net: str, variant: str, batch: int) -> None:
+    runs = Runs(NETS[net], batch=batch, **VARIANTS[variant])
+    if batch == EXAMPLES:
+        runs.indices[:] = np.arange(EXAMPLES)
+    found, diverged_step = runs.kernel()
+    assert (diverged_step == -1).all()
+    for run in range(2):
+        expected, _ = runs.reference(run)
+        assert np.linalg.norm(expected - runs.initial[run]) > 1e-2 * np.linalg.norm(expected)  # it has moved
+        assert np.linalg.norm(found[run] - expected) <= 1e-10 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("variant", ["plain", "all"])
+@pytest.mark.parametrize("net", NETS)
+def test_blocks_equal_one_call(net: str, variant: str) -> None:
+    runs = Runs(NETS[net], **VARIANTS[variant])
+    np.testing.assert_array_equal(runs.kernel((37, STEPS - 37))[0], runs.kernel()[0])
+
+
+@pytest.mark.parametrize("variant", ["plain", "all"])
+@pytest.mark.parametrize("net", NETS)
+def test_divergence_is_recorded_and_stays_in_its_run(net: str, variant: str) -> None:
+    runs = Runs(NETS[net], range(4), **VARIANTS[variant])
+    runs.initial[1] *= 30.0
+    found, diverged_step = runs.kernel((10, STEPS - 10))
+    expected = [runs.reference(run)[1] for run in range(4)]
+    assert expected[1] > 0
+    np.testing.assert_array_equal(diverged_step, expected)
+    np.testing.assert_array_equal(np.isnan(found).any(axis=1), diverged_step >= 0)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[[0, 2, 3]], runs.kernel((10, STEPS - 10), runs=[0, 2, 3])[0])
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="numba was started with a single thread")
+@pytest.mark.parametrize("net", NETS)
+def test_threads_do_not_change_bits(net: str) -> None:
+    runs = Runs(NETS[net], range(5), batch=4, **VARIANTS["all"])
+    before = numba.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            numba.set_num_threads(threads)
+            found.append(runs.kernel()[0])
+    finally:
+        numba.set_num_threads(before)
+    np.testing.assert_array_equal(found[0], found[1])

@@ -1,0 +1,51 @@
+"""Step sizes against the published settings, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from largestep.schedules import decay_fraction, step_sizes
+
+
+def schedule(**changes: object) -> dict[str, object]:
+    return {"step_size": 0.1, "warmup": None, "decays": []} | changes
+
+
+def test_constant() -> None:
+    assert (step_sizes(schedule(), 7) == 0.1).all()
+    assert decay_fraction(schedule()) == 0.0
+
+
+def test_decay_before_or_after_the_update() -> None:
+    halved = schedule(decays=[{"at": 0.5, "divide_by": 2.0}])
+    np.testing.assert_array_equal(step_sizes(halved, 5), [0.1, 0.1, 0.05, 0.05, 0.05])
+    np.testing.assert_array_equal(step_sizes(halved, 5, decay_after_update=True), [0.1, 0.1, 0.1, 0.05, 0.05])
+    assert decay_fraction(halved) == 0.5
+
+
+def test_several_decays_multiply() -> None:
+    sizes = step_sizes(schedule(decays=[{"at": 0.5, "divide_by": 10.0}, {"at": 0.9, "divide_by": 10.0}]), 100)
+    np.testing.assert_allclose(sizes[[0, 49, 50, 89, 90, 99]], [0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_power_warmup_of_the_one_dimensional_case() -> None:
+    """eta_i = eta + (F - 1) eta i / N up to the decay, which divides the peak (published settings of Fig. 4)."""
+    law = {"kind": "power", "factor": 200.0, "exponent": 1.0}
+    steps = 31623
+    sizes = step_sizes({"step_size": 2e-4, "warmup": law, "decays": [{"at": 0.5, "divide_by": 3.0}]}, steps)
+    until = int(0.5 * steps)
+    assert sizes[1000] == pytest.approx(2e-4 + 199 * 2e-4 * 1000 / steps)
+    peak = 2e-4 + 199 * 2e-4 * until / steps
+    assert sizes[until] == pytest.approx(peak / 3)
+    assert sizes[-1] == pytest.approx(peak / 3)
+
+
+def test_exponential_warmup_of_the_deep_nets() -> None:
+    """The peaks are 1.63, 4.32 and 11.47 times the step size for decay at 10, 30 and 50%."""
+    law = {"kind": "exponential", "base": 1.05}
+    for at, peak in ((0.1, 1.63), (0.3, 4.32), (0.5, 11.47)):
+        decays = [{"at": at, "divide_by": 10.0}, {"at": 0.9, "divide_by": 10.0}]
+        sizes = step_sizes({"step_size": 1.0, "warmup": law, "decays": decays}, 1500)
+        assert sizes[int(at * 1500)] == pytest.approx(peak / 10, rel=1e-3)
+        assert sizes[-1] == pytest.approx(peak / 100, rel=1e-3)

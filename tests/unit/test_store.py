@@ -1,0 +1,79 @@
+"""Stores: documented, checked, and replaced in one move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from largestep import store
+
+
+def dataset() -> xr.Dataset:
+    return xr.Dataset({"loss": store.variable(("seed",), [1.0, np.nan, 3.0], "1", "a loss")})
+
+
+def write(path: Path, content: xr.Dataset | None = None, spec: str = "{}") -> None:
+    store.write(
+        path, dataset() if content is None else content, title="t", stage="train", spec=spec, code="c", seeds="0", clock=store.Clock()
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    write(tmp_path / "a.nc")
+    back = store.read(tmp_path / "a.nc", spec="{}", code="c")
+    np.testing.assert_array_equal(back["loss"], dataset()["loss"])
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.nc"]
+
+
+def test_undocumented_variables_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(store.StoreError, match=r"a\.nc: variable loss needs units and long_name"):
+        write(tmp_path / "a.nc", xr.Dataset({"loss": ("seed", [1.0])}))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("key", "message"), [("spec", "other settings"), ("code", "other code")])
+def test_stale_stores_are_refused(tmp_path: Path, key: str, message: str) -> None:
+    write(tmp_path / "a.nc")
+    with pytest.raises(store.StoreError, match=f"is stale.*{message}"):
+        store.read(tmp_path / "a.nc", **{key: "else"})
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "missing"])
+def test_damaged_files_are_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "a.nc"
+    write(path)
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "truncated": content[: len(content) // 2], "text": b"not NetCDF"}[damage])
+    with pytest.raises(store.StoreError, match=r"a\.nc: is not a readable NetCDF file; delete it and run again"):
+        store.read(path)
+
+
+def test_changed_values_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.nc"
+    write(path)
+    changed = xr.load_dataset(path)
+    changed["loss"][0] = 2.0
+    changed.to_netcdf(path)
+    with pytest.raises(store.StoreError, match="does not match its checksum"):
+        store.read(path)
+
+
+def test_foreign_stores_are_refused(tmp_path: Path) -> None:
+    xr.Dataset({"a": ("x", [1])}).to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(store.StoreError, match="was not written by largestep"):
+        store.read(tmp_path / "a.nc")
+
+
+def test_digest_sees_names_values_and_attributes_but_not_the_run() -> None:
+    first = store.content_digest(dataset())
+    assert store.content_digest(dataset().assign_attrs(wall_time_s=3.0)) == first
+    assert store.content_digest(dataset().assign_attrs(spec="x")) != first
+    assert store.content_digest(dataset().rename(loss="error")) != first
+    assert store.content_digest(dataset() + 1e-16) == first
+    assert store.content_digest(dataset() * 2) != first

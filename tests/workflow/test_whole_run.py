@@ -1,0 +1,73 @@
+"""The whole workflow on tiny settings: what it makes, and that it makes the same twice."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+
+from largestep import store
+from tests.conftest import Project, make_project
+
+
+def test_makes_what_the_contract_names(finished: Project) -> None:
+    results = finished.folder / "results"
+    for cell in ("diagonal.small", "points.decay2", "teacher.small", "digits.decay50"):
+        for stage in ("train", "features", "sparsity"):
+            dataset = store.read(results / "cells" / cell / f"{stage}.nc")
+            assert dataset.attrs["stage"] == stage
+            assert {"spec", "code_fingerprint", "seeds", "machine", "wall_time_s", "version_numpy"} <= set(dataset.attrs)
+            assert all({"units", "long_name"} <= set(v.attrs) for v in dataset.variables.values())
+    with xr.open_datatree(results / "largestep.nc") as tree:
+        assert set(tree.children) == {"diagonal", "points", "teacher", "digits"}
+    assert (results / "figures/points_fits.pdf").read_bytes().startswith(b"%PDF")
+    assert (results / "tables/digits.tex").stat().st_size > 0
+    assert set(pd.read_csv(results / "claims.csv")["claim"]) == {"C3", "C4", "C5"}
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished: Project) -> None:
+    results = finished.folder / "results"
+    logs = {p.relative_to(results / "logs").with_suffix("") for p in (results / "logs").rglob("*.log")}
+    benchmarks = {p.relative_to(results / "benchmarks").with_suffix("") for p in (results / "benchmarks").rglob("*.tsv")}
+    assert logs == benchmarks
+    assert Path("train/digits.small") in logs
+    assert "seed" in (results / "logs/train/digits.small.log").read_text()
+
+
+def test_same_stores_from_one_core_and_from_two(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Bit for bit: the digest covers every byte of data and every attribute but times and the machine."""
+    again = make_project(tmp_path_factory.mktemp("again"))
+    again.snakemake("--cores", "1")
+    stores = sorted(path.relative_to(finished.folder) for path in finished.folder.glob("results/**/*.nc"))
+    assert len(stores) == 33
+    for path in stores:
+        with (
+            xr.open_dataset(finished.folder / path) as first,
+            xr.open_dataset(again.folder / path) as second,
+        ):
+            assert first.attrs["content_sha256"] == second.attrs["content_sha256"], path
+    for path in finished.folder.glob("results/*/*.p*"):
+        assert path.read_bytes() == (again.folder / path.relative_to(finished.folder)).read_bytes(), path
+
+
+def test_report(finished: Project) -> None:
+    finished.snakemake("--cores", "1", "--report", "results/report.html")
+    text = (finished.folder / "results/report.html").read_text()
+    assert "points_fits" in text
+    assert "claims" in text
+
+
+def test_stale_store_is_refused(finished: Project, tmp_path: Path) -> None:
+    """A store of other settings, put in place of the right one, ends the next stage with one line."""
+    folder = tmp_path / "project"
+    project = Project(shutil.copytree(finished.folder, folder))
+    cells = folder / "results/cells"
+    (cells / "diagonal.small/features.nc").write_bytes((cells / "diagonal.decay50/features.nc").read_bytes())
+    done = project.snakemake("--cores", "1", "--forcerun", "sparsity", "--", "results/cells/diagonal.small/sparsity.nc", check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "results/cells/diagonal.small/features.nc: is stale" in output
+    assert "Traceback" not in output

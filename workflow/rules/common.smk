@@ -1,0 +1,27 @@
+# What rules pass to the stages: settings and fingerprints, by wildcards.
+
+IMAGES = [
+    name for name, settings in EXPERIMENTS.items() if settings.model.kind == "resnet18"
+]
+TOYS = [name for name in EXPERIMENTS if name not in IMAGES]
+
+
+def data_spec(wildcards):
+    return _any_cell(wildcards.experiment).spec("data")
+
+
+def data_code(wildcards):
+    return _any_cell(wildcards.experiment).code("data")
+
+
+def cell_spec(stage):
+    return lambda w: CELLS[f"{w.experiment}.{w.cell}"].spec(stage)
+
+
+def cell_code(stage):
+    return lambda w: CELLS[f"{w.experiment}.{w.cell}"].code(stage)
+
+
+def _any_cell(experiment):
+    # The cells of an experiment share its data.
+    return next(cell for cell in CELLS.values() if cell.experiment == experiment)

@@ -1,0 +1,22 @@
+# Draw or prepare the data sets of each experiment.
+
+
+rule data:
+    output:
+        "results/data/{experiment}.nc",
+    log:
+        "results/logs/data/{experiment}.log",
+    benchmark:
+        "results/benchmarks/data/{experiment}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=data_spec,
+        code=data_code,
+    shell:
+        "python -m largestep.data --spec {params.spec:q} --threads {threads}"
+        " --output {output:q} 2> {log:q}"

@@ -1,0 +1,25 @@
+# Extract what the measures need of each snapshot.
+
+
+rule features:
+    input:
+        data="results/data/{experiment}.nc",
+        snapshots="results/cells/{experiment}.{cell}/snapshots.nc",
+    output:
+        "results/cells/{experiment}.{cell}/features.nc",
+    log:
+        "results/logs/features/{experiment}.{cell}.log",
+    benchmark:
+        "results/benchmarks/features/{experiment}.{cell}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        spec=cell_spec("features"),
+        code=cell_code("features"),
+    shell:
+        "python -m largestep.features --spec {params.spec:q} --threads {threads} --data {input.data:q}"
+        " --snapshots {input.snapshots:q} --output {output:q} 2> {log:q}"

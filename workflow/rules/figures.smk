@@ -1,0 +1,86 @@
+# Figures, tables and verdicts, all read from results/largestep.nc and marked for the report.
+
+
+rule figure:
+    input:
+        "results/largestep.nc",
+    output:
+        png=report(
+            "results/figures/{experiment}_{view}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"experiment": "{experiment}", "view": "{view}"},
+        ),
+        pdf="results/figures/{experiment}_{view}.pdf",
+    log:
+        "results/logs/figures/{experiment}_{view}.log",
+    benchmark:
+        "results/benchmarks/figures/{experiment}_{view}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=lambda w: stages.code("figures", w.view),
+        data=RESULTS_KEY,
+    shell:
+        "python -m largestep.figures --experiment {wildcards.experiment} --view {wildcards.view}"
+        " --input {input:q} --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"
+
+
+rule table:
+    input:
+        "results/largestep.nc",
+    output:
+        csv=report(
+            "results/tables/{experiment}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"experiment": "{experiment}"},
+        ),
+        md="results/tables/{experiment}.md",
+        tex="results/tables/{experiment}.tex",
+    log:
+        "results/logs/tables/{experiment}.log",
+    benchmark:
+        "results/benchmarks/tables/{experiment}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=stages.code("tables"),
+        data=RESULTS_KEY,
+    shell:
+        "python -m largestep.tables --experiment {wildcards.experiment} --input {input:q}"
+        " --csv {output.csv:q} --md {output.md:q} --tex {output.tex:q} 2> {log:q}"
+
+
+rule claims:
+    input:
+        "results/largestep.nc",
+    output:
+        csv=report(
+            "results/claims.csv", caption="../report/claims.rst", category="Claims"
+        ),
+        md="results/claims.md",
+    log:
+        "results/logs/claims.log",
+    benchmark:
+        "results/benchmarks/claims.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=stages.code("claims"),
+        data=RESULTS_KEY,
+    shell:
+        "python -m largestep.claims --input {input:q} --csv {output.csv:q} --md {output.md:q} 2> {log:q}"
