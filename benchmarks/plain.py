@@ -25,12 +25,14 @@ def sgd(net: nn.Module, x: Tensor, y: Tensor, indices: NDArray[np.int64], step_s
 
 
 def diagonal_sgd(
-    u: Array, v: Array, x: Array, y: Array, indices: NDArray[np.int64], step_sizes: Array
+    u: Array, v: Array, x: Array, y: Array, step_sizes: Array, order: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Train a diagonal linear network, one example a step, on half the mean square."""
-    for i, step_size in zip(indices, step_sizes, strict=True):
-        gradient = (x[i] @ (u * v) - y[i]) * x[i]
-        u, v = u - step_size * gradient * v, v - step_size * gradient * u
+    """Train a diagonal linear network on half the mean square, drawing one example a step."""
+    for step_size in step_sizes:
+        i = order.integers(len(x))
+        error = x[i] @ (u * v) - y[i]
+        grad_u, grad_v = error * x[i] * v, error * x[i] * u
+        u, v = u - step_size * grad_u, v - step_size * grad_v
     return u, v
 
 

@@ -29,7 +29,11 @@ class Project:
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run snakemake here; with check, a failure shows what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=500
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=500,
         )
         if check and done.returncode != 0:
             pytest.fail(f"snakemake {' '.join(arguments)} failed:\n{done.stdout[-5000:]}{done.stderr[-5000:]}")

@@ -56,8 +56,9 @@ def experiment(results: Path, name: str, about: dict[str, Any]) -> xr.Dataset:
         "1",
         "fraction of training before the first decay, 0 for none",
     )
-    for key, values in _published(about, joined.sizes.get("block", 1)).items():
-        joined[f"published_{key}"] = values
+    for key, (dims, values) in _published(about, joined.sizes.get("block", 1)).items():
+        long_name = f"{key.replace('_', ' ')} of the paper's single run"
+        joined[f"published_{key}"] = variable(dims, values, joined[key].attrs["units"], long_name)
     data = store.read(results / "data" / f"{name}.nc")
     joined = joined.merge(_problem(data))
     return joined.assign_attrs({key: about[key] for key in ("title", "paper", "algorithm")})
@@ -71,24 +72,23 @@ def _cell(folder: Path) -> xr.Dataset:
     return xr.merge([part.drop_attrs(deep=False) for part in (train, sparsity, shown)], compat="equals", join="exact")
 
 
-def _published(about: dict[str, Any], blocks: int) -> dict[str, xr.Variable]:
-    found: dict[str, xr.Variable] = {}
-    values = {cell: entry["published"] for cell, entry in about["cells"].items()}
-    for key in sorted({key for entry in values.values() for key in entry}):
-        name = f"{key.replace('_', ' ')} of the paper's single run"
-        if key == "feature_sparsity":
-            rows = [values[cell].get(key, [np.nan] * blocks) for cell in values]
-            found[key] = variable(("cell", "block"), rows, "1", name)
-        else:
-            found[key] = variable(("cell",), [values[cell].get(key, np.nan) for cell in values], "1", name)
+def _published(about: dict[str, Any], blocks: int) -> dict[str, tuple[tuple[str, ...], list[Any]]]:
+    """Dimensions and values of every measure for which the paper reports one; NaN for the other cells."""
+    found: dict[str, tuple[tuple[str, ...], list[Any]]] = {}
+    reported = [entry["published"] for entry in about["cells"].values()]
+    for key in sorted({key for values in reported for key in values}):
+        by_block = key == "feature_sparsity"
+        missing = [np.nan] * blocks if by_block else np.nan
+        dims = ("cell", "block") if by_block else ("cell",)
+        found[key] = dims, [values.get(key, missing) for values in reported]
     return found
 
 
 def _problem(data: xr.Dataset) -> xr.Dataset:
-    """What figures need of the fixed data set: the points of a one-dimensional one, the teacher of another."""
+    """What figures need of the fixed data set: one-dimensional points, or the neurons of a teacher."""
     found = xr.Dataset()
-    if "teacher" in data:
-        found["teacher"] = data["teacher"].isel(data_set=0).variable
+    if "teacher_neurons" in data:
+        found["teacher_neurons"] = data["teacher_neurons"].isel(data_set=0).variable
     if "train_inputs" in data and data.sizes["input"] == 1:
         found["train_inputs"] = data["train_inputs"].isel(data_set=0, input=0).variable
         found["train_labels"] = data["train_labels"].isel(data_set=0).variable

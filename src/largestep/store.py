@@ -12,6 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,7 +104,8 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def _check_documented(path: Path, dataset: xr.Dataset) -> None:
@@ -144,7 +146,8 @@ def _replace(path: Path, content: xr.Dataset | xr.DataTree) -> None:
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def read(path: Path, *, spec: str | None = None, code: str | None = None) -> xr.Dataset:

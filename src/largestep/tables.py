@@ -1,0 +1,186 @@
+"""Final values of every measure of one experiment, over the seeds, beside the values that the paper reports."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+
+from largestep import store
+from largestep.cli import existing, parser, run
+from largestep.figures.labels import ARMS, schedules, survived
+
+MEASURES = {
+    "train_loss": "training loss",
+    "test_loss": "test loss",
+    "test_error": "test error",
+    "rank": "rank of the Jacobian",
+    "l0": "non-zeros of the predictor",
+    "feature_sparsity": "feature sparsity",
+}
+# Units for readers: shares are shown in percent.
+UNITS = {"test_error": "%", "feature_sparsity": "%", "rank": "count", "l0": "count"}
+THRESHOLDS = {
+    "rank_threshold": "above {:g} of the largest",
+    "l0_threshold": "above {:g}",
+    "correlation_threshold": "correlation {:g}",
+}
+RESAMPLES = 9999
+MISSING = "–"
+LATEX = {character: f"\\{character}" for character in "%_&#${}"}
+LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "η": r"$\eta$"}
+SHOWN = ["median", "interval_low", "interval_high", "published"]
+HEADER = ("measure", "unit", "schedule", "median [95% interval]", "runs", "diverged", "paper")
+ALIGNMENT = ("left", "left", "left", "right", "right", "right", "right")
+NOTE = (
+    f"Final values: median over the runs that did not diverge, with its 95% bootstrap interval (percentile method, "
+    f"{RESAMPLES} resamples of these runs). The paper's value is that of a single run, at the first threshold listed."
+)
+
+
+def main() -> None:
+    """Read one experiment of the aggregate and write its table in three formats."""
+    arguments = parser("tables", __doc__)
+    arguments.add_argument("--experiment", required=True, help="group of the aggregate, an experiment of config.yaml")
+    arguments.add_argument("--input", required=True, type=existing, help="results/largestep.nc")
+    arguments.add_argument("--csv", required=True, type=Path, help="table to write for programs")
+    arguments.add_argument("--md", required=True, type=Path, help="table to write in Markdown")
+    arguments.add_argument("--tex", required=True, type=Path, help="table to write in LaTeX")
+    options = arguments.parse_args()
+    experiment = store.read_group(options.input, options.experiment)
+    rows = table(experiment)
+    title = experiment.attrs["title"]
+    store.write_text(options.csv, rows.to_csv(index=False, lineterminator="\n"))
+    store.write_text(options.md, markdown(rows, title))
+    store.write_text(options.tex, latex(rows, title))
+
+
+def table(experiment: xr.Dataset) -> pd.DataFrame:
+    """One row for every arm, measure, block, threshold and cell, in this order; values in the units of the store.
+
+    seeds counts the runs, diverged those of them that have no final value. Where no run is left there is
+    no median, and where one is left there is no interval.
+    """
+    names = [name for name in MEASURES if name in experiment]
+    rows = [row for arm in experiment["arm"].values for name in names for row in _rows(experiment, name, str(arm))]
+    return pd.DataFrame(rows).astype({"block": "Int64"})
+
+
+def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any]]:
+    """The rows of one measure: for every block and threshold that it has, one per cell."""
+    values = experiment[name].sel(arm=arm)
+    values = values.isel({values.dims[2]: -1})
+    alive = survived(experiment).sel(arm=arm)
+    reported = _published(experiment, name)
+    for place in np.ndindex(values.shape[2:]):
+        where = dict(zip(values.dims[2:], place, strict=True))
+        threshold = next((dim for dim in where if dim in THRESHOLDS), None)
+        for schedule in schedules(experiment):
+            final = values.sel(cell=schedule.cell).isel(where).values[alive.sel(cell=schedule.cell).values]
+            low, high = interval(final)
+            paper = reported.sel(cell=schedule.cell).isel(where, missing_dims="ignore")
+            yield {
+                "arm": arm,
+                "measure": name,
+                "block": int(values["block"][where["block"]]) if "block" in where else None,
+                "threshold_kind": threshold,
+                "threshold": float(values[threshold][where[threshold]]) if threshold else np.nan,
+                "cell": schedule.cell,
+                "schedule": schedule.label,
+                "units": values.attrs["units"],
+                "median": np.median(final) if len(final) else np.nan,
+                "interval_low": low,
+                "interval_high": high,
+                "seeds": values.sizes["seed"],
+                "diverged": values.sizes["seed"] - len(final),
+                "published": float(paper) if threshold is None or where[threshold] == 0 else np.nan,
+            }
+
+
+def _published(experiment: xr.Dataset, name: str) -> xr.DataArray:
+    """What the paper reports of a measure, of dimension cell and perhaps block; NaN where it reports nothing."""
+    if f"published_{name}" not in experiment:
+        return xr.full_like(experiment["decay_fraction"], np.nan)
+    return experiment[f"published_{name}"]
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """95% bootstrap interval of the median; NaN for fewer than two values.
+
+    By the percentile method: the median is not smooth enough for the acceleration that BCa estimates.
+    """
+    if len(values) < 2:
+        return np.nan, np.nan
+    found = bootstrap((values,), np.median, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def markdown(rows: pd.DataFrame, title: str) -> str:
+    """The table for readers in Markdown, one part per arm."""
+    parts = [f"# {title}", NOTE]
+    for arm, part in rows.groupby("arm", sort=False):
+        cells = pd.DataFrame(map(_cells, part.to_dict("records")), columns=HEADER)
+        parts += [f"## {ARMS[str(arm)]}", cells.to_markdown(index=False, disable_numparse=True, colalign=ALIGNMENT)]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(rows: pd.DataFrame, title: str) -> str:
+    """The same in LaTeX: one longtable per arm, with a heading per measure in place of its first two columns."""
+    parts = ["% Needs \\usepackage{booktabs,longtable}."]
+    head = " & ".join(_escape(name) for name in HEADER[2:])
+    for arm, part in rows.groupby("arm", sort=False):
+        caption = _escape(f"{title}. {ARMS[str(arm)]}. {NOTE}")
+        parts += [
+            "\\begingroup\\footnotesize",
+            "\\begin{longtable}{lrrrr}",
+            f"\\caption{{{caption}}}\\\\",
+            f"\\toprule\n{head} \\\\\n\\midrule\n\\endfirsthead",
+            f"\\toprule\n{head} \\\\\n\\midrule\n\\endhead",
+            "\\bottomrule\n\\endfoot",
+        ]
+        for (measure, unit), cells in itertools.groupby(map(_cells, part.to_dict("records")), key=lambda row: row[:2]):
+            heading = f"{measure} ({unit})" if unit != "1" else measure
+            # The star keeps a heading on the page of its rows.
+            parts.append(f"\\addlinespace\n\\multicolumn{{5}}{{l}}{{\\emph{{{_escape(heading)}}}}} \\\\*")
+            parts += [" & ".join(map(_escape, row[2:])) + " \\\\" for row in cells]
+        parts.append("\\end{longtable}\\endgroup")
+    return "\n".join(parts) + "\n"
+
+
+def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    """One row of the table as readers see it, in the order of `HEADER`."""
+    unit = UNITS.get(row["measure"], "1")
+    factor = 100.0 if unit == "%" and row["units"] == "1" else 1.0
+    median, low, high, paper = (_number(factor * row[name]) for name in SHOWN)
+    measure = MEASURES[row["measure"]]
+    if not pd.isna(row["block"]):
+        measure += f", block {row['block']}"
+    if not pd.isna(row["threshold"]):
+        measure += f", {THRESHOLDS[row['threshold_kind']].format(row['threshold'])}"
+    shown = median if low == MISSING else f"{median} [{low}, {high}]"
+    return measure, unit, row["schedule"], shown, str(row["seeds"]), str(row["diverged"]), paper
+
+
+def _number(value: float) -> str:
+    """Three significant digits; a dash for no value."""
+    if np.isnan(value):
+        return MISSING
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _escape(text: str) -> str:
+    """Text as LaTeX; powers of ten as such, and no character that its default fonts lack."""
+    text = "".join(LATEX.get(character, character) for character in text)
+    return re.sub(r"(\d(?:\.\d+)?)e([+-]\d+)", lambda m: rf"${m[1]} \times 10^{{{int(m[2])}}}$", text)
+
+
+if __name__ == "__main__":
+    run(main)

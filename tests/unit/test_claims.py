@@ -36,7 +36,14 @@ def experiment(
             "decay_fraction": ("cell", DURATIONS),
             "step_size": (("cell", "step"), np.ones((4, len(steps)))),
         },
-        {"cell": CELLS, "arm": ["order"], "seed": np.arange(seeds), "step": steps, "snapshot_step": [1000], "rank_threshold": [1e-4]},
+        {
+            "cell": CELLS,
+            "arm": ["order"],
+            "seed": np.arange(seeds),
+            "step": steps,
+            "snapshot_step": [1000],
+            "rank_threshold": [1e-4],
+        },
         {"algorithm": "SGD"},
     )
 
@@ -74,7 +81,11 @@ def test_few_seeds_decide_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("trend", "drop", "answers"),
-    [(0.0, 2.0, ["supported", "supported"]), (-1.0, 2.0, ["refuted", "supported"]), (0.0, 0.0, ["supported", "refuted"])],
+    [
+        (0.0, 2.0, ["supported", "supported"]),
+        (-1.0, 2.0, ["refuted", "supported"]),
+        (0.0, 0.0, ["supported", "refuted"]),
+    ],
 )
 def test_stabilisation_needs_a_flat_loss_and_a_drop(trend: float, drop: float, answers: list[str]) -> None:
     """A loss that falls by a decade over half the phase is not flat; one that ends where it was does not drop."""

@@ -101,16 +101,36 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "experiments.diagonal.cells.$(touch x)",
         "not a name",
     ),
-    ("no thresholds", lambda c: experiment(c)["measures"].pop("l0_thresholds"), "experiments.diagonal", "l0_thresholds"),
-    ("data for another model", lambda c: experiment(c).update(data=experiment(c, DIGITS)["data"]), "experiments.diagonal", "digits"),
+    (
+        "no thresholds",
+        lambda c: experiment(c)["measures"].pop("l0_thresholds"),
+        "experiments.diagonal",
+        "l0_thresholds",
+    ),
+    (
+        "data for another model",
+        lambda c: experiment(c).update(data=experiment(c, DIGITS)["data"]),
+        "experiments.diagonal",
+        "digits",
+    ),
     (
         "batch larger than the data",
         lambda c: experiment(c)["training"].update(batch_size=9),
         "experiments.diagonal",
         "batch_size 9 exceeds the 8",
     ),
-    ("labels without inputs", lambda c: experiment(c, POINTS)["data"]["labels"].pop(), "experiments.points.data", "4 inputs"),
-    ("more images than there are", lambda c: experiment(c, DIGITS)["data"].update(examples=1790), "experiments.digits.data", "1797"),
+    (
+        "labels without inputs",
+        lambda c: experiment(c, POINTS)["data"]["labels"].pop(),
+        "experiments.points.data",
+        "4 inputs",
+    ),
+    (
+        "more images than there are",
+        lambda c: experiment(c, DIGITS)["data"].update(examples=1790),
+        "experiments.digits.data",
+        "1797",
+    ),
     ("view of other data", lambda c: experiment(c).update(views=["fits"]), "experiments.diagonal", "view fits"),
     ("nothing at all", lambda c: c.clear(), "scale", "missing"),
 ]
@@ -164,9 +184,17 @@ def test_unreadable_yaml(tmp_path: Path, text: str, message: str) -> None:
     ("old", "new", "message"),
     [
         ("scale: laptop", "scale: huge", "config.yaml: scale: "),
-        ("small: {step_size: 0.1,", "small: {step_size: -1.0e-4,", "config.yaml: experiments.diagonal.cells.small.step_size: "),
+        (
+            "small: {step_size: 0.1,",
+            "small: {step_size: -1.0e-4,",
+            "config.yaml: experiments.diagonal.cells.small.step_size: ",
+        ),
         ("small: {step_size: 0.1,", "small: {step_size: 1e-4,", "write the number with a decimal point"),
-        ("decay50: {step_size: 0.2,", "small: {step_size: 0.2,", "config.yaml: line 16: the name 'small' is given twice"),
+        (
+            "decay50: {step_size: 0.2,",
+            "small: {step_size: 0.2,",
+            "config.yaml: line 16: the name 'small' is given twice",
+        ),
         ("scale: laptop", "scale: [", "config.yaml: not valid YAML"),
     ],
 )

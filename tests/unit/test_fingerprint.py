@@ -66,7 +66,9 @@ def test_unknown_module() -> None:
 def test_plotting_is_not_part_of_training() -> None:
     for kind, worker in stages.WORKERS["train"].items():
         modules = fingerprint.closure("largestep.train", worker)
-        assert not any(m.startswith(("largestep.figures", "largestep.claims", "largestep.config")) for m in modules), kind
+        assert not any(m.startswith(("largestep.figures", "largestep.claims", "largestep.config")) for m in modules), (
+            kind
+        )
 
 
 def test_each_worker_exists() -> None:

@@ -17,7 +17,14 @@ def dataset() -> xr.Dataset:
 
 def write(path: Path, content: xr.Dataset | None = None, spec: str = "{}") -> None:
     store.write(
-        path, dataset() if content is None else content, title="t", stage="train", spec=spec, code="c", seeds="0", clock=store.Clock()
+        path,
+        dataset() if content is None else content,
+        title="t",
+        stage="train",
+        spec=spec,
+        code="c",
+        seeds="0",
+        clock=store.Clock(),
     )
 
 

@@ -19,7 +19,9 @@ def test_makes_what_the_contract_names(finished: Project) -> None:
         for stage in ("train", "features", "sparsity"):
             dataset = store.read(results / "cells" / cell / f"{stage}.nc")
             assert dataset.attrs["stage"] == stage
-            assert {"spec", "code_fingerprint", "seeds", "machine", "wall_time_s", "version_numpy"} <= set(dataset.attrs)
+            assert {"spec", "code_fingerprint", "seeds", "machine", "wall_time_s", "version_numpy"} <= set(
+                dataset.attrs
+            )
             assert all({"units", "long_name"} <= set(v.attrs) for v in dataset.variables.values())
     with xr.open_datatree(results / "largestep.nc") as tree:
         assert set(tree.children) == {"diagonal", "points", "teacher", "digits"}
@@ -31,7 +33,9 @@ def test_makes_what_the_contract_names(finished: Project) -> None:
 def test_every_job_has_a_log_and_a_benchmark(finished: Project) -> None:
     results = finished.folder / "results"
     logs = {p.relative_to(results / "logs").with_suffix("") for p in (results / "logs").rglob("*.log")}
-    benchmarks = {p.relative_to(results / "benchmarks").with_suffix("") for p in (results / "benchmarks").rglob("*.tsv")}
+    benchmarks = {
+        p.relative_to(results / "benchmarks").with_suffix("") for p in (results / "benchmarks").rglob("*.tsv")
+    }
     assert logs == benchmarks
     assert Path("train/digits.small") in logs
     assert "seed" in (results / "logs/train/digits.small.log").read_text()
@@ -66,7 +70,9 @@ def test_stale_store_is_refused(finished: Project, tmp_path: Path) -> None:
     project = Project(shutil.copytree(finished.folder, folder))
     cells = folder / "results/cells"
     (cells / "diagonal.small/features.nc").write_bytes((cells / "diagonal.decay50/features.nc").read_bytes())
-    done = project.snakemake("--cores", "1", "--forcerun", "sparsity", "--", "results/cells/diagonal.small/sparsity.nc", check=False)
+    done = project.snakemake(
+        "--cores", "1", "--forcerun", "sparsity", "--", "results/cells/diagonal.small/sparsity.nc", check=False
+    )
     output = done.stdout + done.stderr
     assert done.returncode != 0
     assert "results/cells/diagonal.small/features.nc: is stale" in output

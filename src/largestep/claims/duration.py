@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from largestep.claims import verdict
 from largestep.claims.verdict import Row, Values
+from largestep.figures.labels import survived
 
 GENERALISATION, SIMPLICITY = "C4", "C5"
 CRITERION = "below 0"
@@ -74,7 +75,7 @@ def _rows(claim: str, name: str, experiment: xr.Dataset, what: str, final: xr.Da
     if len(durations) < 2:
         return
     final = final.sel(cell=chosen["cell"])
-    alive = verdict.survivors(chosen)
+    alive = survived(chosen)
     for arm in chosen["arm"].values:
         values = final.where(alive).sel(arm=arm).transpose("cell", "seed").values
         correlations = paired_spearman(durations, values)

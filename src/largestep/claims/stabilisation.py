@@ -15,6 +15,7 @@ import xarray as xr
 
 from largestep.claims import verdict
 from largestep.claims.verdict import Row
+from largestep.figures.labels import survived
 
 CLAIM = "C3"
 # A loss that "remains approximately constant" stays within a factor of about two over half the phase.
@@ -30,7 +31,7 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Row]:
     window = (steps >= decay / 2) & (steps < decay)
     for arm in cell["arm"].values:
         runs = cell.sel(arm=arm)
-        alive = verdict.survivors(runs).values
+        alive = survived(runs).values
         where = verdict.label(name, arm)
         if window.sum() < FEWEST_POINTS:
             nothing = (np.nan, np.nan, np.nan, int(alive.sum()), int((~alive).sum()))

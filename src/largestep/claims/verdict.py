@@ -95,11 +95,6 @@ def by_duration(experiment: xr.Dataset) -> xr.Dataset:
     return experiment.isel(cell=first)
 
 
-def survivors(experiment: xr.Dataset) -> xr.DataArray:
-    """Whether each run, (cell, arm, seed), reached the end of training."""
-    return experiment["diverged_step"] < 0
-
-
 def label(name: str, arm: str) -> str:
     """How the table names an experiment's arm."""
     return f"{name}/{arm}"

@@ -19,7 +19,8 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
 
     Data set 0 is drawn in the order of the published code, in float32, so that a published seed gives
     the published problem. Returns the variables of `sparse_regression.draw` without truth, and teacher
-    (data_set, parameter).
+    (data_set, teacher_parameter), and
+    teacher_neurons (data_set, teacher_neuron, input).
     """
     n, d, m = settings["examples"], settings["dimension"], settings["test_examples"]
     layers = settings["teacher"]
@@ -35,6 +36,8 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
     inputs, teacher = np.stack(train), np.stack(teachers)
     which = np.arange(draws + 1)
     shape = (dense.widths(d, layers), dense.biased(layers))
+    units = layers[0]["units"]
+    neurons = teacher[:, : units * d].reshape(-1, units, d)
     test_labels = predict(teacher, test_inputs[None], np.zeros_like(which), *shape)
     return xr.Dataset(
         {
@@ -48,6 +51,9 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
             "test_labels": variable(("data_set", "test_example"), test_labels, "1", "test labels"),
             "rank_inputs": variable(("rank_example", "input"), test_inputs, "1", "fresh inputs of the Jacobian"),
             "teacher": variable(("data_set", "teacher_parameter"), teacher, "1", "parameters of the teacher"),
+            "teacher_neurons": variable(
+                ("data_set", "teacher_neuron", "input"), neurons, "1", "weights of the teacher's first layer"
+            ),
         }
     )
 

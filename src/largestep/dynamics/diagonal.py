@@ -3,33 +3,96 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
+
+from largestep.dynamics.compiled import each_run, kernel
 
 Array = NDArray[np.float64]
 
 
-# reassoc and contract let the inner products use vector instructions and, unlike full fastmath,
-# keep NaN and infinity, by which divergence is found.
-@njit(cache=True, parallel=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def advance(
-    parameters,
-    velocity,
-    inputs,
-    labels,
-    dataset,
-    indices,
-    label_noise,
-    step_sizes,
-    residual_factor,
-    momentum,
-    weight_decay,
-    first_step,
-    diverged_step,
-):
-    """Take len(step_sizes) steps of SGD in place.
+@kernel
+def _advance_plain(u, v, x, y, indices, label_noise, step_sizes, residual_factor):
+    """One example a step, no momentum or weight decay; returns the steps taken before divergence.
 
-    parameters: (runs, 2 d), u then v. velocity: the same, used when momentum > 0.
+    The update of a step and the residual of the next take one pass over the parameters. The last pass,
+    whose residual is not used, makes the result the same however the steps are cut into calls.
+    """
+    steps = len(step_sizes)
+    noisy = label_noise.shape[1] > 0
+    last, scale = np.uint64(0), 0.0
+    for step in range(steps + 1):
+        # Unsigned, because numba lets signed indices count from the end, which costs a test.
+        example = np.uint64(indices[min(step, steps - 1), 0])
+        residual = -y[example]
+        for k in range(len(u)):
+            change = scale * x[last, k]
+            new_u = u[k] - change * v[k]
+            new_v = v[k] - change * u[k]
+            u[k] = new_u
+            v[k] = new_v
+            residual += x[example, k] * new_u * new_v
+        if step < steps:
+            if noisy:
+                residual -= label_noise[step, 0]
+            if not np.isfinite(residual):
+                return step
+            last, scale = example, step_sizes[step] * residual_factor * residual
+    return steps
+
+
+@kernel
+def _advance_batch(
+    u, v, velocity, x, y, indices, label_noise, step_sizes, residual_factor, momentum, weight_decay, beta, slope
+):
+    """Any batch size, momentum and weight decay; beta and slope, (d,), are room to work in."""
+    d, batch = len(u), indices.shape[1]
+    noisy = label_noise.shape[1] > 0
+    for step in range(len(step_sizes)):
+        for k in range(d):
+            beta[k] = u[k] * v[k]
+            slope[k] = 0.0
+        finite = True
+        for b in range(batch):
+            example = np.uint64(indices[step, b])
+            residual = -y[example]
+            if noisy:
+                residual -= label_noise[step, b]
+            for k in range(d):
+                residual += x[example, k] * beta[k]
+            finite = finite and np.isfinite(residual)
+            scale = residual_factor * residual / batch
+            for k in range(d):
+                slope[k] += scale * x[example, k]
+        if not finite:
+            return step
+        for k in range(d):
+            grad_u = slope[k] * v[k] + weight_decay * u[k]
+            grad_v = slope[k] * u[k] + weight_decay * v[k]
+            velocity[k] = momentum * velocity[k] + grad_u
+            velocity[d + k] = momentum * velocity[d + k] + grad_v
+            u[k] -= step_sizes[step] * velocity[k]
+            v[k] -= step_sizes[step] * velocity[d + k]
+    return len(step_sizes)
+
+
+def advance(
+    parameters: Array,
+    velocity: Array,
+    inputs: Array,
+    labels: Array,
+    dataset: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    label_noise: Array,
+    step_sizes: Array,
+    residual_factor: float,
+    momentum: float,
+    weight_decay: float,
+    first_step: int,
+    diverged_step: NDArray[np.int64],
+) -> None:
+    """Take len(step_sizes) steps of SGD in place, on numba's number of threads.
+
+    parameters: (runs, 2 d), u then v. velocity: the same, used with momentum or weight decay.
     inputs: (datasets, n, d); labels: (datasets, n); dataset: (runs,), the data set of each run.
     indices: (runs, steps, batch), the examples of each step; label_noise: the same shape, or
     (runs, steps, 0) for none, added to the labels.
@@ -38,72 +101,25 @@ def advance(
     diverged_step: (runs,), -1 or the step, counted from first_step, at which the residual stopped
     being finite; such a run is frozen at NaN.
     """
-    runs, width = parameters.shape
-    d = width // 2
-    steps, batch = indices.shape[1], indices.shape[2]
-    noisy = label_noise.shape[2] > 0
-    plain = momentum == 0.0 and weight_decay == 0.0 and batch == 1
-    for run in prange(runs):
-        if diverged_step[run] >= 0:
-            continue
-        x, y = inputs[dataset[run]], labels[dataset[run]]
+    d = parameters.shape[1] // 2
+    plain = momentum == 0.0 and weight_decay == 0.0 and indices.shape[2] == 1
+
+    def advance_run(run: int) -> int:
         u, v = parameters[run, :d], parameters[run, d:]
-        beta = np.empty(d)
-        slope = np.empty(d)
-        for step in range(steps):
-            step_size = step_sizes[step]
-            if plain:
-                row = x[indices[run, step, 0]]
-                residual = -y[indices[run, step, 0]]
-                if noisy:
-                    residual -= label_noise[run, step, 0]
-                for k in range(d):
-                    residual += row[k] * u[k] * v[k]
-                if not np.isfinite(residual):
-                    diverged_step[run] = first_step + step
-                    parameters[run] = np.nan
-                    break
-                scale = step_size * residual_factor * residual
-                for k in range(d):
-                    change = scale * row[k]
-                    old = u[k]
-                    u[k] -= change * v[k]
-                    v[k] -= change * old
-                continue
-            for k in range(d):
-                beta[k] = u[k] * v[k]
-                slope[k] = 0.0
-            finite = True
-            for b in range(batch):
-                row = x[indices[run, step, b]]
-                residual = -y[indices[run, step, b]]
-                if noisy:
-                    residual -= label_noise[run, step, b]
-                for k in range(d):
-                    residual += row[k] * beta[k]
-                finite = finite and np.isfinite(residual)
-                scale = residual_factor * residual / batch
-                for k in range(d):
-                    slope[k] += scale * row[k]
-            if not finite:
-                diverged_step[run] = first_step + step
-                parameters[run] = np.nan
-                break
-            for k in range(d):
-                grad_u = slope[k] * v[k] + weight_decay * u[k]
-                grad_v = slope[k] * u[k] + weight_decay * v[k]
-                velocity[run, k] = momentum * velocity[run, k] + grad_u
-                velocity[run, d + k] = momentum * velocity[run, d + k] + grad_v
-                u[k] -= step_size * velocity[run, k]
-                v[k] -= step_size * velocity[run, d + k]
+        problem = inputs[dataset[run]], labels[dataset[run]], indices[run], label_noise[run], step_sizes
+        if plain:
+            taken = _advance_plain(u, v, *problem, residual_factor)
+        else:
+            room = np.empty(d), np.empty(d)
+            taken = _advance_batch(u, v, velocity[run], *problem, residual_factor, momentum, weight_decay, *room)
+        if taken < len(step_sizes):
+            parameters[run] = np.nan
+        return int(taken)
+
+    each_run(advance_run, len(step_sizes), first_step, diverged_step)
 
 
 def predictor(parameters: Array) -> Array:
     """The linear predictor u * v of parameters of shape (..., 2 d), as an array of shape (..., d)."""
     u, v = np.split(parameters, 2, axis=-1)
     return np.asarray(u * v)
-
-
-def predict(parameters: Array, inputs: Array) -> Array:
-    """h(x) for parameters of shape (..., 2 d) and inputs of shape (n, d); the result is (..., n)."""
-    return np.asarray(predictor(parameters) @ inputs.T)

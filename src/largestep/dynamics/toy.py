@@ -126,7 +126,7 @@ class _Diagonal:
             outputs = beta @ data["test_inputs"].values.T
         else:
             outputs = np.einsum("rni,ri->rn", state.inputs[state.data_set], beta)
-        return np.asarray(np.mean((outputs - labels) ** 2, axis=1))
+        return _mean_square(outputs - labels)
 
 
 class _Dense:
@@ -151,7 +151,12 @@ class _Dense:
         else:
             inputs, which = state.inputs, state.data_set
         outputs = dense.predict(state.parameters, inputs, which, *self._shape)
-        return np.asarray(np.mean((outputs - data[f"{part}_labels"].values[state.data_set]) ** 2, axis=1))
+        return _mean_square(outputs - data[f"{part}_labels"].values[state.data_set])
+
+
+def _mean_square(residuals: Array) -> Array:
+    with np.errstate(over="ignore"):  # a run about to diverge has an infinite loss
+        return np.asarray(np.mean(residuals**2, axis=1))
 
 
 def _network(model: dict[str, Any], data: xr.Dataset) -> _Diagonal | _Dense:

@@ -26,6 +26,11 @@ def draw(experiment: xr.Dataset) -> Figure:
         style.letter(ax, index, panel.title)
     for ax in axes[len(panels) :]:
         ax.remove()
+    # One scale from 0, so that the blocks can be compared.
+    sparsity = axes[: experiment.sizes["block"]]
+    highest = max(ax.get_ylim()[1] for ax in sparsity)
+    for ax in sparsity:
+        ax.set_ylim(0, highest)
     style.legend(figure, experiment, arm)
     style.note(figure, note(experiment))
     return figure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,14 +25,13 @@ class Panel:
 
     values: of dimensions (cell, arm, seed, time), time being `step` or `snapshot_step`.
     published: of dimension cell, NaN where the paper reports nothing.
-    scale: makes the y axis something else than linear.
     """
 
     title: str
     units: str
     values: xr.DataArray
     published: xr.DataArray
-    scale: Callable[[Axes], None] | None = None
+    logarithmic: bool = False
 
 
 @style.house()
@@ -46,7 +44,7 @@ def draw(experiment: xr.Dataset) -> Figure:
     height = len(arms) * (LEGEND_HEIGHT + rows * ROW_HEIGHT) + LEGEND_HEIGHT
     figure = Figure(figsize=(style.TEXT_WIDTH, height))
     letters = itertools.count()
-    for part, arm in zip(np.atleast_1d(figure.subfigures(len(arms), 1)), arms, strict=True):
+    for part, arm in zip(figure.subfigures(len(arms), 1, squeeze=False)[:, 0], arms, strict=True):
         axes = part.subplots(rows, columns, squeeze=False).ravel()
         for ax, panel in zip(axes, panels, strict=False):
             show(ax, panel, experiment, arm)
@@ -77,19 +75,21 @@ def panels_of(experiment: xr.Dataset) -> list[Panel]:
     loss_units = "cross-entropy (nat)" if images else "squared error (no unit)"
     nothing = xr.full_like(experiment["decay_fraction"], np.nan)
     reported = experiment.get("published_train_loss", nothing)
-    found = [Panel("training loss", loss_units, experiment["train_loss"], reported, style.log_axis)]
+    found = [Panel("training loss", loss_units, experiment["train_loss"], reported, True)]
     if images:
         reported = experiment.get("published_test_error", nothing)
-        found.append(Panel("test error", "test images (%)", experiment["test_error"], 100 * reported, style.percent_log_axis))
+        found.append(Panel("test error", "test images (%)", experiment["test_error"], reported, True))
     elif "test_loss" in experiment:
         reported = experiment.get("published_test_loss", nothing)
-        found.append(Panel("test loss", loss_units, experiment["test_loss"], reported, style.log_axis))
+        found.append(Panel("test loss", loss_units, experiment["test_loss"], reported, True))
     if "rank" in experiment:
         reported = experiment.get("published_rank", nothing)
-        found.append(Panel("rank of Jacobian", "singular values (count)", experiment["rank"].isel(rank_threshold=0), reported))
+        values = experiment["rank"].isel(rank_threshold=0)
+        found.append(Panel("rank of Jacobian", "singular values (count)", values, reported))
     if "l0" in experiment:
         reported = experiment.get("published_l0", nothing)
-        found.append(Panel("non-zeros of u⊙v", "coordinates (count)", experiment["l0"].isel(l0_threshold=0), reported))
+        values = experiment["l0"].isel(l0_threshold=0)
+        found.append(Panel("non-zeros of u⊙v", "coordinates (count)", values, reported))
     if "feature_sparsity" in experiment:
         found += sparsity_panels(experiment)
     return found
@@ -99,7 +99,8 @@ def sparsity_panels(experiment: xr.Dataset, most: int = 2) -> list[Panel]:
     """Feature sparsity in percent, one panel per block; only the last block where there are more than `most`."""
     blocks = experiment["block"].values
     percent = 100 * experiment["feature_sparsity"].isel(correlation_threshold=0)
-    reported = 100 * experiment.get("published_feature_sparsity", xr.full_like(percent[..., 0, 0, 0, :], np.nan))
+    nothing = xr.full_like(percent.isel(arm=0, seed=0, snapshot_step=0, drop=True), np.nan)
+    reported = 100 * experiment.get("published_feature_sparsity", nothing)
     shown = blocks if len(blocks) <= most else blocks[-1:]
     return [
         Panel(
@@ -116,8 +117,6 @@ def show(ax: Axes, panel: Panel, experiment: xr.Dataset, arm: str) -> None:
     """Draw one measure of every cell for one arm."""
     divide_by = style.step_axis(ax, experiment["step"].values)
     ax.set_ylabel(panel.units)
-    if panel.scale:
-        panel.scale(ax)
     time = panel.values.dims[-1]
     alive = survived(experiment).sel(arm=arm)
     for schedule in schedules(experiment):
@@ -126,6 +125,8 @@ def show(ax: Axes, panel: Panel, experiment: xr.Dataset, arm: str) -> None:
         style.published(ax, float(panel.published.sel(cell=schedule.cell)), schedule)
         for step in decays(experiment, schedule.cell):
             ax.axvline(step / divide_by, color=style.colour(schedule.decay_fraction), linestyle=":", linewidth=0.8)
+    if panel.logarithmic:
+        style.log_axis(ax)
     if not alive.any():
         style.empty(ax)
 

@@ -12,8 +12,8 @@ from largestep.figures import style
 from largestep.figures.labels import Schedule, divergence, schedules, survived
 
 # Fractions of training, with the strength of their colour; the end comes last.
-MOMENTS = {0.05: 0.25, 0.25: 0.45, 0.5: 0.7, 1.0: 1.0}
-HEIGHT = 4.3
+MOMENTS = {0.05: 0.35, 0.25: 0.55, 0.5: 0.78, 1.0: 1.0}
+HEIGHT = 4.4
 
 
 @style.house()
@@ -29,7 +29,7 @@ def draw(experiment: xr.Dataset) -> Figure:
         above, below = axes[:, column]
         _one_run(above, runs, schedule)
         style.band(below, experiment["point"].values, runs.isel(snapshot_step=-1).values, schedule)
-        style.letter(above, column, schedule.label)
+        style.letter(above, column, schedule.label.replace(", ", ",\n", 1))
         style.letter(below, len(cells) + column, f"all seeds, {divergence(experiment, schedule.cell, arm)}")
         below.set_xlabel("input (no unit)")
         if not len(runs):
@@ -52,7 +52,8 @@ def _one_run(ax: Axes, runs: xr.DataArray, schedule: Schedule) -> None:
     for fraction, strength in MOMENTS.items():
         fit = runs[0].sel(snapshot_step=fraction * steps[-1], method="nearest")
         ax.plot(fit["point"], fit, color=style.tint(style.colour(schedule.decay_fraction), strength))
-    ax.text(0.98, 0.02, f"seed {int(runs['seed'][0])}", transform=ax.transAxes, ha="right", va="bottom")
+    seed = int(runs["seed"][0])
+    ax.text(0.98, 0.03, f"seed {seed}", transform=ax.transAxes, ha="right", bbox=style.BEHIND_TEXT, zorder=5)
 
 
 def _frame(ax: Axes, experiment: xr.Dataset) -> None:
@@ -68,4 +69,4 @@ def _legend(figure: Figure) -> None:
         Line2D([], [], color=style.tint("#000000", strength), label=f"{100 * fraction:g}% of training")
         for fraction, strength in MOMENTS.items()
     ]
-    figure.legend(handles=[points, *moments], title="Top row, from pale to dark:", loc="outside upper left", ncols=5, alignment="left")
+    style.key(figure, [points, *moments], "Top row, from pale to dark:", columns=5)

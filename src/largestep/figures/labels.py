@@ -34,7 +34,8 @@ def schedules(experiment: xr.Dataset) -> list[Schedule]:
     labels = [_label(fraction) for fraction in fractions]
     for distinction in ([f"peak η {peak:.2g}" for peak in peaks], cells):
         times = Counter(labels)
-        labels = [f"{label}, {more}" if times[label] > 1 else label for label, more in zip(labels, distinction, strict=True)]
+        pairs = zip(labels, distinction, strict=True)
+        labels = [f"{label}, {more}" if times[label] > 1 else label for label, more in pairs]
     twins = [fractions[:index].count(fraction) for index, fraction in enumerate(fractions)]
     return [Schedule(*each) for each in zip(cells, labels, fractions, twins, strict=True)]
 

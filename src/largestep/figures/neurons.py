@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -10,43 +12,79 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from largestep.figures import style
-from largestep.figures.labels import Schedule, divergence, schedules, survived
+from largestep.figures.labels import divergence, schedules, survived
 
 COLUMNS = 4
-PANEL = 2.0
+# Inches: what the square panels share across, what each needs besides, and what the figure needs besides.
+WIDTH = 6.2
+LABELS = 0.65
+LEGENDS = 0.55
 TEACHER = "#009e73"
 
 
 @style.house()
 def draw(experiment: xr.Dataset) -> Figure:
-    """One panel per cell: the first layer of one run, an arrow per neuron from its initial to its final weights."""
+    """One panel per cell: a line for every neuron of one run, from its initial to its final weights."""
     arm = str(experiment["arm"].values[0])
     cells = schedules(experiment)
-    columns = min(COLUMNS, len(cells))
-    rows = -(-len(cells) // columns)
-    figure = Figure(figsize=(style.TEXT_WIDTH, rows * PANEL + 1.1))
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     alive = survived(experiment).sel(arm=arm)
+    columns = min(COLUMNS, len(cells))
+    rows = math.ceil(len(cells) / columns)
+    figure = Figure(figsize=(style.TEXT_WIDTH, rows * (WIDTH / max(columns, 3) + LABELS) + LEGENDS))
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    reach = 0.0
     for index, (ax, schedule) in enumerate(zip(axes, cells, strict=False)):
-        seed = _seed(alive, schedule)
-        style.letter(ax, index, schedule.label)
+        style.letter(ax, index, schedule.label.replace(", ", ",\n", 1))
+        ax.text(0.03, 0.97, divergence(experiment, schedule.cell, arm), transform=ax.transAxes, va="top")
+        seed = _seed(alive, schedule.cell)
         if seed is None:
             style.empty(ax)
-        else:
-            weights = experiment["first_layer"].sel(cell=schedule.cell, arm=arm, seed=seed)
-            _arrows(ax, weights.isel(snapshot_step=[0, -1]).values, schedule)
-            ax.text(0.02, 0.02, f"seed {seed}", transform=ax.transAxes)
-        _directions(ax, teacher(experiment))
-        ax.set_aspect("equal", adjustable="datalim")
-        ax.set_xlabel("weight of input 1 (no unit)")
-        ax.set_ylabel("weight of input 2 (no unit)")
+            continue
+        weights = experiment["first_layer"].sel(cell=schedule.cell, arm=arm, seed=seed)
+        start, end = weights.isel(snapshot_step=0).values, weights.isel(snapshot_step=-1).values
+        reach = max(reach, float(np.abs([start, end]).max()))
+        _neurons(ax, start, end, style.colour(schedule.decay_fraction))
+        ax.text(0.03, 0.03, f"seed {seed}", transform=ax.transAxes, bbox=style.BEHIND_TEXT)
     for ax in axes[len(cells) :]:
         ax.remove()
+    limit = 1.25 * max(reach, 1.0)
+    for ax in axes[: len(cells)]:
+        _teacher_directions(ax, experiment["teacher_neurons"].values, limit)
+        ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xlabel="weight of input 1 (no unit)")
+        ax.set_ylabel("weight of input 2 (no unit)")
+        ax.label_outer()
+    _legend(figure)
+    style.note(
+        figure,
+        "One run per panel: the first seed that diverges in no panel; where there is none, the panel's own first.",
+    )
     return figure
 
 
-def teacher(experiment: xr.Dataset) -> NDArray[np.float64]:
-    """Weights of the teacher's neurons, shape (neurons, 2): the first of its parameters; one output weight each follows."""
-    flat = experiment["teacher"].values
-    neurons = len(flat) // 3
-    return flat[: 2 * neurons].reshape(neurons, 2)
+def _seed(alive: xr.DataArray, cell: str) -> int | None:
+    """The same seed for every panel where possible, since a seed has one initial network in all cells."""
+    for runs in (alive.all("cell"), alive.sel(cell=cell)):
+        if runs.any():
+            return int(runs["seed"].values[runs.values][0])
+    return None
+
+
+def _neurons(ax: Axes, start: NDArray[np.float64], end: NDArray[np.float64], shade: str) -> None:
+    ax.plot(*np.stack([start, end]).T.transpose(0, 2, 1), color=style.tint(shade, 0.6), linewidth=0.7)
+    ax.plot(*start.T, "o", color="white", markeredgecolor=shade, markeredgewidth=0.7, markersize=2.5, zorder=3)
+    ax.plot(*end.T, "o", color=shade, markersize=3.2, zorder=4)
+
+
+def _teacher_directions(ax: Axes, directions: NDArray[np.float64], limit: float) -> None:
+    for x, y in directions / np.linalg.norm(directions, axis=1, keepdims=True):
+        ax.plot([0, 2 * limit * x], [0, 2 * limit * y], color=TEACHER, linestyle="--", linewidth=1.0, zorder=1)
+
+
+def _legend(figure: Figure) -> None:
+    grey = style.CONSTANT
+    start = Line2D([], [], linestyle="", marker="o", color="white", markeredgecolor=grey, label="neuron at the start")
+    end = Line2D([], [], color=style.tint(grey, 0.6), marker="o", markerfacecolor=grey, label="and at the end")
+    for entry in (start, end):
+        entry.set_markersize(3.0)
+    teacher = Line2D([], [], color=TEACHER, linestyle="--", linewidth=1.0, label="directions of the teacher's neurons")
+    style.key(figure, [start, end, teacher], "Weights of the first layer", columns=3)

@@ -7,7 +7,8 @@ is ordered in lightness and safe for the colour-blind, the darker the longer the
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -25,8 +26,7 @@ from numpy.typing import NDArray
 from largestep.figures.labels import ARMS, Schedule, divergence, schedules
 from largestep.store import StoreError
 
-# Inches: one column and the whole width of a two-column page.
-COLUMN_WIDTH = 3.4
+# Inches: the whole width of a two-column page, at which the fonts have the sizes below.
 TEXT_WIDTH = 7.0
 
 CONSTANT = "#767676"
@@ -34,10 +34,15 @@ LINE_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 QUANTILES = (0.25, 0.5, 0.75)
 BAND_NOTE = "Lines: median over the runs that never diverge; bands: their middle half (25–75%)."
 LOST = "every run diverged"
+# Characters of a legend's entry of which two fit side by side.
+HALF_A_PAGE = 62
+# A logarithmic axis that spans no more than this needs ticks between the powers of ten.
+FEW_POWERS = 200.0
+BEHIND_TEXT = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
 # Far enough right of the last step that neither the line nor its band covers it.
 PUBLISHED_AT = 1.035
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.0,
     "axes.titlesize": 7.5,
@@ -72,9 +77,11 @@ RC = {
 }
 
 
-def house() -> AbstractContextManager[None]:
-    """The context in which every figure is drawn and saved."""
-    return mpl.rc_context(RC)
+@contextmanager
+def house() -> Iterator[None]:
+    """The context in which every figure is drawn and saved; also decorates a function."""
+    with mpl.rc_context(RC):
+        yield
 
 
 def colour(decay_fraction: float) -> str:
@@ -133,12 +140,19 @@ def legend(part: Figure | SubFigure, experiment: xr.Dataset, arm: str) -> None:
         )
         for each in schedules(experiment)
     ]
-    part.legend(handles=lines, title=ARMS[arm], loc="outside upper left", ncols=2, alignment="left")
+    longest = max(len(str(line.get_label())) for line in lines)
+    key(part, lines, ARMS[arm], columns=2 if longest <= HALF_A_PAGE else 1)
+
+
+def key(part: Figure | SubFigure, entries: Sequence[Line2D], title: str, columns: int) -> None:
+    """A legend above the panels, under a title that heads them all."""
+    part.legend(handles=entries, title=title, loc="outside upper left", ncols=columns, alignment="left")
 
 
 def tint(shade: str, strength: float) -> str:
     """A colour mixed with white: 1 leaves it as it is, 0 gives white."""
-    return to_hex(1.0 - strength * (1.0 - np.array(to_rgb(shade))))
+    red, green, blue = (1.0 - strength * (1.0 - part) for part in to_rgb(shade))
+    return to_hex((red, green, blue))
 
 
 def letter(ax: Axes, index: int, title: str) -> None:
@@ -153,7 +167,7 @@ def note(figure: Figure | SubFigure, text: str) -> None:
 
 def empty(ax: Axes) -> None:
     """Say why there is nothing in a panel."""
-    ax.text(0.5, 0.5, LOST, transform=ax.transAxes, ha="center", va="center")
+    ax.text(0.5, 0.5, LOST, transform=ax.transAxes, ha="center", va="center", bbox=BEHIND_TEXT, zorder=5)
 
 
 def step_axis(ax: Axes, steps: NDArray[np.int64]) -> float:
@@ -167,18 +181,15 @@ def step_axis(ax: Axes, steps: NDArray[np.int64]) -> float:
 
 
 def log_axis(ax: Axes) -> None:
-    """Make y logarithmic, with at most five labelled powers of ten."""
+    """Make y logarithmic once all is drawn: powers of ten, or 1, 2 and 5 where it spans few of them."""
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(numticks=5))
     ax.yaxis.set_minor_locator(NullLocator())
-
-
-def percent_log_axis(ax: Axes) -> None:
-    """Make y logarithmic for percentages, which span less than three powers of ten."""
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_locator(NullLocator())
+    low, high = ax.get_ylim()
+    if high / low > FEW_POWERS:
+        ax.yaxis.set_major_locator(LogLocator(numticks=5))
+    else:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter("{x:g}")
 
 
 def save(figure: Figure, png: Path, pdf: Path) -> None:
@@ -197,4 +208,5 @@ def save(figure: Figure, png: Path, pdf: Path) -> None:
         except OSError as error:
             raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import xarray as xr
 
 from largestep.dynamics.diagonal import predictor
@@ -15,6 +16,7 @@ RUN = ("arm", "seed", "snapshot_step")
 
 def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
     """Predictor (arm, seed, snapshot_step, input) and singular values (..., singular_value)."""
+    torch.set_num_threads(threads)
     parameters = snapshots["parameters"].values
     values = diagonal_singular_values(parameters, data["rank_inputs"].values)
     return xr.Dataset(

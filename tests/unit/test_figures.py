@@ -1,0 +1,281 @@
+"""Every figure on small made-up experiments: that it draws, is legible, and says what it must."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from largestep import stages
+from largestep.figures import __main__ as command
+from largestep.figures import style
+from largestep.figures.labels import schedules
+from largestep.store import StoreError, variable
+
+RUN = ("cell", "arm", "seed")
+SEEDS = 4
+STEPS = np.arange(0, 20_001, 1000)
+SNAPSHOTS = STEPS[::4]
+SCHEDULES = {"small": 0.0, "decay10": 0.1, "decay30": 0.3, "decay50": 0.5}
+VIEWS = ("curves", "fits", "neurons", "blocks")
+
+
+def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...] = ("order", "data")) -> xr.Dataset:
+    """An experiment in the layout of the aggregate: regression_1d, two_layer, diagonal or images."""
+    generator = np.random.default_rng(0)
+
+    def values(*sizes: int) -> np.ndarray:
+        return generator.uniform(0.1, 1.0, (len(cells), len(arms), SEEDS, *sizes))
+
+    fractions = np.array(list(cells.values()))
+    decayed = (fractions[:, None] > 0) & (fractions[:, None] * STEPS[-1] <= STEPS)
+    found = xr.Dataset(
+        {
+            "train_loss": variable((*RUN, "step"), values(len(STEPS)), "1", "loss"),
+            "step_size": variable(("cell", "step"), np.where(decayed, 0.1, 0.4), "1", "step size"),
+            "diverged_step": variable(RUN, np.full((len(cells), len(arms), SEEDS), -1), "step", "divergence"),
+            "decay_fraction": variable(("cell",), fractions, "1", "fraction before the decay"),
+            "published_train_loss": variable(("cell",), np.full(len(cells), 0.5), "1", "the paper's"),
+        },
+        {
+            "cell": variable(("cell",), list(cells), "1", "cell"),
+            "arm": variable(("arm",), list(arms), "1", "arm"),
+            "seed": variable(("seed",), np.arange(SEEDS), "1", "seed"),
+            "step": variable(("step",), STEPS, "step", "step"),
+            "snapshot_step": variable(("snapshot_step",), SNAPSHOTS, "step", "snapshot"),
+        },
+        {"title": "Made up", "paper": "Fig. 0"},
+    )
+    time = len(SNAPSHOTS)
+    if kind != "regression_1d":
+        found["test_loss"] = variable((*RUN, "step"), values(len(STEPS)), "1", "test loss")
+    if kind == "diagonal":
+        found["l0"] = variable((*RUN, "snapshot_step", "l0_threshold"), 200 * values(time, 2), "1", "non-zeros")
+        found = found.assign_coords(l0_threshold=variable(("l0_threshold",), [1e-50, 1e-8], "1", "threshold"))
+    if kind != "images":
+        found["rank"] = variable((*RUN, "snapshot_step", "rank_threshold"), 90 * values(time, 2), "1", "rank")
+        found = found.assign_coords(rank_threshold=variable(("rank_threshold",), [1e-4, 1e-8], "1", "threshold"))
+    if kind != "diagonal":
+        blocks = 5 if kind == "images" else 1
+        dims = (*RUN, "snapshot_step", "block", "correlation_threshold")
+        found["feature_sparsity"] = variable(dims, values(time, blocks, 2), "1", "sparsity")
+        found = found.assign_coords(
+            block=variable(("block",), np.arange(1, blocks + 1), "1", "block"),
+            correlation_threshold=variable(("correlation_threshold",), [0.99, 0.9], "1", "threshold"),
+        )
+    if kind == "images":
+        found["test_error"] = variable((*RUN, "step"), 50 * values(len(STEPS)), "percent", "test error")
+    if kind == "regression_1d":
+        found["fit"] = variable((*RUN, "snapshot_step", "point"), values(time, 9), "1", "function")
+        found = found.assign_coords(point=variable(("point",), np.linspace(-1, 1, 9), "1", "input"))
+        found["train_inputs"] = variable(("example",), [-0.5, 0.5], "1", "inputs")
+        found["train_labels"] = variable(("example",), [0.0, 1.0], "1", "labels")
+    if kind == "two_layer":
+        found["first_layer"] = variable((*RUN, "snapshot_step", "neuron", "input"), values(time, 6, 2), "1", "weights")
+        found["teacher_neurons"] = variable(("teacher_neuron", "input"), [[1.0, 0.0], [0.0, 1.0]], "1", "teacher")
+    return found
+
+
+def diverged(experiment: xr.Dataset, cell: str, arm: str, seeds: list[int]) -> xr.Dataset:
+    """The experiment with some runs lost: NaN from step 5 on, as in a store."""
+    lost = (experiment["cell"] == cell) & (experiment["arm"] == arm) & experiment["seed"].isin(seeds)
+    found = experiment.copy()
+    for name, values in experiment.data_vars.items():
+        if set(RUN) <= set(values.dims) and values.dtype.kind == "f":
+            time = "step" if "step" in values.dims else "snapshot_step"
+            found[name] = values.where(~lost | (values[time] < 5))
+    found["diverged_step"] = experiment["diverged_step"].where(~lost, 5)
+    return found
+
+
+def draw(view: str, experiment: xr.Dataset) -> Figure:
+    figure = stages.worker("figures", view).draw(experiment)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def texts(figure: Figure) -> list[Text]:
+    return [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text() and text.get_visible()]
+
+
+def said(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in texts(figure))
+
+
+KIND = {"curves": "diagonal", "fits": "regression_1d", "neurons": "two_layer", "blocks": "images"}
+CASES = [
+    *((view, kind, SCHEDULES) for view, kind in KIND.items()),
+    ("curves", "regression_1d", {"decay2": 0.02, "decay50": 0.5, "decay50_larger": 0.5}),
+    ("curves", "images", SCHEDULES),
+    ("curves", "diagonal", {"decay50": 0.5}),
+    ("fits", "regression_1d", {"decay2": 0.02, "decay50": 0.5, "decay50_larger": 0.5}),
+    ("neurons", "two_layer", {"decay50": 0.5}),
+]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("view", "kind", "cells"), CASES)
+def test_is_legible(view: str, kind: str, cells: dict[str, float]) -> None:
+    figure = draw(view, diverged(made_up(kind, cells), list(cells)[-1], "order", [0]))
+    with style.house():
+        figure.draw_without_rendering()
+    page = figure.bbox
+    for text in texts(figure):
+        assert text.get_fontsize() >= 7, text
+        box = text.get_window_extent()
+        # Tick labels beyond the limits of an axis exist but are not drawn.
+        if text.get_clip_box() is None and text not in _hidden_ticks(figure):
+            assert box.x0 >= page.x0 - 1, text
+            assert box.x1 <= page.x1 + 1, text
+            assert box.y0 >= page.y0 - 1, text
+            assert box.y1 <= page.y1 + 1, text
+    for ax in figure.axes:
+        assert ax.get_xlabel() or not ax.xaxis.get_tick_params()["labelbottom"]
+        assert ax.get_ylabel() or not ax.yaxis.get_tick_params()["labelleft"]
+        assert ax.get_title(loc="left")
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert [title[0] for title in titles] == [chr(ord("a") + index) for index in range(len(titles))]
+
+
+def _hidden_ticks(figure: Figure) -> list[Text]:
+    return [
+        label
+        for ax in figure.axes
+        for axis in (ax.xaxis, ax.yaxis)
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for label in (tick.label1, tick.label2)
+        if not axis.get_view_interval().min() <= tick.get_loc() <= axis.get_view_interval().max()
+    ]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_counts_diverged_runs(view: str) -> None:
+    experiment = diverged(made_up(KIND[view]), "decay50", "order", [0, 2])
+    shown = said(draw(view, experiment))
+    assert "2 of 4 diverged" in shown
+    assert "0 of 4 diverged" in shown
+    if view in ("fits", "neurons"):
+        assert "seed 1" in shown  # the first that survives
+    if view != "neurons":
+        assert "never diverge" in shown
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("view", VIEWS)
+def test_says_where_every_run_diverged(view: str) -> None:
+    experiment = made_up(KIND[view])
+    for cell in experiment["cell"].values:
+        experiment = diverged(experiment, cell, "order", list(range(SEEDS)))
+    figure = draw(view, experiment)
+    assert style.LOST in said(figure)
+    assert "4 of 4 diverged" in said(figure)
+    with style.house():
+        figure.draw_without_rendering()
+
+
+def test_a_schedule_has_one_colour_everywhere() -> None:
+    expected = [style.colour(fraction) for fraction in SCHEDULES.values()]
+    assert len(set(expected)) == len(expected)
+    for view in ("curves", "blocks"):
+        for ax in draw(view, made_up(KIND[view])).axes:
+            lines = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2]
+            assert [to_hex(line.get_color()) for line in lines] == expected
+    ends = draw("fits", made_up("regression_1d")).axes[len(SCHEDULES) :]
+    assert [to_hex(ax.lines[0].get_color()) for ax in ends] == expected
+    neurons = draw("neurons", made_up("two_layer")).axes
+    assert all(
+        shade in {to_hex(line.get_color()) for line in ax.lines} for ax, shade in zip(neurons, expected, strict=True)
+    )
+
+
+def test_colours_darken_with_the_duration_of_the_large_steps() -> None:
+    shades = [style.colour(fraction) for fraction in (0.02, 0.1, 0.3, 0.5, 0.7, 0.9)]
+    lightness = [np.dot([0.2126, 0.7152, 0.0722], [int(shade[i : i + 2], 16) for i in (1, 3, 5)]) for shade in shades]
+    assert all(earlier > later for earlier, later in itertools.pairwise(lightness))
+
+
+def test_cells_of_the_same_colour_differ_in_label_and_line() -> None:
+    experiment = made_up("regression_1d", {"decay50": 0.5, "decay50_larger": 0.5})
+    first, second = schedules(experiment)
+    assert first.label.endswith("peak η 0.4, decay50")  # nothing but the name tells these two apart
+    assert style.line_style(first) != style.line_style(second)
+    experiment["step_size"][1] *= 2
+    first, second = schedules(experiment)
+    assert (first.label, second.label) == (
+        "large step, decay at 50%, peak η 0.4",
+        "large step, decay at 50%, peak η 0.8",
+    )
+
+
+def test_band_is_the_median_with_the_middle_half() -> None:
+    ax = Figure().subplots()
+    runs = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0], [5.0, 50.0]])
+    style.band(ax, np.array([0, 1]), runs, schedules(made_up("diagonal"))[0])
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [3.0, 30.0])
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert {tuple(corner) for corner in corners} >= {(0.0, 2.0), (1.0, 20.0), (1.0, 40.0), (0.0, 4.0)}
+
+
+@pytest.mark.parametrize(
+    ("view", "kind", "expected"),
+    [
+        ("curves", "regression_1d", ["training loss", "rank of Jacobian", "feature sparsity"]),
+        ("curves", "diagonal", ["training loss", "test loss", "rank of Jacobian", "non-zeros of u⊙v"]),
+        ("curves", "images", ["training loss", "test error", "sparsity, block 5"]),
+        ("blocks", "images", [*(f"sparsity, block {block}" for block in range(1, 6)), "test error"]),
+    ],
+)
+def test_shows_what_there_is(view: str, kind: str, expected: list[str]) -> None:
+    figure = draw(view, made_up(kind, arms=("data",)))
+    assert [ax.get_title(loc="left")[4:] for ax in figure.axes] == expected
+
+
+def test_marks_the_decays_and_the_published_values() -> None:
+    panel = draw("curves", made_up("diagonal")).axes[0]
+    decays = [line.get_xdata()[0] for line in panel.lines if line.get_linestyle() == ":"]
+    assert decays == [2.0, 6.0, 10.0]  # thousands of steps
+    diamonds = [line for line in panel.lines if line.get_marker() == "D"]
+    assert [line.get_ydata()[0] for line in diamonds] == [0.5] * len(SCHEDULES)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.17, 0.45), (1.5, 90.0), (1e-6, 1.0), (1e-32, 1.0)])
+def test_a_logarithmic_axis_has_a_few_labels(low: float, high: float) -> None:
+    ax = Figure().subplots()
+    ax.plot([0, 1], [low, high])
+    style.log_axis(ax)
+    bottom, top = ax.get_ylim()
+    assert 2 <= sum(bottom <= tick <= top for tick in ax.get_yticks()) <= 8
+
+
+def test_files_are_the_same_each_time(tmp_path: Path) -> None:
+    source = tmp_path / "largestep.nc"
+    xr.DataTree.from_dict({"made_up": made_up("regression_1d", {"decay50": 0.5}, ("order",))}).to_netcdf(source)
+    for run in ("first", "second"):
+        names = {kind: tmp_path / run / f"figure.{kind}" for kind in ("png", "pdf")}
+        arguments = ["figures", "--experiment", "made_up", "--view", "fits", "--input", str(source)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [*arguments, "--png", str(names["png"]), "--pdf", str(names["pdf"])])
+            command.main()
+        assert sorted(path.name for path in (tmp_path / run).iterdir()) == ["figure.pdf", "figure.png"]
+    first, second = (
+        {kind: (tmp_path / run / f"figure.{kind}").read_bytes() for kind in ("png", "pdf")}
+        for run in ("first", "second")
+    )
+    assert first == second
+    assert b"CreationDate" not in first["pdf"]
+    assert b"/FontFile2" in first["pdf"]  # the fonts are embedded
+    width = int.from_bytes(first["png"][16:20], "big")
+    assert width >= 200 * style.TEXT_WIDTH
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"figure\.png: cannot be written"):
+        style.save(Figure(), tmp_path / "file" / "figure.png", tmp_path / "figure.pdf")

@@ -1,0 +1,170 @@
+"""Tables of small made-up experiments against values computed by hand."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from largestep import tables
+from largestep.store import variable
+
+RUN = ("cell", "arm", "seed")
+FINAL = np.array([1.0, 2.0, 3.0, 4.0, 50.0])
+
+
+@pytest.fixture
+def experiment() -> xr.Dataset:
+    """Two cells, two arms, five seeds; of cell `large`, seed 4 diverged in one arm and all in the other."""
+    final = np.stack([FINAL, 2 * FINAL])[:, None].repeat(2, axis=1)
+    diverged = np.full(final.shape, -1)
+    diverged[1, 0, 4] = diverged[1, 1] = 7
+    final = np.where(diverged < 0, final, np.nan)
+    over_time = np.stack([np.full_like(final, 9.0), final], axis=-1)
+    sweep = np.stack([over_time, over_time + 10], axis=-1)
+    blocks = np.stack([sweep, 2 * sweep], axis=-2) / 1000
+    return xr.Dataset(
+        {
+            "train_loss": variable((*RUN, "step"), over_time / 1e5, "1", "loss"),
+            "test_error": variable((*RUN, "step"), over_time, "percent", "error"),
+            "rank": variable((*RUN, "snapshot_step", "rank_threshold"), sweep, "1", "rank"),
+            "feature_sparsity": variable(
+                (*RUN, "snapshot_step", "block", "correlation_threshold"), blocks, "1", "sparsity"
+            ),
+            "step_size": variable(("cell", "step"), [[0.1, 0.1], [0.4, 0.2]], "1", "step size"),
+            "diverged_step": variable(RUN, diverged, "step", "divergence"),
+            "decay_fraction": variable(("cell",), [0.0, 0.5], "1", "decay"),
+            "published_rank": variable(("cell",), [26.0, np.nan], "1", "the paper's"),
+            "published_test_error": variable(("cell",), [0.353, 0.12], "1", "the paper's"),
+            "published_feature_sparsity": variable(("cell", "block"), [[0.263, 0.5], [0.063, 0.4]], "1", "the paper's"),
+        },
+        {
+            "cell": variable(("cell",), ["small", "large"], "1", "cell"),
+            "arm": variable(("arm",), ["order", "data"], "1", "arm"),
+            "seed": variable(("seed",), np.arange(5), "1", "seed"),
+            "step": variable(("step",), [0, 9], "step", "step"),
+            "snapshot_step": variable(("snapshot_step",), [0, 9], "step", "snapshot"),
+            "block": variable(("block",), [1, 2], "1", "block"),
+            "rank_threshold": variable(("rank_threshold",), [1e-4, 1e-3], "1", "threshold"),
+            "correlation_threshold": variable(("correlation_threshold",), [0.99, 0.9], "1", "threshold"),
+        },
+        {"title": "Toys & tests_1: 100% made up", "paper": "Fig. 0"},
+    )
+
+
+def rows(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def only(frame: pd.DataFrame, **wanted: object) -> pd.Series:
+    found = rows(frame, **wanted)
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_has_one_row_for_everything(experiment: xr.Dataset) -> None:
+    found = tables.table(experiment)
+    # Loss, error, rank at 2 thresholds and sparsity of 2 blocks at 2 thresholds; 2 cells and 2 arms.
+    assert len(found) == (1 + 1 + 2 + 4) * 2 * 2
+    assert list(found["measure"].unique()) == ["train_loss", "test_error", "rank", "feature_sparsity"]
+    keys = ["arm", "measure", "block", "threshold", "cell"]
+    assert not found.duplicated(keys).any()
+
+
+def test_equals_what_is_computed_by_hand(experiment: xr.Dataset) -> None:
+    found = tables.table(experiment)
+    small = only(found, measure="train_loss", arm="order", cell="small")
+    assert (small["median"], small["seeds"], small["diverged"]) == (pytest.approx(3e-5), 5, 0)
+    assert small["interval_low"] == pytest.approx(1e-5)
+    assert small["interval_high"] == pytest.approx(5e-4)
+    large = only(found, measure="train_loss", arm="order", cell="large")
+    assert (large["median"], large["diverged"]) == (pytest.approx(5e-5), 1)  # of 2, 4, 6 and 8
+    sweep = rows(found, measure="rank", arm="order", cell="small")
+    assert list(sweep["threshold"]) == [1e-4, 1e-3]
+    assert list(sweep["median"]) == [3.0, 13.0]
+    second = only(found, measure="feature_sparsity", arm="order", cell="large", block=2, threshold=0.9)
+    assert (second["median"], second["units"]) == (pytest.approx(2 * 15 / 1000), "1")
+
+
+def test_the_papers_value_stands_at_the_papers_threshold(experiment: xr.Dataset) -> None:
+    found = tables.table(experiment)
+    np.testing.assert_equal(
+        rows(found, measure="rank", cell="small", arm="data")["published"].to_numpy(), [26.0, np.nan]
+    )
+    sparsity = rows(found, measure="feature_sparsity", cell="large", arm="order", threshold=0.99)
+    assert list(sparsity["published"]) == [0.063, 0.4]
+    # The configuration has fractions, the measure is in percent.
+    assert only(found, measure="test_error", cell="small", arm="order")["published"] == pytest.approx(35.3)
+    assert np.isnan(only(found, measure="train_loss", cell="small", arm="order")["published"])
+
+
+def test_without_survivors_there_is_no_value(experiment: xr.Dataset) -> None:
+    lost = rows(tables.table(experiment), arm="data", cell="large")
+    assert lost[["median", "interval_low", "interval_high"]].isna().all(axis=None)
+    assert set(lost["diverged"]) == {5}
+
+
+def test_interval_is_that_of_the_bootstrap() -> None:
+    values = np.random.default_rng(1).normal(size=40)
+    draws = np.random.default_rng(2).choice(values, (20_000, 40))
+    expected = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
+    np.testing.assert_allclose(tables.interval(values), expected, atol=0.05)
+    assert tables.interval(values) == tables.interval(values)
+    assert tables.interval(np.array([2.0, 2.0, 2.0])) == (2.0, 2.0)
+    assert np.isnan(tables.interval(np.array([2.0]))).all()
+    assert np.isnan(tables.interval(np.array([]))).all()
+
+
+def test_markdown_is_for_readers(experiment: xr.Dataset) -> None:
+    text = tables.markdown(tables.table(experiment), "Made up")
+    assert "nan" not in text.lower()
+    assert text.count("## ") == 2
+    lines = [re.sub(r"\s+", " ", line) for line in text.splitlines()]
+    assert "| training loss | 1 | small step, constant | 3e-05 [1e-05, 0.0005] | 5 | 0 | – |" in lines
+    assert "| test error | % | small step, constant | 3 [1, 50] | 5 | 0 | 35.3 |" in lines
+    sparsity = "| feature sparsity, block 1, correlation 0.99 | % | large step, decay at 50% "
+    assert f"{sparsity}| 0.5 [0.2, 0.8] | 5 | 1 | 6.3 |" in lines
+    assert f"{sparsity}| – | 5 | 5 | 6.3 |" in lines
+
+
+def test_latex_is_escaped_and_plain(experiment: xr.Dataset) -> None:
+    experiment = experiment.assign(
+        decay_fraction=("cell", [0.5, 0.5])
+    )  # labels with the peak step size, a Greek letter
+    text = tables.latex(tables.table(experiment), experiment.attrs["title"])
+    assert text.isascii()
+    assert r"Toys \& tests\_1: 100\% made up" in text
+    assert not re.search(r"(?<!\\)[%#]", text.removeprefix("%"))
+    assert r"$3 \times 10^{-5}$" in text
+    assert r"peak $\eta$ 0.4" in text
+    assert "nan" not in text.lower()
+    for line in text.splitlines():
+        assert len(re.findall(r"(?<!\\)&", line)) in (0, 4), line
+        assert line.count("{") == line.count("}"), line
+        assert len(re.findall(r"(?<!\\)\$", line)) % 2 == 0, line
+    assert r"\emph{feature sparsity, block 1, correlation 0.99 (\%)}" in text
+    for part in ("toprule", "midrule", "bottomrule", "begin{longtable}", "end{longtable}"):
+        assert f"\\{part}" in text
+
+
+def test_command_line(experiment: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "largestep.nc"
+    one = experiment.isel(cell=[0]).sel(arm=["data"]).drop_vars("test_error")
+    xr.DataTree.from_dict({"one": one}).to_netcdf(source)
+    files = {kind: tmp_path / "tables" / f"one.{kind}" for kind in ("csv", "md", "tex")}
+    options = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
+    monkeypatch.setattr(sys, "argv", ["tables", "--experiment", "one", "--input", str(source), *options])
+    tables.main()
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == {"one.csv", "one.md", "one.tex"}
+    found = pd.read_csv(io.StringIO(files["csv"].read_text()))
+    assert list(found["measure"].unique()) == ["train_loss", "rank", "feature_sparsity"]
+    assert found["median"].iloc[0] == pytest.approx(3e-5)
+    assert "%" not in set(found["units"])
