@@ -84,7 +84,9 @@ class Runs:
         self.dataset = np.array(seeds) % 2
         self.initial = np.stack([net.initial(seed) for seed in seeds])
         self.indices = generator.integers(EXAMPLES, size=(len(seeds), STEPS, batch))
-        self.noise = label_noise * generator.standard_normal((len(seeds), STEPS, batch if label_noise else 0))
+        self.noise = label_noise * generator.standard_normal(
+            (len(seeds), STEPS, (batch or EXAMPLES) if label_noise else 0)
+        )
         self.step_sizes = net.step_size * np.linspace(1.0, 0.5, STEPS)
 
     def kernel(self, blocks: tuple[int, ...] = (STEPS,), runs: list[int] | None = None) -> tuple[Array, Array]:
@@ -126,7 +128,7 @@ class Runs:
             trained = [torch.nn.Parameter(torch.tensor(half)) for half in np.split(self.initial[run], 2)]
         optimiser = torch.optim.SGD(trained, lr=1.0, momentum=self.momentum, weight_decay=self.weight_decay)
         for step in range(STEPS):
-            chosen = torch.from_numpy(self.indices[run, step])
+            chosen = torch.from_numpy(self.indices[run, step] if self.indices.shape[2] else np.arange(EXAMPLES))
             x, y = inputs[chosen], labels[chosen]
             if self.noise.size:
                 y = y + torch.from_numpy(self.noise[run, step])
@@ -148,7 +150,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("batch", [1, 4, EXAMPLES], ids=["batch 1", "batch 4", "full batch"])
+@pytest.mark.parametrize("batch", [1, 4, EXAMPLES, 0], ids=["batch 1", "batch 4", "full batch", "all examples"])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("net", NETS)
 def test_equals_autograd(net: str, variant: str, batch: int) -> None:
@@ -163,10 +165,11 @@ def test_equals_autograd(net: str, variant: str, batch: int) -> None:
         assert np.linalg.norm(found[run] - expected) <= 1e-10 * np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize("batch", [1, 0])
 @pytest.mark.parametrize("variant", ["plain", "all"])
 @pytest.mark.parametrize("net", NETS)
-def test_blocks_equal_one_call(net: str, variant: str) -> None:
-    runs = Runs(NETS[net], **VARIANTS[variant])
+def test_blocks_equal_one_call(net: str, variant: str, batch: int) -> None:
+    runs = Runs(NETS[net], batch=batch, **VARIANTS[variant])
     np.testing.assert_array_equal(runs.kernel((37, STEPS - 37))[0], runs.kernel()[0])
 
 

@@ -41,7 +41,7 @@ def experiment() -> xr.Dataset:
             "diverged_step": variable(RUN, diverged, "step", "divergence"),
             "decay_fraction": variable(("cell",), [0.0, 0.5], "1", "decay"),
             "published_rank": variable(("cell",), [26.0, np.nan], "1", "the paper's"),
-            "published_test_error": variable(("cell",), [0.353, 0.12], "1", "the paper's"),
+            "published_test_error": variable(("cell",), [35.3, 12.0], "percent", "the paper's"),
             "published_feature_sparsity": variable(("cell", "block"), [[0.263, 0.5], [0.063, 0.4]], "1", "the paper's"),
         },
         {
@@ -101,7 +101,6 @@ def test_the_papers_value_stands_at_the_papers_threshold(experiment: xr.Dataset)
     )
     sparsity = rows(found, measure="feature_sparsity", cell="large", arm="order", threshold=0.99)
     assert list(sparsity["published"]) == [0.063, 0.4]
-    # The configuration has fractions, the measure is in percent.
     assert only(found, measure="test_error", cell="small", arm="order")["published"] == pytest.approx(35.3)
     assert np.isnan(only(found, measure="train_loss", cell="small", arm="order")["published"])
 

@@ -104,7 +104,8 @@ def _advance_run(
 
     activations, deltas: (layers + 1, widest) and gradient: (p,) are room to work in.
     """
-    batch = indices.shape[1]
+    whole = indices.shape[1] == 0
+    batch = len(y) if whole else indices.shape[1]
     noisy = label_noise.shape[1] > 0
     heavy = momentum > 0.0 or weight_decay > 0.0
     for step in range(len(step_sizes)):
@@ -112,7 +113,7 @@ def _advance_run(
             gradient[k] = 0.0
         finite = True
         for b in range(batch):
-            example = indices[step, b]
+            example = b if whole else indices[step, b]
             residual = _forward(parameters, x[example], widths, biased, activations) - y[example]
             if noisy:
                 residual -= label_noise[step, b]

@@ -41,6 +41,29 @@ def _advance_plain(u, v, x, y, indices, label_noise, step_sizes, residual_factor
 
 
 @kernel
+def _advance_full(u, v, velocity, x, y, label_noise, step_sizes, residual_factor, momentum, weight_decay):
+    """All examples a step, by matrix products, which are twice as fast as sums over examples."""
+    d, n = len(u), len(y)
+    noisy = label_noise.shape[1] > 0
+    transposed = np.ascontiguousarray(x.T)
+    for step in range(len(step_sizes)):
+        residuals = np.dot(x, u * v) - y
+        if noisy:
+            residuals -= label_noise[step]
+        if not np.isfinite(residuals).all():
+            return step
+        slope = np.dot(transposed, residuals) * (residual_factor / n)
+        for k in range(d):
+            grad_u = slope[k] * v[k] + weight_decay * u[k]
+            grad_v = slope[k] * u[k] + weight_decay * v[k]
+            velocity[k] = momentum * velocity[k] + grad_u
+            velocity[d + k] = momentum * velocity[d + k] + grad_v
+            u[k] -= step_sizes[step] * velocity[k]
+            v[k] -= step_sizes[step] * velocity[d + k]
+    return len(step_sizes)
+
+
+@kernel
 def _advance_batch(
     u, v, velocity, x, y, indices, label_noise, step_sizes, residual_factor, momentum, weight_decay, beta, slope
 ):
@@ -94,8 +117,8 @@ def advance(
 
     parameters: (runs, 2 d), u then v. velocity: the same, used with momentum or weight decay.
     inputs: (datasets, n, d); labels: (datasets, n); dataset: (runs,), the data set of each run.
-    indices: (runs, steps, batch), the examples of each step; label_noise: the same shape, or
-    (runs, steps, 0) for none, added to the labels.
+    indices: (runs, steps, batch), the examples of each step, or (runs, steps, 0) for all of them;
+    label_noise: (runs, steps, examples a step), or (runs, steps, 0) for none, added to the labels.
     residual_factor: derivative of the loss in the prediction over the residual (1 for half the mean
     square, 2 for the mean square). momentum, weight_decay: as in torch.optim.SGD.
     diverged_step: (runs,), -1 or the step, counted from first_step, at which the residual stopped
@@ -106,12 +129,15 @@ def advance(
 
     def advance_run(run: int) -> int:
         u, v = parameters[run, :d], parameters[run, d:]
-        problem = inputs[dataset[run]], labels[dataset[run]], indices[run], label_noise[run], step_sizes
+        x, y = inputs[dataset[run]], labels[dataset[run]]
+        course = label_noise[run], step_sizes, residual_factor
         if plain:
-            taken = _advance_plain(u, v, *problem, residual_factor)
+            taken = _advance_plain(u, v, x, y, indices[run], *course)
+        elif indices.shape[2] == 0:
+            taken = _advance_full(u, v, velocity[run], x, y, *course, momentum, weight_decay)
         else:
             room = np.empty(d), np.empty(d)
-            taken = _advance_batch(u, v, velocity[run], *problem, residual_factor, momentum, weight_decay, *room)
+            taken = _advance_batch(u, v, velocity[run], x, y, indices[run], *course, momentum, weight_decay, *room)
         if taken < len(step_sizes):
             parameters[run] = np.nan
         return int(taken)

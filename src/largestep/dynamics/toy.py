@@ -54,7 +54,7 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
             while state.step < now:
                 count = min(BLOCK, int(now) - state.step)
                 indices = _indices(orders, count, state.examples, training)
-                noise = _label_noise(noises, indices.shape, training["label_noise"])
+                noise = _label_noise(noises, count, indices.shape[2] or state.examples, training["label_noise"])
                 net.advance(state, indices, noise, sizes[state.step : state.step + count])
                 bar.update(count)
             train_loss[:, index] = factor * net.mean_square(state, data, "train")
@@ -169,14 +169,14 @@ def _indices(
 ) -> NDArray[np.int64]:
     batch = training["batch_size"]
     if batch == "full":
-        return np.broadcast_to(np.arange(examples), (len(generators), count, examples)).copy()
+        return np.zeros((len(generators), count, 0), dtype=np.int64)  # as the kernels take it
     if training["replacement"] or batch == 1:
         return np.stack([g.integers(examples, size=(count, batch)) for g in generators])
     everyone = np.broadcast_to(np.arange(examples), (count, examples))
     return np.stack([g.permuted(everyone, axis=1)[:, :batch] for g in generators])
 
 
-def _label_noise(generators: list[np.random.Generator], shape: tuple[int, ...], scale: float) -> Array:
+def _label_noise(generators: list[np.random.Generator], count: int, examples: int, scale: float) -> Array:
     if scale == 0.0:
-        return np.zeros((*shape[:2], 0))
-    return np.stack([scale * g.standard_normal(shape[1:]) for g in generators])
+        return np.zeros((len(generators), count, 0))
+    return np.stack([scale * g.standard_normal((count, examples)) for g in generators])
