@@ -54,6 +54,11 @@ class Project:
         assert old in text
         path.write_text(text.replace(old, new, 1))
 
+    def append(self, file: str, text: str) -> None:
+        """Add text at the end of a file."""
+        with (self.folder / file).open("a") as stream:
+            stream.write(text)
+
 
 def _wildcards(body: str) -> str:
     found = re.search(r"wildcards: (.*)", body)

@@ -304,9 +304,9 @@ class Config(Strict):
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)]
 
     def at_scale(self) -> dict[str, Experiment]:
-        """Experiments that run at the chosen scale; each scale includes the ones before."""
+        """Experiments that run at the chosen scale; each scale includes the ones before; sorted by name."""
         reach = SCALES.index(self.scale)
-        return {name: e for name, e in self.experiments.items() if SCALES.index(e.scale) <= reach}
+        return {name: e for name, e in sorted(self.experiments.items()) if SCALES.index(e.scale) <= reach}
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -79,9 +79,9 @@ def data_spec(settings: Experiment) -> dict[str, Any]:
 
 
 def cells(config: Config) -> dict[str, Cell]:
-    """Every cell of the configuration at its scale, by id."""
+    """Every cell of the configuration at its scale, by id, in the order of ids: that of the file does not count."""
     found = (Cell(name, cell, settings) for name, settings in config.at_scale().items() for cell in settings.cells)
-    return {cell.id: cell for cell in found}
+    return {cell.id: cell for cell in sorted(found, key=lambda cell: cell.id)}
 
 
 def aggregate_spec(config: Config) -> str:

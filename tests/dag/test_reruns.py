@@ -49,8 +49,48 @@ def test_one_cell_edited(project: Project) -> None:
 
 
 def test_one_cell_added(project: Project) -> None:
-    small, rest = "      small: {step_size: 0.01}\n", DIGITS_DECAY50
-    project.edit("config.yaml", small + rest, rest + small)
+    small = "      small: {step_size: 0.01}\n"
+    project.edit("config.yaml", small + DIGITS_DECAY50, small + "      tiny: {step_size: 0.001}\n" + DIGITS_DECAY50)
+    assert project.planned() == chain("digits.tiny") | AGGREGATES
+
+
+def test_one_cell_removed(project: Project) -> None:
+    project.edit("config.yaml", "      decay50: {step_size: 0.2, decays: [{at: 0.5, divide_by: 4.0}]}\n", "")
+    assert project.planned() == AGGREGATES
+
+
+def test_value_of_the_paper_edited(project: Project) -> None:
+    project.edit("config.yaml", "published: {test_loss: 1.0e-3", "published: {test_loss: 2.0e-3")
+    assert project.planned() == AGGREGATES
+
+
+def test_threshold_edited(project: Project) -> None:
+    project.edit("config.yaml", "correlation_thresholds: [0.99, 0.9]", "correlation_thresholds: [0.98, 0.9]")
+    assert project.planned() == {("sparsity", "points.decay2"), ("sparsity", "points.decay50")} | AGGREGATES
+
+
+def test_helper_of_training_edited(project: Project) -> None:
+    project.edit("src/largestep/schedules.py", "step = np.arange(steps)", "step = np.arange(0, steps)")
+    assert project.planned() == chain(*CELLS) | AGGREGATES
+
+
+def test_trainer_of_images_edited(project: Project) -> None:
+    project.append("src/largestep/models/resnet.py", "UNUSED = 1\n")
+    assert project.planned() == chain("digits.small", "digits.decay50") | AGGREGATES
+
+
+def test_figure_code_edited(project: Project) -> None:
+    project.append("src/largestep/figures/style.py", "UNUSED = 1\n")
+    assert project.planned() == FIGURES
+
+
+def test_nothing_that_matters_changed(project: Project) -> None:
+    """Comments, docstrings, the order and spelling of YAML, threads, resources, and times of all files."""
+    project.edit("src/largestep/schedules.py", '"""The step size of every step.', '"""Step sizes, in order.')
+    project.edit("src/largestep/schedules.py", "    step = np.arange", "    # A comment.\n    step = np.arange")
+    project.edit("config.yaml", "{at: 0.5, divide_by: 4.0}", "{divide_by: 4, at: 0.50}")
+    small = "      small: {step_size: 0.01}\n"
+    project.edit("config.yaml", small + DIGITS_DECAY50, DIGITS_DECAY50 + small)
     project.edit("workflow/rules/train.smk", "threads: 1", "threads: 2")
     project.edit("workflow/rules/train.smk", "mem_mb=3000", "mem_mb=3500")
     for path in sorted(project.folder.rglob("*"), reverse=True):
