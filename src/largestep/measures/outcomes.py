@@ -1,0 +1,22 @@
+"""How the runs of an experiment ended: survived, diverged, or with a dead block."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+
+def survived(experiment: xr.Dataset) -> xr.DataArray:
+    """Which runs never diverged: booleans of dimensions (cell, arm, seed)."""
+    return experiment["diverged_step"] < 0
+
+
+def dead(experiment: xr.Dataset) -> xr.DataArray:
+    """Which surviving runs end with a block that no training example activates: (cell, arm, seed).
+
+    Such a network is perfectly sparse and computes a constant; it must not pass for a simple solution
+    unseen. No run of a diagonal network is dead: it has no units.
+    """
+    alive = survived(experiment)
+    if "active_fraction" not in experiment:
+        return xr.zeros_like(alive)
+    return alive & (experiment["active_fraction"].isel(snapshot_step=-1) == 0).any("block")
