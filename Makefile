@@ -48,5 +48,5 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf results/* .snakemake
-	git checkout -- results/README.md
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	rm -rf .snakemake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from largestep import stages, store
-from largestep.cli import cell_parser, run
-from largestep.keys import canonical
+from largestep.cli import run, spec_parser
+from largestep.keys import canonical, digest
 from largestep.schedules import decay_fraction
 from largestep.store import variable
 
@@ -20,7 +21,7 @@ SHOWN_FEATURES = ("fit", "first_layer")
 
 def main() -> None:
     """Read the stores of every cell, one after the other, and write the aggregate."""
-    arguments = cell_parser("aggregate", __doc__)
+    arguments = spec_parser("aggregate", __doc__)
     arguments.add_argument("--results", required=True, type=Path, help="folder that holds cells/ and data/")
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF file to write")
     options = arguments.parse_args()
@@ -41,7 +42,7 @@ def experiment(results: Path, name: str, about: dict[str, Any]) -> xr.Dataset:
     # By duration of the large steps, so that the order of keys in config.yaml does not matter.
     cells = sorted(about["cells"], key=lambda cell: (decay_fraction(about["cells"][cell]["schedule"]), cell))
     about = about | {"cells": {cell: about["cells"][cell] for cell in cells}}
-    parts = [_cell(results / "cells" / f"{name}.{cell}") for cell in cells]
+    parts = [_cell(results / "cells" / f"{name}.{cell}", about, about["cells"][cell]["spec_sha256"]) for cell in cells]
     joined = xr.concat(
         parts,
         dim=variable(("cell",), cells, "1", "cell: a step size and a schedule"),
@@ -59,15 +60,22 @@ def experiment(results: Path, name: str, about: dict[str, Any]) -> xr.Dataset:
     for key, (dims, values) in _published(about, joined.sizes.get("block", 1)).items():
         long_name = f"{key.replace('_', ' ')} of the paper's single run"
         joined[f"published_{key}"] = variable(dims, values, joined[key].attrs["units"], long_name)
-    data = store.read(results / "data" / f"{name}.nc")
+    data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", about["data"]))
     joined = joined.merge(_problem(data))
     return joined.assign_attrs({key: about[key] for key in ("title", "paper", "algorithm")})
 
 
-def _cell(folder: Path) -> xr.Dataset:
-    train = store.read(folder / "train.nc")
-    sparsity = store.read(folder / "sparsity.nc")
-    features = store.read(folder / "features.nc")
+def _cell(folder: Path, about: dict[str, Any], spec_sha256: str) -> xr.Dataset:
+    """The stores of one cell, refused unless they descend from the settings and the code of today."""
+    kinds = about["data"], about["model"]
+    sparsity = store.read(folder / "sparsity.nc", code=stages.chain("sparsity", *kinds))
+    if digest(sparsity.attrs["spec"]) != spec_sha256:
+        raise store.StoreError(
+            f"{folder}/sparsity.nc: is stale: it was made from other settings; delete it and run again"
+        )
+    spec = json.loads(sparsity.attrs["spec"])["features"]
+    features = store.read(folder / "features.nc", spec=canonical(spec), code=stages.chain("features", *kinds))
+    train = store.read(folder / "train.nc", spec=canonical(spec["train"]), code=stages.chain("train", *kinds))
     shown = features[[key for key in SHOWN_FEATURES if key in features]]
     return xr.merge([part.drop_attrs(deep=False) for part in (train, sparsity, shown)], compat="equals", join="exact")
 

@@ -17,13 +17,14 @@ def parser(stage: str, description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"python -m largestep.{stage}", description=description)
 
 
-def cell_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser for a stage that works on one cell: spec and threads."""
+def spec_parser(stage: str, description: str | None, *, threads: bool = False) -> argparse.ArgumentParser:
+    """A parser for a stage that is told by a spec what to do, and perhaps with how many threads."""
     arguments = parser(stage, description)
     arguments.add_argument(
         "--spec", required=True, type=_json, help="what to compute: canonical JSON, see `largestep.grid`"
     )
-    arguments.add_argument("--threads", type=int, default=1, help="threads to compute with (default: 1)")
+    if threads:
+        arguments.add_argument("--threads", type=int, default=1, help="threads to compute with (default: 1)")
     return arguments
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,8 +22,8 @@ Arm = Literal["order", "data"]
 View = Literal["curves", "fits", "neurons", "blocks"]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -33,9 +33,9 @@ class ConfigError(ValueError):
 
 
 class Strict(BaseModel):
-    """No unknown keys and no silent conversions: the text "1e-4" is not a number."""
+    """No unknown keys, no silent conversions (the text "1e-4" is not a number), no NaN and no infinity."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Law(Strict):
@@ -149,7 +149,6 @@ class ResNet(Strict):
 class Training(Strict):
     """What the cells of an experiment share: the algorithm, its length and its seeds."""
 
-    batch_size: Count | Literal["full"]
     seeds: Count
     arms: Annotated[list[Arm], Field(min_length=1)]
     snapshots: Annotated[int, Field(ge=2, description="intervals between snapshots of the parameters")]
@@ -170,10 +169,19 @@ class ToyTraining(Training):
     """Training of a toy network, counted in steps."""
 
     steps: Annotated[int, Field(ge=2)]
+    batch_size: Count | Literal["full"]
     loss: Literal["half_mse", "mse"]
     replacement: bool = True
     decay_after_update: bool = False
     label_noise: NonNegative = 0.0
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def number_or_full(cls, value: Any) -> Any:
+        """Refuse anything else with one message; pydantic gives one for each alternative."""
+        if value != "full" and (type(value) is not int or value < 1):
+            raise ValueError("must be a number of examples, at least 1, or full")
+        return value
 
 
 class ImageTraining(Training):
@@ -296,6 +304,33 @@ class Experiment(Strict):
             raise ValueError("view neurons needs inputs of dimension 2")
         return self
 
+    @model_validator(mode="after")
+    def published_is_measured(self) -> Experiment:
+        """Refuse published values of measures that the experiment does not have."""
+        model = self.model
+        images = isinstance(model, ResNet)
+        measured = {
+            "train_loss": True,
+            "test_loss": not isinstance(self.data, Points),
+            "test_error": images,
+            "rank": not images,
+            "l0": isinstance(model, DiagonalNet),
+            "feature_sparsity": not isinstance(model, DiagonalNet),
+        }
+        blocks = len(model.layers) - 1 if isinstance(model, DenseNet) else 5
+        for name, cell in self.cells.items():
+            key = f"cells.{name}.published"
+            for measure in cell.published.model_dump(exclude_none=True):
+                if not measured[measure]:
+                    raise ValueError(
+                        f"{key}.{measure} cannot be compared: "
+                        f"a {model.kind} model on {self.data.kind} data has no {measure}"
+                    )
+            sparsity = cell.published.feature_sparsity
+            if sparsity is not None and len(sparsity) != blocks:
+                raise ValueError(f"{key}.feature_sparsity must list one value per block: {blocks}, not {len(sparsity)}")
+        return self
+
 
 class Config(Strict):
     """The whole of `config.yaml`."""
@@ -312,33 +347,39 @@ class Config(Strict):
 class _UniqueKeyLoader(yaml.SafeLoader):
     """A YAML loader that refuses a key given twice, which YAML otherwise drops in silence."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Build one mapping, refusing a repeated key."""
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Read one mapping, refusing a repeated key."""
+        # Checked before construction, which puts the keys of merged mappings (<<) beside those written here.
+        node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node)
+            if key in seen:
                 line = key_node.start_mark.line + 1
                 raise ConfigError(
                     f"{key_node.start_mark.name}: line {line}: the name '{key}' is given twice; rename one of them"
                 )
-            if isinstance(key, Hashable):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
+            seen.add(key)
+        return node
 
 
-def read(path: Path) -> Any:
+def read(path: Path) -> dict[str, Any]:
     """Parse one YAML file.
 
-    Raises ConfigError when the file is missing, is not YAML or gives a key twice.
+    Raises ConfigError when the file is missing, is not YAML, is not a mapping or gives a key twice.
     """
     try:
         with path.open(encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=_UniqueKeyLoader)
+            raw = yaml.load(stream, Loader=_UniqueKeyLoader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must be a mapping with the keys scale and experiments")
+    return raw
 
 
 def load(path: Path) -> Config:
@@ -346,13 +387,11 @@ def load(path: Path) -> Config:
     return parse(read(path), source=str(path))
 
 
-def parse(raw: Any, source: str) -> Config:
+def parse(raw: Mapping[str, Any], source: str) -> Config:
     """Validate a parsed configuration; `source` names the file in messages.
 
     Raises ConfigError, one line naming `source` and the key.
     """
-    if not isinstance(raw, Mapping):
-        raise ConfigError(f"{source}: must be a mapping with the keys scale and experiments")
     try:
         return Config.model_validate(dict(raw))
     except ValidationError as error:
@@ -371,7 +410,6 @@ _ALTERNATIVES = {
     "data": ("sparse_regression", "points", "teacher_student", "digits"),
     "model": ("diagonal", "dense", "resnet18"),
     "warmup": ("power", "exponential"),
-    "batch_size": ("int", "literal['full']"),
 }
 
 
@@ -386,7 +424,8 @@ def _keys(location: tuple[int | str, ...]) -> list[int | str]:
 
 
 def _one_line(error: ValidationError, source: str) -> str:
-    problems = error.errors(include_url=False)
+    # A misspelt key is unknown and leaves another one missing: the spelling is the problem to name.
+    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     key = ".".join(map(str, _keys(first["loc"]))) or "the whole file"
     given = first.get("input")

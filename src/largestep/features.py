@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from largestep import stages, store
-from largestep.cli import cell_parser, existing, run
+from largestep.cli import existing, run, spec_parser
 from largestep.keys import canonical
 
 COORDINATES = ("arm", "seed", "snapshot_step")
@@ -13,18 +13,18 @@ COORDINATES = ("arm", "seed", "snapshot_step")
 
 def main() -> None:
     """Read the snapshots of one cell and write its features."""
-    arguments = cell_parser("features", __doc__)
+    arguments = spec_parser("features", __doc__, threads=True)
     arguments.add_argument("--data", required=True, type=existing, help="store of the data stage")
     arguments.add_argument("--snapshots", required=True, type=existing, help="snapshots of the training stage")
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
     options = arguments.parse_args()
     clock = store.Clock()
     spec = options.spec
-    trained, kind = spec["train"], spec["train"]["model"]["kind"]
-    data_spec = trained["data"]
-    data = store.read(options.data, spec=canonical(data_spec), code=stages.code("data", data_spec["data"]["kind"]))
-    snapshots = store.read(options.snapshots, spec=canonical(trained), code=stages.code("train", kind))
-    found = stages.worker("features", kind).features(spec, data, snapshots, options.threads)
+    trained = spec["train"]
+    kinds = trained["data"]["data"]["kind"], trained["model"]["kind"]
+    data = store.read(options.data, spec=canonical(trained["data"]), code=stages.chain("data", *kinds))
+    snapshots = store.read(options.snapshots, spec=canonical(trained), code=stages.chain("train", *kinds))
+    found = stages.worker("features", kinds[1]).features(spec, data, snapshots, options.threads)
     found = found.assign_coords({name: snapshots.variables[name] for name in COORDINATES})
     store.write(
         options.output,
@@ -32,7 +32,7 @@ def main() -> None:
         title=f"Features of {spec['cell']}",
         stage="features",
         spec=canonical(spec),
-        code=stages.code("features", kind),
+        code=stages.chain("features", *kinds),
         seeds=snapshots.attrs["seeds"],
         clock=clock,
     )

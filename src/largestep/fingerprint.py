@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "largestep"
+# Names the workers of all stages; the worker that a stage uses is fingerprinted itself.
+ROUTING = frozenset({"largestep.stages"})
 ROOT = Path(__file__).resolve().parent
 
 
@@ -15,7 +17,7 @@ def fingerprint(*modules: str) -> str:
     """sha256 over the syntax trees, without docstrings, of modules and all they import from the package.
 
     modules: dotted names such as "largestep.train". Comments, formatting and docstrings do not count.
-    Raises ModuleNotFoundError for a name outside the package.
+    Raises ModuleNotFoundError for a name outside the package, ValueError for a relative import.
     """
     digest = hashlib.sha256()
     for name in sorted(closure(*modules)):
@@ -29,7 +31,7 @@ def closure(*modules: str) -> set[str]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found:
+        if name not in found | ROUTING:
             found.add(name)
             waiting.extend(_imports(name))
     return found
@@ -61,7 +63,9 @@ def _imports(name: str) -> frozenset[str]:
     for node in ast.walk(_parse(name)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names if _is_module(alias.name))
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom) and node.level > 0:
+            raise ValueError(f"{name}, line {node.lineno}: imports must be absolute to be followed")
+        elif isinstance(node, ast.ImportFrom) and node.module:
             if _is_module(node.module):
                 found.add(node.module)
             found.update(full for alias in node.names if _is_module(full := f"{node.module}.{alias.name}"))

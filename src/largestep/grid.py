@@ -13,8 +13,6 @@ from largestep import stages
 from largestep.config import CellConfig, Config, Experiment
 from largestep.keys import canonical, digest
 
-CHAIN = ("data", "train", "features", "sparsity")
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -39,14 +37,8 @@ class Cell:
         return canonical(self._spec(stage))
 
     def code(self, stage: str) -> str:
-        """Digest of the code of `stage` and of every stage before it.
-
-        With the spec it decides the content of a store, so that neither file times nor the order of
-        runs have to be trusted.
-        """
-        kinds = {"data": self.settings.data.kind, "sparsity": None}
-        chain = CHAIN[: CHAIN.index(stage) + 1]
-        return digest(*(stages.code(each, kinds.get(each, self.settings.model.kind)) for each in chain))
+        """Digest of the code of `stage` and of every stage before it, for this cell."""
+        return stages.chain(stage, self.settings.data.kind, self.settings.model.kind)
 
     def _spec(self, stage: str) -> dict[str, Any]:
         settings = self.settings
@@ -91,11 +83,14 @@ def aggregate_spec(config: Config) -> str:
             name: {
                 "title": settings.title,
                 "paper": settings.paper,
+                "data": settings.data.kind,
+                "model": settings.model.kind,
                 "algorithm": "GD" if settings.training.batch_size == "full" else "SGD",
                 "cells": {
                     cell: {
                         "schedule": c.model_dump(mode="json", exclude={"published"}),
                         "published": c.published.model_dump(exclude_none=True),
+                        "spec_sha256": digest(Cell(name, cell, settings).spec("sparsity")),
                     }
                     for cell, c in settings.cells.items()
                 },

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from largestep import stages, store
-from largestep.cli import cell_parser, existing, run
+from largestep.cli import existing, run, spec_parser
 from largestep.keys import canonical
 from largestep.measures.thresholds import l0_norm, rank
 from largestep.measures.units import feature_sparsity
@@ -20,22 +20,22 @@ RUN = ("arm", "seed", "snapshot_step")
 
 def main() -> None:
     """Read the features of one cell and write its measures."""
-    arguments = cell_parser("sparsity", __doc__)
+    arguments = spec_parser("sparsity", __doc__)
     arguments.add_argument("--features", required=True, type=existing, help="store of the features stage")
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
     options = arguments.parse_args()
     clock = store.Clock()
     spec = options.spec
     upstream = spec["features"]
-    code = stages.code("features", upstream["train"]["model"]["kind"])
-    features = store.read(options.features, spec=canonical(upstream), code=code)
+    kinds = upstream["train"]["data"]["data"]["kind"], upstream["train"]["model"]["kind"]
+    features = store.read(options.features, spec=canonical(upstream), code=stages.chain("features", *kinds))
     store.write(
         options.output,
         measures(features, spec["measures"]),
         title=f"Rank and sparsity of {spec['cell']}",
         stage="sparsity",
         spec=canonical(spec),
-        code=stages.code("sparsity"),
+        code=stages.chain("sparsity", *kinds),
         seeds=features.attrs["seeds"],
         clock=clock,
     )

@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 
 from largestep.fingerprint import fingerprint
+from largestep.keys import digest
 
 # Named by text and imported late, so that a stage depends on the one worker that it uses.
 WORKERS = {
@@ -35,3 +36,14 @@ def code(stage: str, kind: str | None = None) -> str:
     """Fingerprint of a stage's module and, where it dispatches by kind, of that kind's worker."""
     module = f"largestep.{stage}.__main__" if stage in PACKAGES else f"largestep.{stage}"
     return fingerprint(module, *([WORKERS[stage][kind]] if stage in WORKERS and kind else []))
+
+
+def chain(stage: str, data: str, model: str | None = None) -> str:
+    """Digest of the code of `stage` and of every stage before it, for a kind of data and of model.
+
+    With the spec it decides the content of a store, so that neither file times nor the order of runs
+    have to be trusted.
+    """
+    kinds = {"data": data, "train": model, "features": model, "sparsity": None}
+    stages = list(kinds)[: list(kinds).index(stage) + 1]
+    return digest(*(code(each, kinds[each]) for each in stages))

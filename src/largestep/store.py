@@ -11,8 +11,8 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,9 +21,11 @@ import numpy as np
 import xarray as xr
 
 from largestep import __version__
+from largestep.keys import canonical, digest
 
 # These differ from run to run and from machine to machine; all else must not.
 RUN_ATTRIBUTES = ("created", "machine", "wall_time_s", "content_sha256")
+NUMERICAL = ("version_numpy", "version_numba", "version_torch", "version_torchvision")
 LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
 
 
@@ -52,54 +54,47 @@ def write(
 ) -> None:
     """Write a store in one move: a reader sees the whole of it or nothing.
 
-    spec, code: what the store was made from (see `largestep.grid`).
+    spec, code: what the store was made from (see `largestep.grid` and `largestep.stages.chain`).
     Raises StoreError when a variable lacks units or a long name, or the file cannot be written.
     """
     _check_documented(path, dataset)
     dataset = dataset.assign_attrs(title=title, stage=stage, seeds=seeds, **_provenance(spec, code))
     dataset.attrs["content_sha256"] = content_digest(dataset)
     dataset.attrs |= _run_attributes(clock)
-    _replace(path, dataset)
+    with replacing(path) as part:
+        dataset.to_netcdf(part, engine="netcdf4")
 
 
 def write_tree(path: Path, groups: Mapping[str, xr.Dataset], *, title: str, spec: str, code: str, clock: Clock) -> None:
-    """Write one group per experiment; otherwise like `write`."""
+    """Write one group per experiment, each with its own checksum; otherwise like `write`."""
     for group in groups.values():
         _check_documented(path, group)
-    tree = xr.DataTree.from_dict(dict(groups))
-    tree.attrs = {"title": title, "stage": "aggregate", **_provenance(spec, code)}
     digests = {name: content_digest(group) for name, group in groups.items()}
-    tree.attrs["content_sha256"] = hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()
+    sealed = {name: group.assign_attrs(content_sha256=digests[name]) for name, group in groups.items()}
+    tree = xr.DataTree.from_dict(sealed)
+    tree.attrs = {"title": title, "stage": "aggregate", **_provenance(spec, code)}
+    tree.attrs["content_sha256"] = digest(canonical(digests))
     tree.attrs |= _run_attributes(clock)
-    _replace(path, tree)
-
-
-def read_group(path: Path, group: str) -> xr.Dataset:
-    """One experiment of `results/largestep.nc`, read into memory.
-
-    Raises StoreError when the file cannot be read or has no such experiment.
-    """
-    try:
-        return xr.load_dataset(path, group=group, engine="netcdf4")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{path}: has no readable experiment {group}; run the workflow again ({error})") from error
-
-
-def read_all(path: Path) -> dict[str, xr.Dataset]:
-    """Every experiment of `results/largestep.nc`, read into memory, by name."""
-    try:
-        with xr.open_datatree(path, engine="netcdf4") as tree:
-            return {str(name): group.to_dataset().load() for name, group in tree.children.items()}
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{path}: cannot be read; run the workflow again ({error})") from error
+    with replacing(path) as part:
+        tree.to_netcdf(part, engine="netcdf4")
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one move."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place in one move when the block succeeds.
+
+    Raises StoreError when a file cannot be written; `path` is then as it was.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
+        yield part
         os.replace(part, path)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -108,25 +103,59 @@ def write_text(path: Path, text: str) -> None:
             part.unlink()
 
 
+def read_group(path: Path, group: str) -> xr.Dataset:
+    """One experiment of `results/largestep.nc`, read into memory.
+
+    Raises StoreError when the file cannot be read, has no such experiment or is damaged.
+    """
+    try:
+        dataset = xr.load_dataset(path, group=group, engine="netcdf4")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{path}: has no readable experiment {group}; run the workflow again ({error})") from error
+    _check_content(path, dataset)
+    return dataset
+
+
+def read_all(path: Path) -> dict[str, xr.Dataset]:
+    """Every experiment of `results/largestep.nc`, read into memory, by name; raises StoreError like `read_group`."""
+    try:
+        with xr.open_datatree(path, engine="netcdf4") as tree:
+            names = sorted(map(str, tree.children))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{path}: cannot be read; run the workflow again ({error})") from error
+    return {name: read_group(path, name) for name in names}
+
+
 def _check_documented(path: Path, dataset: xr.Dataset) -> None:
     for name, values in dataset.variables.items():
         if not {"units", "long_name"} <= set(values.attrs):
             raise StoreError(f"{path}: variable {name} needs units and long_name")
 
 
+def _check_content(path: Path, dataset: xr.Dataset) -> None:
+    if "content_sha256" not in dataset.attrs:
+        raise StoreError(f"{path}: was not written by largestep; delete it and run again")
+    if dataset.attrs["content_sha256"] != content_digest(dataset):
+        raise StoreError(f"{path}: its content does not match its checksum; delete it and run again")
+
+
 def _provenance(spec: str, code: str) -> dict[str, str]:
-    present = [
-        name for name in LIBRARIES if find_spec({"netcdf4": "netCDF4", "scikit-learn": "sklearn"}.get(name, name))
-    ]
-    libraries = {f"version_{name.replace('-', '_')}": version(name) for name in present}
     return {
         "spec": spec,
         "code_fingerprint": code,
         "source": f"largestep {__version__}, a reproduction of arXiv:2210.05337",
         "Conventions": "CF-1.11",
-        **libraries,
-        "version_python": platform.python_version(),
+        **_versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the libraries that are present: not every environment has all of them."""
+    present = [
+        name for name in LIBRARIES if find_spec({"netcdf4": "netCDF4", "scikit-learn": "sklearn"}.get(name, name))
+    ]
+    libraries = {f"version_{name.replace('-', '_')}": version(name) for name in present}
+    return libraries | {"version_python": platform.python_version()}
 
 
 def _run_attributes(clock: Clock) -> dict[str, object]:
@@ -137,52 +166,44 @@ def _run_attributes(clock: Clock) -> dict[str, object]:
     }
 
 
-def _replace(path: Path, content: xr.Dataset | xr.DataTree) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content.to_netcdf(part, engine="netcdf4")
-        os.replace(part, path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
 def read(path: Path, *, spec: str | None = None, code: str | None = None) -> xr.Dataset:
     """Read a whole store into memory and close it.
 
     spec, code: refuse a store made from anything else.
-    Raises StoreError for a file that is missing, damaged, foreign or stale.
+    Raises StoreError for a file that is missing, damaged, foreign or stale, or that was made with
+    another version of a library that computes.
     """
     try:
         dataset = xr.load_dataset(path, engine="netcdf4")
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{path}: is not a readable NetCDF file; delete it and run again ({error})") from error
-    if "content_sha256" not in dataset.attrs:
-        raise StoreError(f"{path}: was not written by largestep; delete it and run again")
-    if dataset.attrs["content_sha256"] != content_digest(dataset):
-        raise StoreError(f"{path}: its content does not match its checksum; delete it and run again")
+    _check_content(path, dataset)
     for wanted, key, what in ((spec, "spec", "settings"), (code, "code_fingerprint", "code")):
         if wanted is not None and dataset.attrs.get(key) != wanted:
             raise StoreError(f"{path}: is stale: it was made from other {what}; delete it and run again")
+    for key, installed in _versions().items():
+        made_with = dataset.attrs.get(key, installed)
+        if key in NUMERICAL and made_with != installed:
+            name = key.removeprefix("version_")
+            raise StoreError(
+                f"{path}: was made with {name} {made_with}, but {installed} is installed; delete it and run again"
+            )
     return dataset
 
 
 def content_digest(dataset: xr.Dataset) -> str:
     """sha256 over names, dimensions, attributes and the bytes of every variable, run attributes excepted."""
-    digest = hashlib.sha256()
-    digest.update(_attributes(dataset.attrs))
+    seal = hashlib.sha256()
+    seal.update(_attributes(dataset.attrs))
     for name in sorted(map(str, dataset.variables)):
         values = dataset.variables[name]
-        digest.update(f"{name}{values.dims}{values.shape}{values.dtype.kind}".encode())
-        digest.update(_attributes(values.attrs))
+        seal.update(f"{name}{values.dims}{values.shape}{values.dtype.kind}".encode())
+        seal.update(_attributes(values.attrs))
         if values.dtype.kind in "OUT":
-            digest.update("\0".join(map(str, values.values.ravel())).encode())
+            seal.update("\0".join(map(str, values.values.ravel())).encode())
         else:
-            digest.update(np.ascontiguousarray(values.values).tobytes())
-    return digest.hexdigest()
+            seal.update(np.ascontiguousarray(values.values).tobytes())
+    return seal.hexdigest()
 
 
 def _attributes(attributes: Mapping[object, object]) -> bytes:

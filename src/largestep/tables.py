@@ -16,7 +16,8 @@ from scipy.stats import bootstrap
 
 from largestep import store
 from largestep.cli import existing, parser, run
-from largestep.figures.labels import ARMS, schedules, survived
+from largestep.figures.labels import ARMS, DEAD, schedules
+from largestep.measures.outcomes import dead, survived
 
 MEASURES = {
     "train_loss": "training loss",
@@ -38,11 +39,12 @@ MISSING = "–"
 LATEX = {character: f"\\{character}" for character in "%_&#${}"}
 LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "η": r"$\eta$"}
 SHOWN = ["median", "interval_low", "interval_high", "published"]
-HEADER = ("measure", "unit", "schedule", "median [95% interval]", "runs", "diverged", "paper")
-ALIGNMENT = ("left", "left", "left", "right", "right", "right", "right")
+HEADER = ("measure", "unit", "schedule", "median [95% interval]", "runs", "diverged", "dead", "paper")
+ALIGNMENT = ("left",) * 3 + ("right",) * 5
 NOTE = (
     f"Final values: median over the runs that did not diverge, with its 95% bootstrap interval (percentile method, "
-    f"{RESAMPLES} resamples of these runs). The paper's value is that of a single run, at the first threshold listed."
+    f"{RESAMPLES} resamples of these runs). {DEAD} Medians and intervals include dead runs. "
+    "The paper's value is that of a single run, at the first threshold listed."
 )
 
 
@@ -66,8 +68,9 @@ def main() -> None:
 def table(experiment: xr.Dataset) -> pd.DataFrame:
     """One row for every arm, measure, block, threshold and cell, in this order; values in the units of the store.
 
-    seeds counts the runs, diverged those of them that have no final value. Where no run is left there is
-    no median, and where one is left there is no interval.
+    seeds counts the runs, diverged those of them that have no final value, dead those of the others that
+    end with a block no training example activates. Where no run is left there is no median, and where one
+    is left there is no interval.
     """
     names = [name for name in MEASURES if name in experiment]
     rows = [row for arm in experiment["arm"].values for name in names for row in _rows(experiment, name, str(arm))]
@@ -78,7 +81,7 @@ def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any
     """The rows of one measure: for every block and threshold that it has, one per cell."""
     values = experiment[name].sel(arm=arm)
     values = values.isel({values.dims[2]: -1})
-    alive = survived(experiment).sel(arm=arm)
+    alive, died = survived(experiment).sel(arm=arm), dead(experiment).sel(arm=arm)
     reported = _published(experiment, name)
     for place in np.ndindex(values.shape[2:]):
         where = dict(zip(values.dims[2:], place, strict=True))
@@ -101,6 +104,7 @@ def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any
                 "interval_high": high,
                 "seeds": values.sizes["seed"],
                 "diverged": values.sizes["seed"] - len(final),
+                "dead": int(died.sel(cell=schedule.cell).sum()),
                 "published": float(paper) if threshold is None or where[threshold] == 0 else np.nan,
             }
 
@@ -140,7 +144,7 @@ def latex(rows: pd.DataFrame, title: str) -> str:
         caption = _escape(f"{title}. {ARMS[str(arm)]}. {NOTE}")
         parts += [
             "\\begingroup\\footnotesize",
-            "\\begin{longtable}{lrrrr}",
+            "\\begin{longtable}{lrrrrr}",
             f"\\caption{{{caption}}}\\\\",
             f"\\toprule\n{head} \\\\\n\\midrule\n\\endfirsthead",
             f"\\toprule\n{head} \\\\\n\\midrule\n\\endhead",
@@ -149,7 +153,7 @@ def latex(rows: pd.DataFrame, title: str) -> str:
         for (measure, unit), cells in itertools.groupby(map(_cells, part.to_dict("records")), key=lambda row: row[:2]):
             heading = f"{measure} ({unit})" if unit != "1" else measure
             # The star keeps a heading on the page of its rows.
-            parts.append(f"\\addlinespace\n\\multicolumn{{5}}{{l}}{{\\emph{{{_escape(heading)}}}}} \\\\*")
+            parts.append(f"\\addlinespace\n\\multicolumn{{6}}{{l}}{{\\emph{{{_escape(heading)}}}}} \\\\*")
             parts += [" & ".join(map(_escape, row[2:])) + " \\\\" for row in cells]
         parts.append("\\end{longtable}\\endgroup")
     return "\n".join(parts) + "\n"
@@ -166,7 +170,8 @@ def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     if not pd.isna(row["threshold"]):
         measure += f", {THRESHOLDS[row['threshold_kind']].format(row['threshold'])}"
     shown = median if low == MISSING else f"{median} [{low}, {high}]"
-    return measure, unit, row["schedule"], shown, str(row["seeds"]), str(row["diverged"]), paper
+    counts = (str(row[name]) for name in ("seeds", "diverged", "dead"))
+    return measure, unit, row["schedule"], shown, *counts, paper
 
 
 def _number(value: float) -> str:

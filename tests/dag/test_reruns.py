@@ -84,6 +84,12 @@ def test_figure_code_edited(project: Project) -> None:
     assert project.planned() == FIGURES
 
 
+def test_worker_added(project: Project) -> None:
+    """The table of workers names them; a stage depends on the one that it uses."""
+    project.edit("src/largestep/stages.py", '"neurons", "blocks")', '"neurons", "blocks", "more")')
+    assert project.planned() == set()
+
+
 def test_nothing_that_matters_changed(project: Project) -> None:
     """Comments, docstrings, the order and spelling of YAML, threads, resources, and times of all files."""
     project.edit("src/largestep/schedules.py", '"""The step size of every step.', '"""Step sizes, in order.')

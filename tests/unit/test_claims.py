@@ -52,14 +52,26 @@ def experiment(
 def test_duration_follows_the_effect(effect: float, answer: str) -> None:
     data = experiment(effect)
     for rows in (duration.generalisation("made_up", data), duration.simplicity("made_up", data)):
-        (row,) = rows
-        assert row.verdict == answer
-        assert row.low <= row.estimate <= row.high
-        assert row.seeds == 30
+        large, every = rows
+        assert large.statistic.endswith("large-step cells only")
+        assert every.statistic.endswith("small step included")
+        for row in (large, every):
+            assert row.verdict == answer
+            assert row.low <= row.estimate <= row.high
+            assert row.seeds == 30
+
+
+def test_size_is_told_from_duration() -> None:
+    """The small step is worst, but among large steps longer is worse: the first must not hide the second."""
+    data = experiment(3.0)
+    data["test_loss"] = data["test_loss"].where(data["cell"] != "small", 1e3)
+    large, every = duration.generalisation("made_up", data)
+    assert large.verdict == "refuted"
+    assert every.estimate < large.estimate
 
 
 def test_no_effect_is_rarely_decided() -> None:
-    answers = [next(duration.generalisation("made_up", experiment(0.0, seed=seed))).verdict for seed in range(60)]
+    answers = [list(duration.generalisation("made_up", experiment(0.0, seed=seed)))[1].verdict for seed in range(60)]
     assert answers.count("undecided") >= 54
     assert answers.count("supported") <= 3
 
@@ -67,16 +79,24 @@ def test_no_effect_is_rarely_decided() -> None:
 def test_diverged_runs_are_counted_and_left_out() -> None:
     data = experiment(-3.0, diverged=12)
     data["test_loss"] = data["test_loss"].where(data["diverged_step"] < 0)
-    (row,) = duration.generalisation("made_up", data)
-    assert row.diverged == 36
-    assert row.seeds == 18  # seeds 0 to 11 have one cell left
-    assert row.verdict == "supported"
+    for row in duration.generalisation("made_up", data):
+        assert (row.seeds, row.diverged) == (18, 12)
+        assert row.verdict == "supported"
+
+
+def test_dead_runs_are_named() -> None:
+    data = experiment(-3.0)
+    data["active_fraction"] = xr.zeros_like(data["rank"].isel(rank_threshold=0, drop=True)).expand_dims(
+        block=[1], axis=-1
+    )
+    row = next(duration.generalisation("made_up", data))
+    assert row.note == "90 of these runs end with a dead block"
 
 
 def test_few_seeds_decide_nothing() -> None:
-    (row,) = duration.generalisation("made_up", experiment(-9.0, seeds=3))
-    assert row.verdict == "undecided"
-    assert "3 usable seeds" in row.note
+    for row in duration.generalisation("made_up", experiment(-9.0, seeds=3)):
+        assert row.verdict == "undecided"
+        assert "3 usable seeds" in row.note
 
 
 @pytest.mark.parametrize(
@@ -94,7 +114,7 @@ def test_stabilisation_needs_a_flat_loss_and_a_drop(trend: float, drop: float, a
 
 
 def test_paired_spearman_by_hand() -> None:
-    values = np.array([[4.0, 1.0, 1.0, np.nan], [3.0, 2.0, 1.0, np.nan], [2.0, 3.0, 1.0, 5.0], [1.0, 4.0, 1.0, np.nan]])
+    values = np.array([[4.0, 1.0, 1.0], [3.0, 2.0, 1.0], [2.0, 3.0, 1.0], [1.0, 4.0, 1.0]])
     np.testing.assert_allclose(duration.paired_spearman(DURATIONS, values), [-1.0, 1.0, 0.0])
 
 

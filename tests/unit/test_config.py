@@ -33,6 +33,13 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "unknown key",
     ),
     (
+        "misspelt key that is required",
+        lambda c: experiment(c)["cells"].update(small={"stepsize": 0.1}),
+        "experiments.diagonal.cells.small.stepsize",
+        "unknown key; check its spelling or remove it (and 1 more)",
+    ),
+    ("key of no part", lambda c: c.update(x=1), "x", "unknown key"),
+    (
         "YAML's 1e-4",
         lambda c: experiment(c)["cells"]["small"].update(step_size="1e-4"),
         "experiments.diagonal.cells.small.step_size",
@@ -54,7 +61,43 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "step size not a number",
         lambda c: experiment(c)["cells"]["small"].update(step_size=float("nan")),
         "experiments.diagonal.cells.small.step_size",
-        "",
+        "finite number (given: nan)",
+    ),
+    (
+        "initial value not a number",
+        lambda c: experiment(c)["model"].update(u=float("nan")),
+        "experiments.diagonal.model.u",
+        "finite number (given: nan)",
+    ),
+    (
+        "infinite label",
+        lambda c: experiment(c, POINTS)["data"].update(labels=[0.0, 1.0, float("inf"), 0.5]),
+        "experiments.points.data.labels.2",
+        "finite number (given: inf)",
+    ),
+    (
+        "infinite input",
+        lambda c: experiment(c, POINTS)["data"].update(inputs=[-float("inf"), 0.0, 0.5, 1.0]),
+        "experiments.points.data.inputs.0",
+        "finite number (given: -inf)",
+    ),
+    (
+        "infinite scale of a law",
+        lambda c: experiment(c, POINTS)["model"]["layers"][0]["weight"].update(scale=float("inf")),
+        "experiments.points.model.layers.0.weight.scale",
+        "finite number (given: inf)",
+    ),
+    (
+        "infinite threshold",
+        lambda c: experiment(c)["measures"].update(rank_thresholds=[float("inf")]),
+        "experiments.diagonal.measures.rank_thresholds.0",
+        "finite number (given: inf)",
+    ),
+    (
+        "published value not a number",
+        lambda c: experiment(c, POINTS)["cells"]["decay2"].update(published={"feature_sparsity": [float("nan")]}),
+        "experiments.points.cells.decay2.published.feature_sparsity.0",
+        "finite number (given: nan)",
     ),
     (
         "unknown model",
@@ -120,6 +163,24 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "batch_size 9 exceeds the 8",
     ),
     (
+        "batch size of another word",
+        lambda c: experiment(c)["training"].update(batch_size="all"),
+        "experiments.diagonal.training.batch_size",
+        "must be a number of examples, at least 1, or full (given: 'all')",
+    ),
+    (
+        "empty batch",
+        lambda c: experiment(c)["training"].update(batch_size=0),
+        "experiments.diagonal.training.batch_size",
+        "must be a number of examples, at least 1, or full (given: 0)",
+    ),
+    (
+        "full batch of images",
+        lambda c: experiment(c, DIGITS)["training"].update(batch_size="full"),
+        "experiments.digits.training.batch_size",
+        "integer (given: 'full')",
+    ),
+    (
         "labels without inputs",
         lambda c: experiment(c, POINTS)["data"]["labels"].pop(),
         "experiments.points.data",
@@ -155,10 +216,78 @@ def test_refused_in_one_line(tiny: dict[str, Any], change: Change, key: str, mes
     assert "\n" not in text
 
 
-@pytest.mark.parametrize("raw", [None, [], "text", 3])
-def test_not_a_mapping(raw: object) -> None:
-    with pytest.raises(config.ConfigError, match=r"config\.yaml: must be a mapping"):
+@pytest.mark.parametrize(
+    ("name", "cell", "published", "message"),
+    [
+        (POINTS, "decay2", {"l0": 3}, "l0 cannot be compared: a dense model on points data has no l0"),
+        (DIGITS, "small", {"l0": 3}, "l0 cannot be compared"),
+        (DIGITS, "small", {"rank": 3}, "rank cannot be compared"),
+        (POINTS, "decay2", {"test_loss": 0.1}, "test_loss cannot be compared"),
+        (POINTS, "decay2", {"test_error": 1.0}, "test_error cannot be compared"),
+        (DIAGONAL, "small", {"test_error": 1.0}, "test_error cannot be compared"),
+        (DIAGONAL, "small", {"feature_sparsity": [0.1]}, "feature_sparsity cannot be compared"),
+        (POINTS, "decay2", {"feature_sparsity": [0.1, 0.2]}, "feature_sparsity must list one value per block: 1, not "),
+        (POINTS, "decay2", {"feature_sparsity": []}, "feature_sparsity must list one value per block: 1, not "),
+        (DIGITS, "small", {"feature_sparsity": [0.1] * 4}, "feature_sparsity must list one value per block: 5, not "),
+    ],
+)
+def test_published_values_must_be_measured(
+    tiny: dict[str, Any], name: str, cell: str, published: dict[str, Any], message: str
+) -> None:
+    raw = copy.deepcopy(tiny)
+    experiment(raw, name)["cells"][cell]["published"] = published
+    with pytest.raises(config.ConfigError) as caught:
         config.parse(raw, source="config.yaml")
+    assert str(caught.value).startswith(f"config.yaml: experiments.{name}: cells.{cell}.published.{message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_published_values_that_are_measured(tiny: dict[str, Any]) -> None:
+    losses = {"train_loss": 0.1, "test_loss": 0.2}
+    raw = copy.deepcopy(tiny)
+    experiment(raw)["cells"]["small"]["published"] = {**losses, "rank": 3, "l0": 4}
+    experiment(raw, "teacher")["cells"]["small"]["published"] = {**losses, "rank": 3, "feature_sparsity": [0.1]}
+    experiment(raw, DIGITS)["cells"]["small"]["published"] = {
+        **losses,
+        "test_error": 5.0,
+        "feature_sparsity": [0.1] * 5,
+    }
+    config.parse(raw, source="config.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "# a comment\n", "[]", "- scale: laptop\n", "text", "3"])
+def test_not_a_mapping(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(config.ConfigError) as caught:
+        config.read(path)
+    assert str(caught.value) == f"{path}: must be a mapping with the keys scale and experiments"
+
+
+def test_merge_keys(tmp_path: Path) -> None:
+    """A merged key may be given again, also where the merged mapping itself merges and is built later."""
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {c: &c {<<: *a, x: 3}}\nd: {<<: *c, y: 4}\n")
+    assert config.read(path) == {"a": {"x": 1, "y": 2}, "b": {"c": {"x": 3, "y": 2}}, "d": {"x": 3, "y": 4}}
+
+
+def test_snakemake_accepts_merge_keys(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    project.edit("config.yaml", "    data: {kind: sparse", "    data: &data {kind: sparse")
+    project.append(
+        "config.yaml",
+        "  again:\n"
+        "    title: A data set again\n"
+        "    paper: none\n"
+        "    scale: laptop\n"
+        "    data: {<<: *data, seed: 1}\n"
+        "    model: {kind: diagonal, u: 0.1, v: 0.0}\n"
+        "    training: {steps: 9, batch_size: 1, loss: mse, seeds: 1, arms: [order], evaluations: 2, snapshots: 2}\n"
+        "    measures: {rank_thresholds: [1.0e-4], l0_thresholds: [1.0e-4]}\n"
+        "    views: [curves]\n"
+        "    cells: {small: {step_size: 0.1}}\n",
+    )
+    assert ("train", "again.small") in project.planned()
 
 
 @pytest.mark.parametrize(
@@ -166,6 +295,7 @@ def test_not_a_mapping(raw: object) -> None:
     [
         ("a: 1\na: 2\n", "line 2: the name 'a' is given twice"),
         ("cells:\n  small: {step_size: 1.0}\n  small: {step_size: 2.0}\n", "line 3: the name 'small' is given twice"),
+        ("a: &a {x: 1}\nb: {<<: *a, y: 1, y: 2}\n", "line 2: the name 'y' is given twice"),
         ("a: [1, 2\n", "not valid YAML"),
         ("\t a: 1\n", "not valid YAML"),
     ],
@@ -210,6 +340,16 @@ def test_snakemake_says_it_in_one_line_and_starts_nothing(tmp_path: Path, old: s
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize("text", ["", "- scale: laptop\n"])
+def test_snakemake_without_a_mapping(tmp_path: Path, text: str) -> None:
+    project = make_project(tmp_path)
+    (tmp_path / "config.yaml").write_text(text)
+    done = project.snakemake("--cores", "1", check=False)
+    assert done.returncode != 0
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line.lower()]
+    assert lines == ["error: config.yaml: must be a mapping with the keys scale and experiments"]
+
+
 def test_overlay_and_scale_from_the_command_line(tmp_path: Path) -> None:
     """The ways in which Snakemake changes a configuration are checked like the file itself."""
     project = make_project(tmp_path)
@@ -220,6 +360,9 @@ def test_overlay_and_scale_from_the_command_line(tmp_path: Path) -> None:
     done = project.snakemake("--cores", "1", "--config", "scale=galaxy", check=False)
     assert done.returncode != 0
     assert "scale: " in done.stdout + done.stderr
+    done = project.snakemake("--cores", "1", "--config", "extra=1", check=False)
+    assert done.returncode != 0
+    assert "config.yaml: extra: unknown key" in done.stdout + done.stderr
 
 
 def test_scales_include_the_smaller(repository: Path) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
+from docutils.core import publish_parts
+from jinja2 import Environment
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from largestep import stages
+from largestep import stages, store
 from largestep.figures import __main__ as command
-from largestep.figures import style
-from largestep.figures.labels import schedules
+from largestep.figures import fits, style
+from largestep.figures.labels import DEAD, schedules
 from largestep.store import StoreError, variable
 
 RUN = ("cell", "arm", "seed")
@@ -25,6 +29,7 @@ STEPS = np.arange(0, 20_001, 1000)
 SNAPSHOTS = STEPS[::4]
 SCHEDULES = {"small": 0.0, "decay10": 0.1, "decay30": 0.3, "decay50": 0.5}
 VIEWS = ("curves", "fits", "neurons", "blocks")
+ROOT = Path(__file__).parents[2]
 
 
 def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...] = ("order", "data")) -> xr.Dataset:
@@ -95,6 +100,16 @@ def diverged(experiment: xr.Dataset, cell: str, arm: str, seeds: list[int]) -> x
     return found
 
 
+def died(experiment: xr.Dataset, cell: str, arm: str, seeds: list[int]) -> xr.Dataset:
+    """The experiment with some runs whose last block ends without an active unit."""
+    lost = (experiment["cell"] == cell) & (experiment["arm"] == arm) & experiment["seed"].isin(seeds)
+    active = experiment.get(
+        "active_fraction", xr.ones_like(experiment["feature_sparsity"].isel(correlation_threshold=0))
+    )
+    end = (active["snapshot_step"] == SNAPSHOTS[-1]) & (active["block"] == active["block"][-1])
+    return experiment.assign(active_fraction=active.where(~(lost & end), 0.0))
+
+
 def draw(view: str, experiment: xr.Dataset) -> Figure:
     figure = stages.worker("figures", view).draw(experiment)
     assert isinstance(figure, Figure)
@@ -117,13 +132,18 @@ CASES = [
     ("curves", "diagonal", {"decay50": 0.5}),
     ("fits", "regression_1d", {"decay2": 0.02, "decay50": 0.5, "decay50_larger": 0.5}),
     ("neurons", "two_layer", {"decay50": 0.5}),
+    ("curves", "two_layer", SCHEDULES),
 ]
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("view", "kind", "cells"), CASES)
 def test_is_legible(view: str, kind: str, cells: dict[str, float]) -> None:
-    figure = draw(view, diverged(made_up(kind, cells), list(cells)[-1], "order", [0]))
+    experiment = diverged(made_up(kind, cells), list(cells)[-1], "order", [0])
+    experiment["step_size"] = experiment["step_size"] * xr.DataArray(1 + np.arange(len(cells)), dims="cell")
+    if kind != "diagonal":
+        experiment = died(experiment, list(cells)[-1], "order", [1])
+    figure = draw(view, experiment)
     with style.house():
         figure.draw_without_rendering()
     page = figure.bbox
@@ -167,6 +187,23 @@ def test_counts_diverged_runs(view: str) -> None:
         assert "never diverge" in shown
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_counts_dead_runs_and_says_what_they_are(view: str) -> None:
+    experiment = made_up(KIND[view] if view != "curves" else "two_layer")
+    assert "dead" not in said(draw(view, experiment)).lower()
+    experiment = died(diverged(experiment, "decay50", "order", [0]), "decay50", "order", [0, 1, 3])
+    shown = said(draw(view, experiment))
+    assert shown.count("1 of 4 diverged, 2 dead") == 1  # seed 0 diverged and does not count as dead
+    assert " ".join(DEAD.split()) in " ".join(shown.split())
+    if view in ("fits", "neurons"):
+        assert "seed 1, dead" in shown
+
+
+@pytest.mark.parametrize("view", ["fits", "neurons", "blocks"])
+def test_dead_runs_of_an_arm_that_is_not_shown_are_not_mentioned(view: str) -> None:
+    assert "dead" not in said(draw(view, died(made_up(KIND[view]), "decay50", "data", [0]))).lower()
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("view", VIEWS)
 def test_says_where_every_run_diverged(view: str) -> None:
@@ -204,7 +241,7 @@ def test_colours_darken_with_the_duration_of_the_large_steps() -> None:
 def test_cells_of_the_same_colour_differ_in_label_and_line() -> None:
     experiment = made_up("regression_1d", {"decay50": 0.5, "decay50_larger": 0.5})
     first, second = schedules(experiment)
-    assert first.label.endswith("peak η 0.4, decay50")  # nothing but the name tells these two apart
+    assert first.label.endswith("at 50%, decay50")  # nothing but the name tells these two apart
     assert style.line_style(first) != style.line_style(second)
     experiment["step_size"][1] *= 2
     first, second = schedules(experiment)
@@ -212,6 +249,42 @@ def test_cells_of_the_same_colour_differ_in_label_and_line() -> None:
         "large step, decay at 50%, peak η 0.4",
         "large step, decay at 50%, peak η 0.8",
     )
+
+
+def test_labels_give_the_peaks_of_decayed_cells_where_these_differ() -> None:
+    experiment = made_up("diagonal")
+    assert not any("peak" in each.label for each in schedules(experiment))
+    experiment["step_size"][0] *= 3  # the small step size is another one anyway
+    assert not any("peak" in each.label for each in schedules(experiment))
+    experiment["step_size"][1] *= 2
+    assert [each.label for each in schedules(experiment)] == [
+        "small step, constant",
+        "large step, decay at 10%, peak η 0.8",
+        "large step, decay at 30%, peak η 0.4",
+        "large step, decay at 50%, peak η 0.4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "expected"),
+    [
+        (np.round(np.linspace(0, 31622, 11)).astype(int), ["10%", "30%", "50%", "100%"]),
+        (np.array([0, 100, 300, 1000]), ["10%", "30%", "100%"]),  # 0.5 has none of its own
+        (np.array([0, 220, 610, 1000]), ["0%", "22%", "61%", "100%"]),
+    ],
+)
+def test_labels_of_moments_are_the_steps_shown(snapshots: np.ndarray, expected: list[str]) -> None:
+    experiment = made_up("regression_1d", {"decay50": 0.5}).isel(
+        snapshot_step=np.arange(len(snapshots)) % len(SNAPSHOTS)
+    )
+    experiment["snapshot_step"] = snapshots
+    # Every function is constant and says at which percentage of training it was.
+    experiment["fit"] = (100 * experiment["snapshot_step"] / snapshots[-1]).broadcast_like(experiment["fit"])
+    figure = fits.draw(experiment)
+    shown = [line.get_ydata()[0] for line in figure.axes[0].lines if len(line.get_ydata()) == 9]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()[1:]]
+    assert labels == [f"{part:.3g}% of training" for part in shown]
+    assert labels == [f"{part} of training" for part in expected]
 
 
 def test_band_is_the_median_with_the_middle_half() -> None:
@@ -245,6 +318,16 @@ def test_marks_the_decays_and_the_published_values() -> None:
     assert [line.get_ydata()[0] for line in diamonds] == [0.5] * len(SCHEDULES)
 
 
+@pytest.mark.parametrize(
+    ("arms", "marked"), [(("order", "data"), [True, False]), (("data",), [True]), (("data", "order"), [False, True])]
+)
+def test_published_values_stand_beside_the_fixed_data_set(arms: tuple[str, ...], marked: list[bool]) -> None:
+    figure = draw("curves", made_up("diagonal", arms=arms))
+    losses = [ax for ax in figure.axes if ax.get_title(loc="left").endswith("training loss")]
+    assert [any(line.get_marker() == "D" for line in ax.lines) for ax in losses] == marked
+    assert ("fixed data set only" in said(figure)) == (len(arms) > 1)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.17, 0.45), (1.5, 90.0), (1e-6, 1.0), (1e-32, 1.0)])
 def test_a_logarithmic_axis_has_a_few_labels(low: float, high: float) -> None:
     ax = Figure().subplots()
@@ -254,9 +337,14 @@ def test_a_logarithmic_axis_has_a_few_labels(low: float, high: float) -> None:
     assert 2 <= sum(bottom <= tick <= top for tick in ax.get_yticks()) <= 8
 
 
+def write(path: Path, experiment: xr.Dataset) -> None:
+    groups = {"made_up": experiment}
+    store.write_tree(path, groups, title="", spec="", code="", clock=store.Clock())
+
+
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     source = tmp_path / "largestep.nc"
-    xr.DataTree.from_dict({"made_up": made_up("regression_1d", {"decay50": 0.5}, ("order",))}).to_netcdf(source)
+    write(source, made_up("regression_1d", {"decay50": 0.5}, ("order",)))
     for run in ("first", "second"):
         names = {kind: tmp_path / run / f"figure.{kind}" for kind in ("png", "pdf")}
         arguments = ["figures", "--experiment", "made_up", "--view", "fits", "--input", str(source)]
@@ -279,3 +367,56 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"figure\.png: cannot be written"):
         style.save(Figure(), tmp_path / "file" / "figure.png", tmp_path / "figure.pdf")
+
+
+@pytest.mark.parametrize(("view", "key"), [("fits", "fit"), ("neurons", "first_layer"), ("blocks", "feature_sparsity")])
+def test_a_view_without_its_data_is_one_line(
+    view: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "largestep.nc"
+    write(source, made_up("diagonal"))
+    files = ["--png", str(tmp_path / "figure.png"), "--pdf", str(tmp_path / "figure.pdf")]
+    arguments = ["figures", "--experiment", "made_up", "--view", view, "--input", str(source), *files]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(StoreError) as raised:
+        command.main()
+    assert str(raised.value) == f"{source}: experiment made_up has no variable {key}; view {view} cannot be drawn"
+
+
+EXPERIMENTS = yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"]
+
+
+def caption(experiment: str, view: str) -> str:
+    """The caption of a figure, filled in as Snakemake does it."""
+    snakemake = SimpleNamespace(
+        config={"experiments": EXPERIMENTS}, wildcards=SimpleNamespace(experiment=experiment, view=view)
+    )
+    template = (ROOT / "workflow" / "report" / "figure.rst").read_text()
+    return Environment(trim_blocks=True, lstrip_blocks=True).from_string(template).render(snakemake=snakemake)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "view"), [(name, view) for name in EXPERIMENTS for view in EXPERIMENTS[name]["views"]]
+)
+def test_caption_is_well_formed(experiment: str, view: str) -> None:
+    text = caption(experiment, view)
+    settings = {"halt_level": 2, "report_level": 2}
+    body = publish_parts(text, writer="html", settings_overrides=settings)["body"]
+    assert ("<li>" in body) == (view == "curves")
+    assert "perfectly sparse, but computes a constant" in " ".join(text.split())
+    if view == "fits":
+        assert ", ".join(f"{100 * part:g}%" for part in list(fits.MOMENTS)[:-1]) in text
+
+
+def test_caption_of_gradient_descent_claims_the_opposite() -> None:
+    names = [name for name, settings in EXPERIMENTS.items() if settings["training"]["batch_size"] == "full"]
+    assert names == ["diagonal_gd"]
+    text = " ".join(caption("diagonal_gd", "curves").split())
+    published = [cell["published"] for cell in EXPERIMENTS["diagonal_gd"]["cells"].values()]
+    small, *large = [values["test_loss"] for values in published]
+    assert f"{small} with the small one, {min(large):.2f} to {max(large):.2f} with the large ones" in text
+    small, *large = [values["l0"] for values in published]
+    assert f"{small} non-zeros with the small step size, {min(large)} to {max(large)} with the large ones" in text
+    assert "The longer the large steps last" not in text
+    assert "second arm" not in text
+    assert "The longer the large steps last" in " ".join(caption("diagonal_sgd", "curves").split())

@@ -58,6 +58,12 @@ def test_ignores_comments_docstrings_and_other_modules(package: Path) -> None:
     assert digest() == before
 
 
+def test_relative_imports_are_refused(package: Path) -> None:
+    (package / "stage.py").write_text("from .helper import double\n")
+    with pytest.raises(ValueError, match=r"largestep\.stage, line 1: imports must be absolute"):
+        digest()
+
+
 def test_unknown_module() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"largestep\.nothing"):
         fingerprint.fingerprint("largestep.nothing")

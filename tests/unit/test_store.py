@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -75,6 +76,33 @@ def test_foreign_stores_are_refused(tmp_path: Path) -> None:
     xr.Dataset({"a": ("x", [1])}).to_netcdf(tmp_path / "a.nc")
     with pytest.raises(store.StoreError, match="was not written by largestep"):
         store.read(tmp_path / "a.nc")
+
+
+def test_other_versions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.nc")
+    monkeypatch.setattr(store, "_versions", lambda: {"version_numpy": "99.0"})
+    with pytest.raises(store.StoreError, match=r"was made with numpy .*, but 99.0 is installed"):
+        store.read(tmp_path / "a.nc")
+
+
+def test_tree_is_checked_group_by_group(tmp_path: Path) -> None:
+    path = tmp_path / "tree.nc"
+    store.write_tree(path, {"one": dataset(), "two": dataset()}, title="t", spec="{}", code="c", clock=store.Clock())
+    assert set(store.read_all(path)) == {"one", "two"}
+    with netCDF4.Dataset(path, "a") as raw:
+        raw["one"]["loss"][0] = 7.0
+    with pytest.raises(store.StoreError, match="does not match its checksum"):
+        store.read_group(path, "one")
+    store.read_group(path, "two")
+    with pytest.raises(store.StoreError, match="has no readable experiment three"):
+        store.read_group(path, "three")
+
+
+def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(store.StoreError, match="cannot be written"):
+        write(tmp_path / "file" / "a.nc")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_digest_sees_names_values_and_attributes_but_not_the_run() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from largestep import tables
+from largestep import store, tables
 from largestep.store import variable
 
 RUN = ("cell", "arm", "seed")
@@ -21,7 +21,10 @@ FINAL = np.array([1.0, 2.0, 3.0, 4.0, 50.0])
 
 @pytest.fixture
 def experiment() -> xr.Dataset:
-    """Two cells, two arms, five seeds; of cell `large`, seed 4 diverged in one arm and all in the other."""
+    """Two cells, two arms, five seeds; of cell `large`, seed 4 diverged in one arm and all in the other.
+
+    In the arm `order`, seeds 0 and 1 of `large` are dead.
+    """
     final = np.stack([FINAL, 2 * FINAL])[:, None].repeat(2, axis=1)
     diverged = np.full(final.shape, -1)
     diverged[1, 0, 4] = diverged[1, 1] = 7
@@ -29,6 +32,8 @@ def experiment() -> xr.Dataset:
     over_time = np.stack([np.full_like(final, 9.0), final], axis=-1)
     sweep = np.stack([over_time, over_time + 10], axis=-1)
     blocks = np.stack([sweep, 2 * sweep], axis=-2) / 1000
+    active = np.where(np.isnan(blocks[..., 0]), np.nan, 0.5)
+    active[1, 0, :2, -1, 1] = 0.0
     return xr.Dataset(
         {
             "train_loss": variable((*RUN, "step"), over_time / 1e5, "1", "loss"),
@@ -43,6 +48,7 @@ def experiment() -> xr.Dataset:
             "published_rank": variable(("cell",), [26.0, np.nan], "1", "the paper's"),
             "published_test_error": variable(("cell",), [35.3, 12.0], "percent", "the paper's"),
             "published_feature_sparsity": variable(("cell", "block"), [[0.263, 0.5], [0.063, 0.4]], "1", "the paper's"),
+            "active_fraction": variable((*RUN, "snapshot_step", "block"), active, "1", "activity"),
         },
         {
             "cell": variable(("cell",), ["small", "large"], "1", "cell"),
@@ -111,6 +117,19 @@ def test_without_survivors_there_is_no_value(experiment: xr.Dataset) -> None:
     assert set(lost["diverged"]) == {5}
 
 
+def test_counts_dead_runs_beside_diverged_ones(experiment: xr.Dataset) -> None:
+    found = tables.table(experiment)
+    assert list(found.columns[list(found.columns).index("diverged") :])[:2] == ["diverged", "dead"]
+    assert set(rows(found, arm="order", cell="large")["dead"]) == {2}
+    assert set(rows(found, arm="order", cell="small")["dead"]) == {0}
+    assert set(rows(found, arm="data")["dead"]) == {0}
+    without = tables.table(experiment.drop_vars(["active_fraction", "feature_sparsity"]))  # diagonal networks
+    assert set(without["dead"]) == {0}
+    for text in (tables.markdown(found, "Made up"), tables.latex(found, "Made up")):
+        assert "perfectly sparse, but constant" in text
+        assert "include dead runs" in text
+
+
 def test_interval_is_that_of_the_bootstrap() -> None:
     values = np.random.default_rng(1).normal(size=40)
     draws = np.random.default_rng(2).choice(values, (20_000, 40))
@@ -127,11 +146,11 @@ def test_markdown_is_for_readers(experiment: xr.Dataset) -> None:
     assert "nan" not in text.lower()
     assert text.count("## ") == 2
     lines = [re.sub(r"\s+", " ", line) for line in text.splitlines()]
-    assert "| training loss | 1 | small step, constant | 3e-05 [1e-05, 0.0005] | 5 | 0 | – |" in lines
-    assert "| test error | % | small step, constant | 3 [1, 50] | 5 | 0 | 35.3 |" in lines
+    assert "| training loss | 1 | small step, constant | 3e-05 [1e-05, 0.0005] | 5 | 0 | 0 | – |" in lines
+    assert "| test error | % | small step, constant | 3 [1, 50] | 5 | 0 | 0 | 35.3 |" in lines
     sparsity = "| feature sparsity, block 1, correlation 0.99 | % | large step, decay at 50% "
-    assert f"{sparsity}| 0.5 [0.2, 0.8] | 5 | 1 | 6.3 |" in lines
-    assert f"{sparsity}| – | 5 | 5 | 6.3 |" in lines
+    assert f"{sparsity}| 0.5 [0.2, 0.8] | 5 | 1 | 2 | 6.3 |" in lines
+    assert f"{sparsity}| – | 5 | 5 | 0 | 6.3 |" in lines
 
 
 def test_latex_is_escaped_and_plain(experiment: xr.Dataset) -> None:
@@ -146,7 +165,7 @@ def test_latex_is_escaped_and_plain(experiment: xr.Dataset) -> None:
     assert r"peak $\eta$ 0.4" in text
     assert "nan" not in text.lower()
     for line in text.splitlines():
-        assert len(re.findall(r"(?<!\\)&", line)) in (0, 4), line
+        assert len(re.findall(r"(?<!\\)&", line)) in (0, 5), line
         assert line.count("{") == line.count("}"), line
         assert len(re.findall(r"(?<!\\)\$", line)) % 2 == 0, line
     assert r"\emph{feature sparsity, block 1, correlation 0.99 (\%)}" in text
@@ -157,7 +176,7 @@ def test_latex_is_escaped_and_plain(experiment: xr.Dataset) -> None:
 def test_command_line(experiment: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "largestep.nc"
     one = experiment.isel(cell=[0]).sel(arm=["data"]).drop_vars("test_error")
-    xr.DataTree.from_dict({"one": one}).to_netcdf(source)
+    store.write_tree(source, {"one": one}, title="", spec="", code="", clock=store.Clock())
     files = {kind: tmp_path / "tables" / f"one.{kind}" for kind in ("csv", "md", "tex")}
     options = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
     monkeypatch.setattr(sys, "argv", ["tables", "--experiment", "one", "--input", str(source), *options])

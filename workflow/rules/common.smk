@@ -15,11 +15,20 @@ def data_code(wildcards):
 
 
 def cell_spec(stage):
-    return lambda w: CELLS[f"{w.experiment}.{w.cell}"].spec(stage)
+    return lambda w: _cell(w).spec(stage)
 
 
 def cell_code(stage):
-    return lambda w: CELLS[f"{w.experiment}.{w.cell}"].code(stage)
+    return lambda w: _cell(w).code(stage)
+
+
+def _cell(wildcards):
+    name = f"{wildcards.experiment}.{wildcards.cell}"
+    if name not in CELLS:
+        raise WorkflowError(
+            f"{' + '.join(FILES)}: there is no cell {name} at scale {CONFIG.scale}"
+        )
+    return CELLS[name]
 
 
 def _any_cell(experiment):

@@ -18,5 +18,5 @@ rule data:
         spec=data_spec,
         code=data_code,
     shell:
-        "python -m largestep.data --spec {params.spec:q} --threads {threads}"
+        "python -m largestep.data --spec {params.spec:q}"
         " --output {output:q} 2> {log:q}"

@@ -20,7 +20,7 @@ rule sparsity:
         spec=cell_spec("sparsity"),
         code=cell_code("sparsity"),
     shell:
-        "python -m largestep.sparsity --spec {params.spec:q} --threads {threads}"
+        "python -m largestep.sparsity --spec {params.spec:q}"
         " --features {input.features:q} --output {output:q} 2> {log:q}"
 
 
@@ -48,5 +48,5 @@ rule aggregate:
         spec=grid.aggregate_spec(CONFIG),
         code=RESULTS_KEY,
     shell:
-        "python -m largestep.aggregate --spec {params.spec:q} --threads {threads}"
+        "python -m largestep.aggregate --spec {params.spec:q}"
         " --results results --output {output:q} 2> {log:q}"

@@ -15,7 +15,7 @@ import xarray as xr
 
 from largestep.claims import verdict
 from largestep.claims.verdict import Row
-from largestep.figures.labels import survived
+from largestep.measures.outcomes import survived
 
 CLAIM = "C3"
 # A loss that "remains approximately constant" stays within a factor of about two over half the phase.

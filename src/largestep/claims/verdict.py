@@ -20,7 +20,10 @@ FEWEST_SEEDS = 6
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured for one claim in one experiment, and the answer."""
+    """What was measured for one claim in one experiment, and the answer.
+
+    seeds: those that the statistic uses; diverged: those left out because a run diverged.
+    """
 
     claim: str
     experiment: str
@@ -36,12 +39,12 @@ class Row:
 
 
 def interval(values: Values) -> tuple[float, float, float]:
-    """Mean over seeds and its 95% bootstrap interval; the interval is infinite below two seeds.
+    """Mean over seeds and its 95% bootstrap interval; NaN for the interval below two seeds.
 
     values: (seeds,), without NaN.
     """
     if len(values) < 2:
-        return (float(values.mean()) if len(values) else np.nan), -np.inf, np.inf
+        return (float(values.mean()) if len(values) else np.nan), np.nan, np.nan
     mean = float(values.mean())
     if np.ptp(values) == 0.0:
         return mean, mean, mean

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from largestep import stages, store
-from largestep.cli import cell_parser, run
+from largestep.cli import run, spec_parser
 from largestep.keys import canonical
 
 
 def main() -> None:
     """Draw the data sets that the spec describes and write them to one store."""
-    arguments = cell_parser("data", __doc__)
+    arguments = spec_parser("data", __doc__)
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
     options = arguments.parse_args()
     clock = store.Clock()
@@ -23,7 +23,7 @@ def main() -> None:
         title=f"Data sets of kind {settings['kind']}",
         stage="data",
         spec=canonical(options.spec),
-        code=stages.code("data", settings["kind"]),
+        code=stages.chain("data", settings["kind"]),
         seeds=f"fixed problem: {settings['seed']}; further draws: {options.spec['draws']}",
         clock=clock,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from largestep import stages, store
 from largestep.cli import existing, parser, run
 from largestep.figures import style
+from largestep.store import StoreError
 
 
 def main() -> None:
@@ -19,7 +20,14 @@ def main() -> None:
     arguments.add_argument("--pdf", required=True, type=Path, help="the same for print")
     options = arguments.parse_args()
     experiment = store.read_group(options.input, options.experiment)
-    style.save(stages.worker("figures", options.view).draw(experiment), options.png, options.pdf)
+    view = stages.worker("figures", options.view)
+    for key in view.NEEDS:
+        if key not in experiment:
+            raise StoreError(
+                f"{options.input}: experiment {options.experiment} has no variable {key}; "
+                f"view {options.view} cannot be drawn"
+            )
+    style.save(view.draw(experiment), options.png, options.pdf)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from largestep.figures import style
 from largestep.figures.curves import note, panels_of, show, sparsity_panels
 
+NEEDS = ("feature_sparsity",)
 COLUMNS = 3
 ROW_HEIGHT = 1.7
 
@@ -16,6 +17,7 @@ ROW_HEIGHT = 1.7
 def draw(experiment: xr.Dataset) -> Figure:
     """One panel per block and one for the error, over the seeds of the experiment's first arm."""
     arm = str(experiment["arm"].values[0])
+    experiment = experiment.sel(arm=[arm])
     errors = [panel for panel in panels_of(experiment) if panel.title.startswith("test")]
     panels = sparsity_panels(experiment, most=experiment.sizes["block"]) + errors
     rows = -(-len(panels) // COLUMNS)
@@ -32,5 +34,5 @@ def draw(experiment: xr.Dataset) -> Figure:
     for ax in sparsity:
         ax.set_ylim(0, highest)
     style.legend(figure, experiment, arm)
-    style.note(figure, note(experiment))
+    style.note(figure, note(experiment), experiment)
     return figure

@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from largestep.figures import style
-from largestep.figures.labels import schedules, survived
+from largestep.figures.labels import paper_arm, schedules
+from largestep.measures.outcomes import survived
 
+NEEDS = ("train_loss",)
 MOST_COLUMNS = 4
 ROW_HEIGHT = 1.6
 LEGEND_HEIGHT = 0.5
@@ -52,7 +54,7 @@ def draw(experiment: xr.Dataset) -> Figure:
         for ax in axes[len(panels) :]:
             ax.remove()
         style.legend(part, experiment, arm)
-    style.note(figure, note(experiment))
+    style.note(figure, note(experiment), experiment)
     return figure
 
 
@@ -65,8 +67,9 @@ def note(experiment: xr.Dataset) -> str:
     }
     lines = [text.format(float(experiment[name][0])) for name, text in said.items() if name in experiment]
     if any(str(name).startswith("published_") for name in experiment):
-        lines.insert(0, "Diamonds: paper, single run.")
-    return f"{style.BAND_NOTE} Dotted lines: the step size is divided.\n{' '.join(lines)}"
+        alone = experiment.sizes["arm"] == 1
+        lines.insert(0, f"Diamonds{'' if alone else ' (fixed data set only)'}: paper, single run.")
+    return " ".join([style.BAND_NOTE, "Dotted lines: the step size is divided.", *lines])
 
 
 def panels_of(experiment: xr.Dataset) -> list[Panel]:
@@ -122,7 +125,8 @@ def show(ax: Axes, panel: Panel, experiment: xr.Dataset, arm: str) -> None:
     for schedule in schedules(experiment):
         runs = panel.values.sel(cell=schedule.cell, arm=arm)[alive.sel(cell=schedule.cell).values]
         style.band(ax, experiment[time].values / divide_by, runs.values, schedule)
-        style.published(ax, float(panel.published.sel(cell=schedule.cell)), schedule)
+        if arm == paper_arm(experiment):
+            style.published(ax, float(panel.published.sel(cell=schedule.cell)), schedule)
         for step in decays(experiment, schedule.cell):
             ax.axvline(step / divide_by, color=style.colour(schedule.decay_fraction), linestyle=":", linewidth=0.8)
     if panel.logarithmic:

@@ -7,12 +7,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from largestep.figures import style
-from largestep.figures.labels import Schedule, divergence, schedules, survived
+from largestep.figures.labels import Schedule, outcomes, run_label, schedules
+from largestep.measures.outcomes import survived
 
+NEEDS = ("fit", "train_inputs", "train_labels")
 # Fractions of training, with the strength of their colour; the end comes last.
-MOMENTS = {0.05: 0.35, 0.25: 0.55, 0.5: 0.78, 1.0: 1.0}
+MOMENTS = {0.1: 0.35, 0.3: 0.55, 0.5: 0.78, 1.0: 1.0}
 HEIGHT = 4.4
 
 
@@ -27,10 +30,13 @@ def draw(experiment: xr.Dataset) -> Figure:
         runs = experiment["fit"].sel(cell=schedule.cell, arm=arm)
         runs = runs[survived(experiment).sel(cell=schedule.cell, arm=arm).values]
         above, below = axes[:, column]
-        _one_run(above, runs, schedule)
+        if len(runs):
+            _one_run(above, runs[0], schedule)
+            said = run_label(experiment, schedule.cell, arm, int(runs["seed"][0]))
+            above.text(0.98, 0.03, said, transform=above.transAxes, ha="right", bbox=style.BEHIND_TEXT, zorder=5)
         style.band(below, experiment["point"].values, runs.isel(snapshot_step=-1).values, schedule)
         style.letter(above, column, schedule.label.replace(", ", ",\n", 1))
-        style.letter(below, len(cells) + column, f"all seeds, {divergence(experiment, schedule.cell, arm)}")
+        style.letter(below, len(cells) + column, f"all seeds,\n{outcomes(experiment, schedule.cell, arm)}")
         below.set_xlabel("input (no unit)")
         if not len(runs):
             style.empty(above)
@@ -40,20 +46,21 @@ def draw(experiment: xr.Dataset) -> Figure:
     for ax in axes[:, 0]:
         ax.set_ylabel("output (no unit)")
     _frame(axes[0, 0], experiment)
-    _legend(figure)
-    style.note(figure, f"Top row: the first seed that did not diverge. Bottom row, end of training:\n{style.BAND_NOTE}")
+    _legend(figure, experiment["snapshot_step"].values)
+    said = f"Top row: the first seed that did not diverge. Bottom row: end of training. {style.BAND_NOTE}"
+    style.note(figure, said, experiment.sel(arm=[arm]))
     return figure
 
 
-def _one_run(ax: Axes, runs: xr.DataArray, schedule: Schedule) -> None:
-    if not len(runs):
-        return
-    steps = runs["snapshot_step"].values
-    for fraction, strength in MOMENTS.items():
-        fit = runs[0].sel(snapshot_step=fraction * steps[-1], method="nearest")
-        ax.plot(fit["point"], fit, color=style.tint(style.colour(schedule.decay_fraction), strength))
-    seed = int(runs["seed"][0])
-    ax.text(0.98, 0.03, f"seed {seed}", transform=ax.transAxes, ha="right", bbox=style.BEHIND_TEXT, zorder=5)
+def _moments(steps: NDArray[np.int64]) -> dict[int, float]:
+    """The snapshots to show, those nearest to `MOMENTS`, with the strength of their colour."""
+    return {int(steps[np.abs(steps - part * steps[-1]).argmin()]): strength for part, strength in MOMENTS.items()}
+
+
+def _one_run(ax: Axes, fits: xr.DataArray, schedule: Schedule) -> None:
+    for step, strength in _moments(fits["snapshot_step"].values).items():
+        shade = style.tint(style.colour(schedule.decay_fraction), strength)
+        ax.plot(fits["point"], fits.sel(snapshot_step=step), color=shade)
 
 
 def _frame(ax: Axes, experiment: xr.Dataset) -> None:
@@ -63,10 +70,10 @@ def _frame(ax: Axes, experiment: xr.Dataset) -> None:
     ax.set_ylim(labels.min() - margin, labels.max() + margin)
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, steps: NDArray[np.int64]) -> None:
     points = Line2D([], [], linestyle="", marker="o", color="black", markersize=2.5, label="training points")
     moments = [
-        Line2D([], [], color=style.tint("#000000", strength), label=f"{100 * fraction:g}% of training")
-        for fraction, strength in MOMENTS.items()
+        Line2D([], [], color=style.tint("#000000", strength), label=f"{100 * step / steps[-1]:.3g}% of training")
+        for step, strength in _moments(steps).items()
     ]
     style.key(figure, [points, *moments], "Top row, from pale to dark:", columns=5)

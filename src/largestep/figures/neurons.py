@@ -12,8 +12,10 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from largestep.figures import style
-from largestep.figures.labels import divergence, schedules, survived
+from largestep.figures.labels import outcomes, run_label, schedules
+from largestep.measures.outcomes import survived
 
+NEEDS = ("first_layer", "teacher_neurons")
 COLUMNS = 4
 # Inches: what the square panels share across, what each needs besides, and what the figure needs besides.
 WIDTH = 6.2
@@ -35,7 +37,7 @@ def draw(experiment: xr.Dataset) -> Figure:
     reach = 0.0
     for index, (ax, schedule) in enumerate(zip(axes, cells, strict=False)):
         style.letter(ax, index, schedule.label.replace(", ", ",\n", 1))
-        ax.text(0.03, 0.97, divergence(experiment, schedule.cell, arm), transform=ax.transAxes, va="top")
+        ax.text(0.03, 0.97, outcomes(experiment, schedule.cell, arm), transform=ax.transAxes, va="top")
         seed = _seed(alive, schedule.cell)
         if seed is None:
             style.empty(ax)
@@ -44,7 +46,8 @@ def draw(experiment: xr.Dataset) -> Figure:
         start, end = weights.isel(snapshot_step=0).values, weights.isel(snapshot_step=-1).values
         reach = max(reach, float(np.abs([start, end]).max()))
         _neurons(ax, start, end, style.colour(schedule.decay_fraction))
-        ax.text(0.03, 0.03, f"seed {seed}", transform=ax.transAxes, bbox=style.BEHIND_TEXT)
+        said = run_label(experiment, schedule.cell, arm, seed)
+        ax.text(0.03, 0.03, said, transform=ax.transAxes, bbox=style.BEHIND_TEXT)
     for ax in axes[len(cells) :]:
         ax.remove()
     limit = 1.25 * max(reach, 1.0)
@@ -57,6 +60,7 @@ def draw(experiment: xr.Dataset) -> Figure:
     style.note(
         figure,
         "One run per panel: the first seed that diverges in no panel; where there is none, the panel's own first.",
+        experiment.sel(arm=[arm]),
     )
     return figure
 

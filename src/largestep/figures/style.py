@@ -6,11 +6,11 @@ is ordered in lightness and safe for the colour-blind, the darker the longer the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from string import ascii_lowercase
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -23,8 +23,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from largestep.figures.labels import ARMS, Schedule, divergence, schedules
-from largestep.store import StoreError
+from largestep import store
+from largestep.figures.labels import ARMS, DEAD, Schedule, outcomes, schedules
+from largestep.measures.outcomes import dead
 
 # Inches: the whole width of a two-column page, at which the fonts have the sizes below.
 TEXT_WIDTH = 7.0
@@ -36,6 +37,8 @@ BAND_NOTE = "Lines: median over the runs that never diverge; bands: their middle
 LOST = "every run diverged"
 # Characters of a legend's entry of which two fit side by side.
 HALF_A_PAGE = 62
+# Characters of a line of notes.
+WHOLE_PAGE = 130
 # A logarithmic axis that spans no more than this needs ticks between the powers of ten.
 FEW_POWERS = 200.0
 BEHIND_TEXT = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
@@ -129,14 +132,14 @@ def published(ax: Axes, value: float, schedule: Schedule) -> None:
 
 
 def legend(part: Figure | SubFigure, experiment: xr.Dataset, arm: str) -> None:
-    """Above the panels: what the seeds vary, and every cell with how many of its runs diverged."""
+    """Above the panels: what the seeds vary, and every cell with how its runs ended."""
     lines = [
         Line2D(
             [],
             [],
             color=colour(each.decay_fraction),
             linestyle=line_style(each),
-            label=f"{each.label} ({divergence(experiment, each.cell, arm)})",
+            label=f"{each.label} ({outcomes(experiment, each.cell, arm)})",
         )
         for each in schedules(experiment)
     ]
@@ -160,9 +163,11 @@ def letter(ax: Axes, index: int, title: str) -> None:
     ax.set_title(f"{ascii_lowercase[index]}   {title}")
 
 
-def note(figure: Figure | SubFigure, text: str) -> None:
-    """A line at the bottom of the figure that says how to read it."""
-    figure.supxlabel(text, fontsize=RC["font.size"], color="#404040", x=0.01, ha="left")
+def note(figure: Figure | SubFigure, text: str, shown: xr.Dataset) -> None:
+    """Lines at the bottom of the figure that say how to read it, and what dead runs are where some are shown."""
+    if dead(shown).any():
+        text += f" {DEAD} Dead runs are not left out."
+    figure.supxlabel(fill(text, WHOLE_PAGE), fontsize=RC["font.size"], color="#404040", x=0.01, ha="left")
 
 
 def empty(ax: Axes) -> None:
@@ -199,14 +204,5 @@ def save(figure: Figure, png: Path, pdf: Path) -> None:
     """
     undated: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
     for path, kind in ((png, "png"), (pdf, "pdf")):
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with house():
-                figure.savefig(part, format=kind, metadata=undated[kind])
-            os.replace(part, path)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
+        with store.replacing(path) as part, house():
+            figure.savefig(part, format=kind, metadata=undated[kind])

@@ -1,7 +1,7 @@
 """Dense ReLU networks as flat float64 parameter vectors, drawn with torch's generator.
 
 The draws come in the order of the published code (torch's default for every layer, then each layer's
-own law), so that a published seed gives the published network.
+own law), so that the published seeds give the published teachers and the two-layer student.
 """
 
 from __future__ import annotations
