@@ -218,8 +218,7 @@ def _ranks(name: str, case: Dense, seeds: int) -> Row:
     ours, theirs = _Recorded(), _Recorded()
 
     def ranks() -> Array:
-        by_seed = np.array_split(parameters, seeds)
-        return np.concatenate([rank(dense_singular_values(part, inputs, case.layers), 1e-4) for part in by_seed])
+        return rank(dense_singular_values(parameters, inputs, case.layers), 1e-4)
 
     our_time = _best(lambda: ours(ranks()), 3)
     their_time = _best(lambda: theirs(plain.jacobian_ranks(nets, torch.from_numpy(inputs), 1e-4)), 1)

@@ -16,6 +16,8 @@ from largestep.store import variable
 
 RUN = ("arm", "seed", "snapshot_step")
 CURVE_POINTS = 200
+# Snapshots whose Jacobians are taken at once: enough to keep torch busy, few enough for the memory.
+CHECKPOINTS = 33
 
 
 def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
@@ -31,11 +33,13 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     widths = dense.widths(data.sizes["input"], layers)
     rank_inputs = data["rank_inputs"].values[: parameters.shape[-1]]
     hidden = int(widths[1:-1].sum())
-    values = np.empty((*runs, min(rank_inputs.shape[0], parameters.shape[-1])))
+    flat = parameters.reshape(-1, parameters.shape[-1])
+    batches = tqdm(range(0, len(flat), CHECKPOINTS), desc=spec["cell"], unit="batch", mininterval=2.0, ascii=True)
+    per_batch = [dense_singular_values(flat[i : i + CHECKPOINTS], rank_inputs, layers) for i in batches]
+    values = np.concatenate(per_batch).reshape(*runs, -1)
     count = np.empty((*runs, hidden), dtype=np.int32)
     later = np.empty((*runs, hidden))
-    for index in tqdm(list(np.ndindex(*runs[:2])), desc=spec["cell"], unit="run", mininterval=2.0, ascii=True):
-        values[index] = dense_singular_values(parameters[index], rank_inputs, layers)
+    for index in np.ndindex(*runs[:2]):
         inputs = data["train_inputs"].values[int(snapshots["data_set"].values[index])]
         for snapshot, flat in enumerate(parameters[index]):
             blocks = hidden_activations(flat, inputs, layers)

@@ -21,17 +21,16 @@ def dense_jacobian(parameters: Array, inputs: Array, layers: Sequence[Mapping[st
     parameters: (checkpoints, p); inputs: (n, d). Returns (checkpoints, n, p).
     """
     net = dense.network(inputs.shape[1], layers)
-    shapes = [(name, value.shape, value.numel()) for name, value in net.named_parameters()]
 
-    def output(flat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        pieces = torch.split(flat, [size for _, _, size in shapes])
-        named = {name: piece.view(shape) for (name, shape, _), piece in zip(shapes, pieces, strict=True)}
+    def output(named: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         return functional_call(net, named, (x,)).squeeze()
 
+    shapes = {name: value.shape for name, value in net.named_parameters()}
+    pieces = torch.split(torch.from_numpy(parameters), [shape.numel() for shape in shapes.values()], dim=1)
+    named = {name: piece.reshape(-1, *shapes[name]) for name, piece in zip(shapes, pieces, strict=True)}
     per_input = vmap(grad(output), in_dims=(None, 0))
-    per_checkpoint = vmap(per_input, in_dims=(0, None))
-    jacobian = per_checkpoint(torch.from_numpy(parameters), torch.from_numpy(inputs))
-    return np.asarray(jacobian.detach().numpy())
+    gradients = vmap(per_input, in_dims=(0, None))(named, torch.from_numpy(inputs))
+    return np.asarray(torch.cat([gradients[name].flatten(2) for name in shapes], dim=2).numpy())
 
 
 def singular_values(jacobians: Array) -> Array:
