@@ -41,9 +41,22 @@ def _advance_plain(u, v, x, y, indices, label_noise, step_sizes, residual_factor
 
 
 @kernel
+def _update(u, v, velocity, slope, step_size, momentum, weight_decay):
+    """One step of torch.optim.SGD, from the gradient of the loss in the predictor, slope (d,)."""
+    d = len(u)
+    for k in range(d):
+        grad_u = slope[k] * v[k] + weight_decay * u[k]
+        grad_v = slope[k] * u[k] + weight_decay * v[k]
+        velocity[k] = momentum * velocity[k] + grad_u
+        velocity[d + k] = momentum * velocity[d + k] + grad_v
+        u[k] -= step_size * velocity[k]
+        v[k] -= step_size * velocity[d + k]
+
+
+@kernel
 def _advance_full(u, v, velocity, x, y, label_noise, step_sizes, residual_factor, momentum, weight_decay):
     """All examples a step, by matrix products, which are twice as fast as sums over examples."""
-    d, n = len(u), len(y)
+    n = len(y)
     noisy = label_noise.shape[1] > 0
     transposed = np.ascontiguousarray(x.T)
     for step in range(len(step_sizes)):
@@ -53,13 +66,7 @@ def _advance_full(u, v, velocity, x, y, label_noise, step_sizes, residual_factor
         if not np.isfinite(residuals).all():
             return step
         slope = np.dot(transposed, residuals) * (residual_factor / n)
-        for k in range(d):
-            grad_u = slope[k] * v[k] + weight_decay * u[k]
-            grad_v = slope[k] * u[k] + weight_decay * v[k]
-            velocity[k] = momentum * velocity[k] + grad_u
-            velocity[d + k] = momentum * velocity[d + k] + grad_v
-            u[k] -= step_sizes[step] * velocity[k]
-            v[k] -= step_sizes[step] * velocity[d + k]
+        _update(u, v, velocity, slope, step_sizes[step], momentum, weight_decay)
     return len(step_sizes)
 
 
@@ -88,13 +95,7 @@ def _advance_batch(
                 slope[k] += scale * x[example, k]
         if not finite:
             return step
-        for k in range(d):
-            grad_u = slope[k] * v[k] + weight_decay * u[k]
-            grad_v = slope[k] * u[k] + weight_decay * v[k]
-            velocity[k] = momentum * velocity[k] + grad_u
-            velocity[d + k] = momentum * velocity[d + k] + grad_v
-            u[k] -= step_sizes[step] * velocity[k]
-            v[k] -= step_sizes[step] * velocity[d + k]
+        _update(u, v, velocity, slope, step_sizes[step], momentum, weight_decay)
     return len(step_sizes)
 
 
