@@ -7,8 +7,7 @@ from pathlib import Path
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
 from largestep.keys import canonical
-
-COORDINATES = ("arm", "seed", "snapshot_step")
+from largestep.measures import RUN
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     data = store.read(options.data, spec=canonical(trained["data"]), code=stages.chain("data", *kinds))
     snapshots = store.read(options.snapshots, spec=canonical(trained), code=stages.chain("train", *kinds))
     found = stages.worker("features", kinds[1]).features(spec, data, snapshots, options.threads)
-    found = found.assign_coords({name: snapshots.variables[name] for name in COORDINATES})
+    found = found.assign_coords({name: snapshots.variables[name] for name in RUN})
     store.write(
         options.output,
         found,

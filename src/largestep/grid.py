@@ -102,5 +102,5 @@ def aggregate_spec(config: Config) -> str:
 
 def results_key(config: Config) -> str:
     """Digest of everything that `results/largestep.nc` depends on, settings and code."""
-    parts = [part for cell in cells(config).values() for part in (cell.spec("sparsity"), cell.code("sparsity"))]
-    return digest(*parts, aggregate_spec(config), stages.code("aggregate"))
+    codes = (cell.code("sparsity") for cell in cells(config).values())
+    return digest(*codes, aggregate_spec(config), stages.code("aggregate"))

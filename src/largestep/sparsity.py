@@ -11,11 +11,10 @@ import xarray as xr
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
 from largestep.keys import canonical
+from largestep.measures import RUN
 from largestep.measures.thresholds import l0_norm, rank
 from largestep.measures.units import feature_sparsity
 from largestep.store import variable
-
-RUN = ("arm", "seed", "snapshot_step")
 
 
 def main() -> None:

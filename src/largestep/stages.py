@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from types import ModuleType
 
 from largestep.fingerprint import fingerprint
@@ -32,6 +33,7 @@ def worker(stage: str, kind: str) -> ModuleType:
     return importlib.import_module(WORKERS[stage][kind])
 
 
+@cache
 def code(stage: str, kind: str | None = None) -> str:
     """Fingerprint of a stage's module and, where it dispatches by kind, of that kind's worker."""
     module = f"largestep.{stage}.__main__" if stage in PACKAGES else f"largestep.{stage}"

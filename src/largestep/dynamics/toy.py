@@ -39,7 +39,7 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
     seed_of_run = np.tile(np.arange(seeds), len(arms))
     arm_of_run = np.repeat(np.arange(len(arms)), seeds)
     data_set = np.where(np.array(arms)[arm_of_run] == "data", seed_of_run + 1, 0)
-    net = _network(spec["model"], data)
+    net = _network(spec["model"], data, data_set)
     parameters = np.stack([net.initial(seed) for seed in range(seeds)])[seed_of_run]
     state = _State(parameters, data["train_inputs"].values, data["train_labels"].values, data_set, training)
     orders = [np.random.default_rng([ORDER, seed]) for seed in seed_of_run]
@@ -110,8 +110,9 @@ class _State:
 class _Diagonal:
     """The diagonal linear network."""
 
-    def __init__(self, model: dict[str, Any], dimension: int) -> None:
-        self._start = np.repeat([float(model["u"]), float(model["v"])], dimension)
+    def __init__(self, model: dict[str, Any], inputs_of_run: Array) -> None:
+        self._inputs_of_run = inputs_of_run
+        self._start = np.repeat([float(model["u"]), float(model["v"])], inputs_of_run.shape[-1])
 
     def initial(self, seed: int) -> Array:
         return self._start
@@ -125,7 +126,7 @@ class _Diagonal:
         if part == "test":
             outputs = beta @ data["test_inputs"].values.T
         else:
-            outputs = np.einsum("rni,ri->rn", state.inputs[state.data_set], beta)
+            outputs = np.einsum("rni,ri->rn", self._inputs_of_run, beta)
         return _mean_square(outputs - labels)
 
 
@@ -159,9 +160,10 @@ def _mean_square(residuals: Array) -> Array:
         return np.asarray(np.mean(residuals**2, axis=1))
 
 
-def _network(model: dict[str, Any], data: xr.Dataset) -> _Diagonal | _Dense:
-    dimension = data.sizes["input"]
-    return _Diagonal(model, dimension) if model["kind"] == "diagonal" else _Dense(model, dimension)
+def _network(model: dict[str, Any], data: xr.Dataset, data_set: NDArray[np.int64]) -> _Diagonal | _Dense:
+    if model["kind"] == "diagonal":
+        return _Diagonal(model, data["train_inputs"].values[data_set])
+    return _Dense(model, data.sizes["input"])
 
 
 def _indices(

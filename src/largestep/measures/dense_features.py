@@ -9,12 +9,12 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
+from largestep.measures import RUN
 from largestep.measures.jacobian import dense_singular_values
-from largestep.measures.units import normalised, unit_statistics
+from largestep.measures.units import normalised, unit_statistics_of
 from largestep.models import dense
 from largestep.store import variable
 
-RUN = ("arm", "seed", "snapshot_step")
 CURVE_POINTS = 200
 # Snapshots whose Jacobians are taken at once: enough to keep torch busy, few enough for the memory.
 CHECKPOINTS = 33
@@ -32,38 +32,19 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     runs = parameters.shape[:3]
     widths = dense.widths(data.sizes["input"], layers)
     rank_inputs = data["rank_inputs"].values[: parameters.shape[-1]]
-    hidden = int(widths[1:-1].sum())
     flat = parameters.reshape(-1, parameters.shape[-1])
     batches = tqdm(range(0, len(flat), CHECKPOINTS), desc=spec["cell"], unit="batch", mininterval=2.0, ascii=True)
     per_batch = [dense_singular_values(flat[i : i + CHECKPOINTS], rank_inputs, layers) for i in batches]
     values = np.concatenate(per_batch).reshape(*runs, -1)
-    count = np.empty((*runs, hidden), dtype=np.int32)
-    later = np.empty((*runs, hidden))
-    for index in np.ndindex(*runs[:2]):
-        inputs = data["train_inputs"].values[int(snapshots["data_set"].values[index])]
-        for snapshot, flat in enumerate(parameters[index]):
-            blocks = hidden_activations(flat, inputs, layers)
-            if spec["measures"]["normalise_activations"]:
-                blocks = [normalised(block) for block in blocks]
-            statistics = [unit_statistics(block) for block in blocks]
-            count[(*index, snapshot)] = np.concatenate([c for c, _ in statistics])
-            later[(*index, snapshot)] = np.concatenate([c for _, c in statistics])
-    found = xr.Dataset(
-        {
-            "singular_values": variable(
-                (*RUN, "singular_value"), values, "1", "singular values of the Jacobian on fresh inputs, largest first"
-            ),
-            "unit_active_count": variable((*RUN, "unit"), count, "1", "training examples on which the unit is active"),
-            "unit_later_correlation": variable(
-                (*RUN, "unit"), later, "1", "largest absolute correlation with a later unit of the same block"
-            ),
-            "examples": variable((), data.sizes["example"], "1", "training examples"),
-        },
-        {
-            "unit_block": variable(
-                ("unit",), np.repeat(np.arange(1, len(layers)), widths[1:-1]), "1", "hidden layer of the unit"
-            )
-        },
+    data_sets = np.repeat(snapshots["data_set"].values.ravel(), runs[-1])
+    normalise = normalised if spec["measures"]["normalise_activations"] else lambda block: block
+    activations = (
+        [normalise(block) for block in hidden_activations(each, data["train_inputs"].values[data_set], layers)]
+        for each, data_set in zip(flat, data_sets, strict=True)
+    )
+    found = unit_statistics_of(activations, runs, data.sizes["example"], "hidden layer of the unit")
+    found["singular_values"] = variable(
+        (*RUN, "singular_value"), values, "1", "singular values of the Jacobian on fresh inputs, largest first"
     )
     if data.sizes["input"] == 1:
         found = found.merge(_fitted_function(parameters, data, layers))

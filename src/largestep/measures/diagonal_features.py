@@ -8,10 +8,9 @@ import torch
 import xarray as xr
 
 from largestep.dynamics.diagonal import predictor
+from largestep.measures import RUN
 from largestep.measures.jacobian import diagonal_singular_values
 from largestep.store import variable
-
-RUN = ("arm", "seed", "snapshot_step")
 
 
 def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:

@@ -10,11 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from largestep.measures.units import normalised, unit_statistics
+from largestep.measures.units import normalised, unit_statistics_of
 from largestep.models import resnet
-from largestep.store import variable
 
-RUN = ("arm", "seed", "snapshot_step")
 # Images that pass through the network at once; it bounds memory.
 BATCH = 512
 Images = NDArray[np.uint8]
@@ -30,34 +28,16 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     net = resnet.draw(spec["train"]["model"], data, seed=0).eval()
     images, white_level = data["train_images"].values, float(data["white_level"])
     units = _sample(net, images, measures["units_per_block"])
-    sizes = [len(chosen) for chosen in units]
     parameters = snapshots["parameters"].values
     runs = parameters.shape[:3]
-    count = np.empty((*runs, sum(sizes)), dtype=np.int32)
-    later = np.empty((*runs, sum(sizes)))
-    for index in tqdm(list(np.ndindex(*runs)), desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True):
-        resnet.load(net, parameters[index])
-        blocks = activations(net, images, white_level, units, measures["normalise_activations"])
-        statistics = [unit_statistics(block) for block in blocks]
-        count[index] = np.concatenate([c for c, _ in statistics])
-        later[index] = np.concatenate([c for _, c in statistics])
-    return xr.Dataset(
-        {
-            "unit_active_count": variable((*RUN, "unit"), count, "1", "training examples on which the unit is active"),
-            "unit_later_correlation": variable(
-                (*RUN, "unit"), later, "1", "largest absolute correlation with a later unit of the same block"
-            ),
-            "examples": variable((), data.sizes["example"], "1", "training examples"),
-        },
-        {
-            "unit_block": variable(
-                ("unit",),
-                np.repeat(np.arange(1, len(units) + 1), sizes),
-                "1",
-                "residual stage of the unit, 5 for pooled",
-            )
-        },
-    )
+
+    def blocks_of(flat: NDArray[np.float32]) -> list[NDArray[np.floating]]:
+        resnet.load(net, flat)
+        return activations(net, images, white_level, units, measures["normalise_activations"])
+
+    flats = parameters.reshape(-1, parameters.shape[-1])
+    bar = tqdm(flats, desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True)
+    return unit_statistics_of(map(blocks_of, bar), runs, len(images), "residual stage of the unit, 5 for pooled")
 
 
 def activations(

@@ -7,8 +7,14 @@ the largest such correlation, decides for every threshold at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
+
+from largestep.measures import RUN
+from largestep.store import variable
 
 
 def unit_statistics(activations: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -36,6 +42,41 @@ def unit_statistics(activations: NDArray[np.floating]) -> tuple[NDArray[np.int32
         later[alive] = np.minimum(correlation.max(axis=1), 1.0)
     count[np.setdiff1d(np.arange(units), alive)] = 0
     return count, later
+
+
+def unit_statistics_of(
+    blocks_of_snapshots: Iterable[Sequence[NDArray[np.floating]]], runs: tuple[int, ...], examples: int, blocks: str
+) -> xr.Dataset:
+    """`unit_statistics` of every block of every snapshot, as the features stage stores them.
+
+    blocks_of_snapshots: for each snapshot, in the order of (arm, seed, snapshot_step), the activations of
+    its blocks, each of shape (examples, units). runs: sizes of these three dimensions. blocks: what the
+    number of a block means.
+    """
+    count, later, sizes = [], [], []
+    for activations in blocks_of_snapshots:
+        statistics = [unit_statistics(block) for block in activations]
+        count.append(np.concatenate([c for c, _ in statistics]))
+        later.append(np.concatenate([r for _, r in statistics]))
+        sizes = [block.shape[1] for block in activations]
+    return xr.Dataset(
+        {
+            "unit_active_count": variable(
+                (*RUN, "unit"),
+                np.stack(count).reshape(*runs, -1),
+                "1",
+                "training examples on which the unit is active",
+            ),
+            "unit_later_correlation": variable(
+                (*RUN, "unit"),
+                np.stack(later).reshape(*runs, -1),
+                "1",
+                "largest absolute correlation with a later unit of the same block",
+            ),
+            "examples": variable((), examples, "1", "training examples"),
+        },
+        {"unit_block": variable(("unit",), np.repeat(np.arange(1, len(sizes) + 1), sizes), "1", blocks)},
+    )
 
 
 def normalised(activations: NDArray[np.floating]) -> NDArray[np.floating]:
