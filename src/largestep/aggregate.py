@@ -12,11 +12,26 @@ import xarray as xr
 from largestep import stages, store
 from largestep.cli import run, spec_parser
 from largestep.keys import canonical, digest
+from largestep.measures.stabilisation import stabilisation
 from largestep.schedules import decay_fraction
 from largestep.store import variable
 
-# Of the features, only what figures show; the rest stays in the stores of the cells.
-SHOWN_FEATURES = ("fit", "first_layer")
+# Of the features, only what figures and claims need; the rest stays in the stores of the cells.
+SHOWN_FEATURES = (
+    "fit",
+    "first_layer",
+    "jacobian_norm",
+    "column_norm",
+    "small_columns",
+    "off_support_norm",
+    "off_support_median",
+    "support_rmse",
+    "kinks",
+    "slope_variation",
+    "student_alignment",
+    "teacher_alignment",
+    "distance",
+)
 
 
 def main() -> None:
@@ -26,7 +41,9 @@ def main() -> None:
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF file to write")
     options = arguments.parse_args()
     clock = store.Clock()
-    groups = {name: experiment(options.results, name, about) for name, about in options.spec.items()}
+    groups = {name: experiment(options.results, name, about) for name, about in options.spec["experiments"].items()}
+    for name, about in options.spec["studies"].items():
+        groups[f"{store.STUDIES}/{name}"] = study(options.results / "studies" / f"{name}.nc", about)
     store.write_tree(
         options.output,
         groups,
@@ -61,8 +78,21 @@ def experiment(results: Path, name: str, about: dict[str, Any]) -> xr.Dataset:
         long_name = f"{key.replace('_', ' ')} of the paper's single run"
         joined[f"published_{key}"] = variable(dims, values, joined[key].attrs["units"], long_name)
     data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", about["data"]))
-    joined = joined.merge(_problem(data))
+    joined = joined.merge(_problem(data)).merge(stabilisation(joined))
     return joined.assign_attrs({key: about[key] for key in ("title", "paper", "algorithm")})
+
+
+def study(path: Path, about: dict[str, Any]) -> xr.Dataset:
+    """The store of a study, refused unless it was made from the settings and the code of today."""
+    found = store.read(path)
+    if digest(found.attrs["spec"]) != about["spec_sha256"]:
+        raise store.StoreError(f"{path}: is stale: it was made from other settings; delete it and run again")
+    spec = json.loads(found.attrs["spec"])
+    if found.attrs["code_fingerprint"] != stages.study_code(spec):
+        raise store.StoreError(f"{path}: is stale: it was made from other code; delete it and run again")
+    return found.drop_attrs(deep=False).assign_attrs(
+        kind=spec["settings"]["kind"], title=about["title"], paper=about["paper"]
+    )
 
 
 def _cell(folder: Path, about: dict[str, Any], spec_sha256: str) -> xr.Dataset:

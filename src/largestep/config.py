@@ -14,136 +14,36 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-Scale = Literal["laptop", "workstation", "paper"]
-SCALES: tuple[Scale, ...] = ("laptop", "workstation", "paper")
-Arm = Literal["order", "data"]
-View = Literal["curves", "fits", "neurons", "blocks"]
+from largestep.config_studies import Study
+from largestep.config_types import (
+    SCALES,
+    Arm,
+    BatchSize,
+    Count,
+    DenseNet,
+    DiagonalNet,
+    Digits,
+    Fraction,
+    Momentum,
+    Name,
+    NonNegative,
+    Points,
+    Positive,
+    ResNet,
+    Sampling,
+    Scale,
+    SparseRegression,
+    Strict,
+    TeacherStudent,
+)
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+View = Literal["curves", "progress", "stabilisation", "fits", "neurons", "blocks"]
 
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message is one line naming the file and the key."""
-
-
-class Strict(BaseModel):
-    """No unknown keys, no silent conversions (the text "1e-4" is not a number), no NaN and no infinity."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Law(Strict):
-    """How a layer's weights or biases are drawn."""
-
-    law: Literal["gaussian", "rademacher", "sphere", "fan_in_uniform"]
-    scale: NonNegative = 1.0
-
-
-class Layer(Strict):
-    """One dense layer; ReLU follows every layer but the last."""
-
-    units: Count
-    weight: Law
-    bias: Law | None = None
-
-
-class SparseRegression(Strict):
-    """y = <x, theta*> with x standard normal and theta* supported on its first coordinates."""
-
-    kind: Literal["sparse_regression"]
-    examples: Count
-    dimension: Count
-    support: Count
-    test_examples: Count = 1000
-    seed: Annotated[int, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def support_fits(self) -> SparseRegression:
-        """Refuse a support larger than the dimension."""
-        if self.support > self.dimension:
-            raise ValueError(f"support {self.support} exceeds dimension {self.dimension}")
-        return self
-
-
-class Points(Strict):
-    """A fixed one-dimensional regression data set."""
-
-    kind: Literal["points"]
-    inputs: Annotated[list[float], Field(min_length=2)]
-    labels: Annotated[list[float], Field(min_length=2)]
-    rank_inputs: Count = 300
-    seed: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def same_length(self) -> Points:
-        """Refuse inputs without labels."""
-        if len(self.inputs) != len(self.labels):
-            raise ValueError(f"{len(self.inputs)} inputs but {len(self.labels)} labels")
-        return self
-
-
-class TeacherStudent(Strict):
-    """Unit-norm Gaussian inputs labelled by a random ReLU teacher."""
-
-    kind: Literal["teacher_student"]
-    examples: Count
-    dimension: Count
-    test_examples: Count = 1000
-    teacher: Annotated[list[Layer], Field(min_length=2)]
-    seed: Annotated[int, Field(ge=0)]
-
-
-class Digits(Strict):
-    """scikit-learn's 8x8 handwritten digits, split at random into training and test images."""
-
-    kind: Literal["digits"]
-    examples: Annotated[int, Field(ge=2, le=1796)]
-    test_examples: Annotated[int, Field(ge=1, le=1796)]
-    seed: Annotated[int, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def enough_images(self) -> Digits:
-        """Refuse a split larger than the data set."""
-        if self.examples + self.test_examples > 1797:
-            raise ValueError(
-                f"examples + test_examples = {self.examples + self.test_examples}, but there are 1797 images"
-            )
-        return self
-
-
-class DiagonalNet(Strict):
-    """h(x) = <u * v, x>, started at constant u and v."""
-
-    kind: Literal["diagonal"]
-    u: float
-    v: float
-
-
-class DenseNet(Strict):
-    """A dense ReLU network with one output."""
-
-    kind: Literal["dense"]
-    layers: Annotated[list[Layer], Field(min_length=2)]
-
-    @model_validator(mode="after")
-    def one_output(self) -> DenseNet:
-        """Refuse a network whose output is not a number."""
-        if self.layers[-1].units != 1:
-            raise ValueError(f"the last layer must have 1 unit, not {self.layers[-1].units}")
-        return self
-
-
-class ResNet(Strict):
-    """ResNet-18 in its CIFAR form (3x3 stem, no max-pool)."""
-
-    kind: Literal["resnet18"]
-    width: Count
 
 
 class Training(Strict):
@@ -153,7 +53,7 @@ class Training(Strict):
     arms: Annotated[list[Arm], Field(min_length=1)]
     snapshots: Annotated[int, Field(ge=2, description="intervals between snapshots of the parameters")]
     evaluations: Annotated[int, Field(ge=2, description="intervals between evaluations of the loss")]
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    momentum: Momentum = 0.0
     weight_decay: NonNegative = 0.0
 
     @field_validator("arms")
@@ -169,19 +69,12 @@ class ToyTraining(Training):
     """Training of a toy network, counted in steps."""
 
     steps: Annotated[int, Field(ge=2)]
-    batch_size: Count | Literal["full"]
+    batch_size: BatchSize
     loss: Literal["half_mse", "mse"]
-    replacement: bool = True
+    sampling: Sampling = "with_replacement"
     decay_after_update: bool = False
     label_noise: NonNegative = 0.0
-
-    @field_validator("batch_size", mode="before")
-    @classmethod
-    def number_or_full(cls, value: Any) -> Any:
-        """Refuse anything else with one message; pydantic gives one for each alternative."""
-        if value != "full" and (type(value) is not int or value < 1):
-            raise ValueError("must be a number of examples, at least 1, or full")
-        return value
+    sam_radius: NonNegative = 0.0
 
 
 class ImageTraining(Training):
@@ -189,6 +82,8 @@ class ImageTraining(Training):
 
     epochs: Count
     batch_size: Count
+    label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    sam_radius: NonNegative = 0.0
 
 
 class PowerWarmup(Strict):
@@ -229,7 +124,7 @@ class CellConfig(Strict):
 
     step_size: Positive
     warmup: Annotated[PowerWarmup | ExponentialWarmup, Field(discriminator="kind")] | None = None
-    decays: list[Decay] = []
+    decays: list[Decay] = Field(default_factory=list)
     published: Published = Published()
 
     @model_validator(mode="after")
@@ -246,9 +141,9 @@ class CellConfig(Strict):
 class Measures(Strict):
     """Thresholds of the measures; the first of each list is the paper's and heads the tables."""
 
-    rank_thresholds: list[Positive] = []
-    correlation_thresholds: list[Fraction] = []
-    l0_thresholds: list[Positive] = []
+    rank_thresholds: list[Positive] = Field(default_factory=list)
+    correlation_thresholds: list[Fraction] = Field(default_factory=list)
+    l0_thresholds: list[Positive] = Field(default_factory=list)
     normalise_activations: bool = False
     units_per_block: Count | None = None
 
@@ -265,6 +160,10 @@ class Experiment(Strict):
     measures: Measures
     views: Annotated[list[View], Field(min_length=1)]
     cells: Annotated[dict[Name, CellConfig], Field(min_length=1)]
+
+    def examples(self) -> int:
+        """Size of the training set."""
+        return len(self.data.inputs) if isinstance(self.data, Points) else self.data.examples
 
     @field_validator("training", mode="wrap")
     @classmethod
@@ -287,8 +186,7 @@ class Experiment(Strict):
             raise ValueError(f"a {self.model.kind} model is trained in {'epochs' if images else 'steps'}")
         if images and "data" in self.training.arms:
             raise ValueError("image data sets are fixed: the only arm is order")
-        examples = len(self.data.inputs) if isinstance(self.data, Points) else self.data.examples
-        batch = self.training.batch_size
+        examples, batch = self.examples(), self.training.batch_size
         if isinstance(batch, int) and batch > examples:
             raise ValueError(f"batch_size {batch} exceeds the {examples} training examples")
         needed = ["l0_thresholds"] if self.model.kind == "diagonal" else ["correlation_thresholds"]
@@ -302,6 +200,8 @@ class Experiment(Strict):
                 raise ValueError(f"view {view} needs data of kind {wanted[view]}, not {self.data.kind}")
         if "neurons" in self.views and getattr(self.data, "dimension", None) != 2:
             raise ValueError("view neurons needs inputs of dimension 2")
+        if "stabilisation" in self.views and not any(cell.decays for cell in self.cells.values()):
+            raise ValueError("view stabilisation needs a cell whose step size is divided")
         return self
 
     @model_validator(mode="after")
@@ -337,11 +237,46 @@ class Config(Strict):
 
     scale: Scale
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)]
+    studies: dict[Name, Study] = Field(default_factory=dict)
 
     def at_scale(self) -> dict[str, Experiment]:
         """Experiments that run at the chosen scale; each scale includes the ones before; sorted by name."""
-        reach = SCALES.index(self.scale)
-        return {name: e for name, e in sorted(self.experiments.items()) if SCALES.index(e.scale) <= reach}
+        return {name: e for name, e in sorted(self.experiments.items()) if self._reached(e.scale)}
+
+    def studies_at_scale(self) -> dict[str, Study]:
+        """Studies that run at the chosen scale, sorted by name."""
+        return {name: study for name, study in sorted(self.studies.items()) if self._reached(study.scale)}
+
+    def _reached(self, scale: Scale) -> bool:
+        return SCALES.index(scale) <= SCALES.index(self.scale)
+
+    @model_validator(mode="after")
+    def studies_fit(self) -> Config:
+        """Refuse a study of an experiment or cell that is not there or does not suit it."""
+        if "studies" in self.experiments:
+            raise ValueError("experiments.studies: this name is taken by the studies; rename the experiment")
+        for name, study in self.studies.items():
+            if name in self.experiments:
+                raise ValueError(f"studies.{name}: an experiment has this name; rename the study")
+            if any(name == f"{experiment}_{view}" for experiment, e in self.experiments.items() for view in e.views):
+                raise ValueError(f"studies.{name}: a figure of an experiment has this name; rename the study")
+            for used, cells in study.uses().items():
+                where = f"studies.{name}: "
+                if used not in self.experiments:
+                    raise ValueError(f"{where}there is no experiment {used}")
+                experiment = self.experiments[used]
+                if SCALES.index(study.scale) < SCALES.index(experiment.scale):
+                    raise ValueError(f"{where}scale {study.scale} does not include experiment {used}")
+                if experiment.model.kind not in study.models():
+                    raise ValueError(f"{where}needs a model of kind {sorted(study.models())}, which {used} is not")
+                for cell in cells:
+                    if cell not in experiment.cells:
+                        raise ValueError(f"{where}experiment {used} has no cell {cell}")
+            try:
+                study.check(self.experiments)
+            except ValueError as error:
+                raise ValueError(f"studies.{name}.{error}") from error
+        return self
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -411,10 +346,14 @@ _ALTERNATIVES = {
     "model": ("diagonal", "dense", "resnet18"),
     "warmup": ("power", "exponential"),
 }
+# Where a study's tag stands: studies, its name, the tag.
+_STUDY_TAG = 2
 
 
 def _keys(location: tuple[int | str, ...]) -> list[int | str]:
     """The keys of the file in a pydantic location, without the tags of alternatives and of dictionary keys."""
+    if location[:1] == ("studies",):
+        location = location[:_STUDY_TAG] + location[_STUDY_TAG + 1 :]
     before = (None, *location)
     return [
         part

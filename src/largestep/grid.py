@@ -6,12 +6,14 @@ It nests the spec of the stage before, so that a store can be checked against th
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from largestep import stages
 from largestep.config import CellConfig, Config, Experiment
 from largestep.keys import canonical, digest
+from largestep.schedules import decay_fraction
 
 
 @dataclass(frozen=True)
@@ -76,31 +78,94 @@ def cells(config: Config) -> dict[str, Cell]:
     return {cell.id: cell for cell in sorted(found, key=lambda cell: cell.id)}
 
 
-def aggregate_spec(config: Config) -> str:
-    """Canonical JSON of what the aggregates need beside the stores: order, titles and the paper's values."""
+def study_spec(config: Config, name: str) -> str:
+    """Canonical JSON of all that a study depends on: its settings, and what it takes from experiments."""
+    study = config.studies[name]
     return canonical(
         {
-            name: {
-                "title": settings.title,
-                "paper": settings.paper,
-                "data": settings.data.kind,
-                "model": settings.model.kind,
-                "algorithm": "GD" if settings.training.batch_size == "full" else "SGD",
-                "cells": {
-                    cell: {
-                        "schedule": c.model_dump(mode="json", exclude={"published"}),
-                        "published": c.published.model_dump(exclude_none=True),
-                        "spec_sha256": digest(Cell(name, cell, settings).spec("sparsity")),
-                    }
-                    for cell, c in settings.cells.items()
-                },
-            }
-            for name, settings in config.at_scale().items()
+            "study": name,
+            "settings": study.model_dump(mode="json", exclude={"title", "paper", "scale"}),
+            "experiments": {
+                used: {
+                    "data": data_spec(config.experiments[used]),
+                    "model": config.experiments[used].model.model_dump(mode="json"),
+                    "training": config.experiments[used].training.model_dump(mode="json"),
+                    "measures": config.experiments[used].measures.model_dump(mode="json", include=study.thresholds()),
+                    "schedules": {
+                        cell: config.experiments[used].cells[cell].model_dump(mode="json", exclude={"published"})
+                        for cell in cells
+                    },
+                }
+                for used, cells in study.uses().items()
+            },
         }
     )
 
 
+def aggregate_spec(config: Config) -> str:
+    """Canonical JSON of what the aggregates need beside the stores: order, titles and the paper's values."""
+    studies = {
+        name: {"title": study.title, "paper": study.paper, "spec_sha256": digest(study_spec(config, name))}
+        for name, study in config.studies_at_scale().items()
+    }
+    experiments = {name: _experiment_spec(name, settings) for name, settings in config.at_scale().items()}
+    return canonical({"studies": studies, "experiments": experiments})
+
+
+def _experiment_spec(name: str, settings: Experiment) -> dict[str, Any]:
+    return {
+        "title": settings.title,
+        "paper": settings.paper,
+        "data": settings.data.kind,
+        "model": settings.model.kind,
+        "algorithm": "GD" if settings.training.batch_size == "full" else "SGD",
+        "cells": {
+            cell: {
+                "schedule": c.model_dump(mode="json", exclude={"published"}),
+                "published": c.published.model_dump(exclude_none=True),
+                "spec_sha256": digest(Cell(name, cell, settings).spec("sparsity")),
+            }
+            for cell, c in settings.cells.items()
+        },
+    }
+
+
+def claims_spec(config: Config) -> str:
+    """Canonical JSON of what the claims may ask for and this scale does not run: names, scales, kinds.
+
+    comparisons: the kind of model of every such experiment whose cells keep large steps for different durations.
+    """
+    here, studies_here = config.at_scale(), config.studies_at_scale()
+    return canonical(
+        {
+            "experiments": {name: e.scale for name, e in config.experiments.items() if name not in here},
+            "comparisons": {
+                name: e.model.kind
+                for name, e in config.experiments.items()
+                if name not in here and e.training.batch_size != "full" and _durations(e) > 1
+            },
+            "studies": {
+                name: {"scale": study.scale, "kind": study.kind}
+                for name, study in config.studies.items()
+                if name not in studies_here
+            },
+        }
+    )
+
+
+def _durations(settings: Experiment) -> int:
+    """How many durations of the large-step phase an experiment has."""
+    fractions = {decay_fraction(cell.model_dump(mode="json")) for cell in settings.cells.values()}
+    return len(fractions - {0.0})
+
+
 def results_key(config: Config) -> str:
     """Digest of everything that `results/largestep.nc` depends on, settings and code."""
-    codes = (cell.code("sparsity") for cell in cells(config).values())
+    codes = [cell.code("sparsity") for cell in cells(config).values()]
+    codes += [study_code(config, name) for name in config.studies_at_scale()]
     return digest(*codes, aggregate_spec(config), stages.code("aggregate"))
+
+
+def study_code(config: Config, name: str) -> str:
+    """Digest of the code of a study and of what it takes from experiments."""
+    return stages.study_code(json.loads(study_spec(config, name)))

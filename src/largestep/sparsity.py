@@ -12,7 +12,7 @@ from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
 from largestep.keys import canonical
 from largestep.measures import RUN
-from largestep.measures.thresholds import l0_norm, rank
+from largestep.measures.thresholds import effective_rank, l0_norm, rank
 from largestep.measures.units import feature_sparsity
 from largestep.store import variable
 
@@ -47,6 +47,12 @@ def measures(features: xr.Dataset, thresholds: dict[str, Any]) -> xr.Dataset:
         sweep = thresholds["rank_thresholds"]
         ranks = np.stack([rank(features["singular_values"].values, t) for t in sweep], axis=-1)
         found["rank"] = variable((*RUN, "rank_threshold"), ranks, "1", "rank of the Jacobian")
+        found["effective_rank"] = variable(
+            RUN,
+            effective_rank(features["singular_values"].values),
+            "1",
+            "effective rank of the Jacobian: exponential of the entropy of its singular values, normalised to sum 1",
+        )
         found = found.assign_coords(
             rank_threshold=variable(
                 ("rank_threshold",), sweep, "1", "singular values above this fraction of the largest count"

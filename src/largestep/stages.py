@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 from largestep.fingerprint import fingerprint
 from largestep.keys import digest
@@ -22,10 +24,43 @@ WORKERS = {
         "dense": "largestep.measures.dense_features",
         "resnet18": "largestep.measures.image_features",
     },
-    "figures": {view: f"largestep.figures.{view}" for view in ("curves", "fits", "neurons", "blocks")},
+    "studies": {
+        kind: f"largestep.studies.{kind}"
+        for kind in (
+            "label_noise",
+            "bouncing",
+            "phase_diagram",
+            "loss_slice",
+            "sweep",
+            "sharpness",
+            "flows",
+            "sde_convergence",
+        )
+    },
+    "figures": {
+        view: f"largestep.figures.{view}"
+        for view in (
+            "curves",
+            "progress",
+            "stabilisation",
+            "fits",
+            "neurons",
+            "blocks",
+            "label_noise",
+            "bouncing",
+            "phase_diagram",
+            "loss_slice",
+            "sweep",
+            "sharpness",
+            "flows",
+            "sde_convergence",
+        )
+    },
 }
+# Kinds of study that call the worker of the features stage; all others call no worker but that of their data.
+STUDIES_OF_FEATURES = ("sweep", "flows")
 # Stages that are packages keep their command line in __main__.
-PACKAGES = ("data", "figures", "claims")
+PACKAGES = ("data", "studies", "figures", "claims")
 
 
 def worker(stage: str, kind: str) -> ModuleType:
@@ -38,6 +73,21 @@ def code(stage: str, kind: str | None = None) -> str:
     """Fingerprint of a stage's module and, where it dispatches by kind, of that kind's worker."""
     module = f"largestep.{stage}.__main__" if stage in PACKAGES else f"largestep.{stage}"
     return fingerprint(module, *([WORKERS[stage][kind]] if stage in WORKERS and kind else []))
+
+
+def study_code(spec: Mapping[str, Any]) -> str:
+    """Digest of the code of a study and of the workers that it calls for the data and models it uses.
+
+    spec: as `largestep.grid.study_spec` gives it. Data and model may also stand among the study's own settings.
+    """
+    settings = spec["settings"]
+    used = [(e["data"]["data"]["kind"], e["model"]["kind"]) for _, e in sorted(spec["experiments"].items())]
+    if "data" in settings:
+        used.append((settings["data"]["kind"], settings["model"]["kind"]))
+    workers = [code("data", data) for data, _ in used]
+    if settings["kind"] in STUDIES_OF_FEATURES:
+        workers += [code("features", model) for _, model in used]
+    return digest(code("studies", settings["kind"]), *workers)
 
 
 def chain(stage: str, data: str, model: str | None = None) -> str:

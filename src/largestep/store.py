@@ -26,6 +26,8 @@ from largestep.keys import canonical, digest
 # These differ from run to run and from machine to machine; all else must not.
 RUN_ATTRIBUTES = ("created", "machine", "wall_time_s", "content_sha256")
 NUMERICAL = ("version_numpy", "version_numba", "version_torch", "version_torchvision")
+# The group of the aggregate that holds the studies; no experiment may have its name.
+STUDIES = "studies"
 LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
 
 
@@ -116,14 +118,21 @@ def read_group(path: Path, group: str) -> xr.Dataset:
     return dataset
 
 
-def read_all(path: Path) -> dict[str, xr.Dataset]:
-    """Every experiment of `results/largestep.nc`, read into memory, by name; raises StoreError like `read_group`."""
+def read_all(path: Path) -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
+    """Every experiment and every study of `results/largestep.nc`, read into memory, by name.
+
+    Raises StoreError like `read_group`.
+    """
     try:
         with xr.open_datatree(path, engine="netcdf4") as tree:
-            names = sorted(map(str, tree.children))
+            experiments = sorted(set(map(str, tree.children)) - {STUDIES})
+            studies = sorted(map(str, tree[STUDIES].children)) if STUDIES in tree.children else []
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{path}: cannot be read; run the workflow again ({error})") from error
-    return {name: read_group(path, name) for name in names}
+    return (
+        {name: read_group(path, name) for name in experiments},
+        {name: read_group(path, f"{STUDIES}/{name}") for name in studies},
+    )
 
 
 def _check_documented(path: Path, dataset: xr.Dataset) -> None:
@@ -166,10 +175,10 @@ def _run_attributes(clock: Clock) -> dict[str, object]:
     }
 
 
-def read(path: Path, *, spec: str | None = None, code: str | None = None) -> xr.Dataset:
+def read(path: Path, *, spec: str | None = None, code: str | None = None, made_from: str | None = None) -> xr.Dataset:
     """Read a whole store into memory and close it.
 
-    spec, code: refuse a store made from anything else.
+    spec, code: refuse a store made from anything else; made_from: the digest of both, where they are not at hand.
     Raises StoreError for a file that is missing, damaged, foreign or stale, or that was made with
     another version of a library that computes.
     """
@@ -181,6 +190,8 @@ def read(path: Path, *, spec: str | None = None, code: str | None = None) -> xr.
     for wanted, key, what in ((spec, "spec", "settings"), (code, "code_fingerprint", "code")):
         if wanted is not None and dataset.attrs.get(key) != wanted:
             raise StoreError(f"{path}: is stale: it was made from other {what}; delete it and run again")
+    if made_from not in (None, digest(str(dataset.attrs.get("spec")), str(dataset.attrs.get("code_fingerprint")))):
+        raise StoreError(f"{path}: is stale: it was made from other settings or code; delete it and run again")
     for key, installed in _versions().items():
         made_with = dataset.attrs.get(key, installed)
         if key in NUMERICAL and made_with != installed:

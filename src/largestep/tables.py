@@ -24,11 +24,32 @@ MEASURES = {
     "test_loss": "test loss",
     "test_error": "test error",
     "rank": "rank of the Jacobian",
+    "effective_rank": "effective rank of the Jacobian",
     "l0": "non-zeros of the predictor",
     "feature_sparsity": "feature sparsity",
 }
+# Of the large-step phase, which only cells with a decay have.
+PHASE_MEASURES = {
+    "stabilisation_onset": "training loss stabilises at",
+    "stabilisation_level": "level of the stable training loss",
+    "stabilisation_fraction": "training with a stable loss",
+    "stabilisation_slope": "change of the training loss before the decay",
+    "decay_drop": "fall of the training loss at the decay",
+    "final_drop": "fall of the training loss until the end",
+}
+NAMES = MEASURES | PHASE_MEASURES
 # Units for readers: shares are shown in percent.
-UNITS = {"test_error": "%", "feature_sparsity": "%", "rank": "count", "l0": "count"}
+UNITS = {
+    "test_error": "%",
+    "rank": "count",
+    "l0": "count",
+    "feature_sparsity": "%",
+    "stabilisation_onset": "step",
+    "stabilisation_fraction": "%",
+    "stabilisation_slope": "decades",
+    "decay_drop": "decades",
+    "final_drop": "decades",
+}
 THRESHOLDS = {
     "rank_threshold": "above {:g} of the largest",
     "l0_threshold": "above {:g}",
@@ -44,7 +65,9 @@ ALIGNMENT = ("left",) * 3 + ("right",) * 5
 NOTE = (
     f"Final values: median over the runs that did not diverge, with its 95% bootstrap interval (percentile method, "
     f"{RESAMPLES} resamples of these runs). {DEAD} Medians and intervals include dead runs. "
-    "The paper's value is that of a single run, at the first threshold listed."
+    "The paper's value is that of a single run, at the first threshold listed. "
+    "The last measures are those of the loss in the large-step phase and of its fall, a decade being a factor of ten; "
+    "a number of runs behind a median counts those whose loss stabilises, where these are not all."
 )
 
 
@@ -68,26 +91,31 @@ def main() -> None:
 def table(experiment: xr.Dataset) -> pd.DataFrame:
     """One row for every arm, measure, block, threshold and cell, in this order; values in the units of the store.
 
-    seeds counts the runs, diverged those of them that have no final value, dead those of the others that
-    end with a block no training example activates. Where no run is left there is no median, and where one
-    is left there is no interval.
+    seeds counts the runs, diverged those of them that diverged, dead those of the others that end with a block no
+    training example activates, and measured those that have a value. Where that is none there is no median, and
+    where it is one there is no interval.
     """
-    names = [name for name in MEASURES if name in experiment]
+    names = [name for name in NAMES if name in experiment]
     rows = [row for arm in experiment["arm"].values for name in names for row in _rows(experiment, name, str(arm))]
     return pd.DataFrame(rows).astype({"block": "Int64"})
 
 
 def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any]]:
-    """The rows of one measure: for every block and threshold that it has, one per cell."""
+    """The rows of one measure: for every block and threshold that it has, one per cell that has the measure."""
+    if name in PHASE_MEASURES:
+        experiment = experiment.isel(cell=experiment["decay_fraction"].values > 0)
     values = experiment[name].sel(arm=arm)
-    values = values.isel({values.dims[2]: -1})
+    if name in MEASURES:
+        values = values.isel({values.dims[2]: -1})
     alive, died = survived(experiment).sel(arm=arm), dead(experiment).sel(arm=arm)
     reported = _published(experiment, name)
     for place in np.ndindex(values.shape[2:]):
         where = dict(zip(values.dims[2:], place, strict=True))
         threshold = next((dim for dim in where if dim in THRESHOLDS), None)
         for schedule in schedules(experiment):
-            final = values.sel(cell=schedule.cell).isel(where).values[alive.sel(cell=schedule.cell).values]
+            lasted = alive.sel(cell=schedule.cell).values
+            final = values.sel(cell=schedule.cell).isel(where).values[lasted]
+            final = final[np.isfinite(final)]
             low, high = interval(final)
             paper = reported.sel(cell=schedule.cell).isel(where, missing_dims="ignore")
             yield {
@@ -103,8 +131,9 @@ def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any
                 "interval_low": low,
                 "interval_high": high,
                 "seeds": values.sizes["seed"],
-                "diverged": values.sizes["seed"] - len(final),
+                "diverged": int((~lasted).sum()),
                 "dead": int(died.sel(cell=schedule.cell).sum()),
+                "measured": len(final),
                 "published": float(paper) if threshold is None or where[threshold] == 0 else np.nan,
             }
 
@@ -164,12 +193,14 @@ def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     unit = UNITS.get(row["measure"], "1")
     factor = 100.0 if unit == "%" and row["units"] == "1" else 1.0
     median, low, high, paper = (_number(factor * row[name]) for name in SHOWN)
-    measure = MEASURES[row["measure"]]
+    measure = NAMES[row["measure"]]
     if not pd.isna(row["block"]):
         measure += f", block {row['block']}"
     if not pd.isna(row["threshold"]):
         measure += f", {THRESHOLDS[row['threshold_kind']].format(row['threshold'])}"
     shown = median if low == MISSING else f"{median} [{low}, {high}]"
+    if 0 < row["measured"] < row["seeds"] - row["diverged"]:
+        shown += f", {row['measured']} runs"
     counts = (str(row[name]) for name in ("seeds", "diverged", "dead"))
     return measure, unit, row["schedule"], shown, *counts, paper
 

@@ -11,17 +11,37 @@ import pytest
 
 from tests.conftest import Project
 
-VIEWS = {"diagonal.curves", "points.curves", "points.fits", "teacher.neurons", "digits.curves", "digits.blocks"}
+VIEWS = {
+    *("diagonal.curves", "diagonal.progress", "diagonal.stabilisation"),
+    *("points.curves", "points.progress", "points.fits", "teacher.progress", "teacher.neurons"),
+    *("digits.curves", "digits.progress", "digits.blocks"),
+}
 EXPERIMENTS = {"diagonal", "points", "teacher", "digits"}
 CELLS = {
     *("diagonal.small", "diagonal.decay50", "points.decay2", "points.decay50"),
     *("teacher.small", "digits.small", "digits.decay50"),
 }
+STUDIES = {
+    *("label_noise", "bouncing", "phase_diagram", "loss_slice"),
+    *("flows", "sde_convergence", "sharpness", "controls"),
+}
+POINTS_DECAY50 = (
+    "      decay50: {step_size: 1.0e-3, warmup: {kind: power, factor: 9.0, exponent: 1.0}, "
+    "decays: [{at: 0.5, divide_by: 2.0}]}\n"
+)
 DIGITS_DECAY50 = (
     "      decay50: {step_size: 0.1, warmup: {kind: exponential, base: 1.05}, decays: [{at: 0.5, divide_by: 10.0}]}\n"
 )
 FIGURES = {("figure", view) for view in VIEWS}
-AGGREGATES = FIGURES | {("aggregate", ""), ("claims", "")} | {("table", name) for name in EXPERIMENTS}
+STUDY_FIGURES = {("study_figure", name) for name in STUDIES} | {("animation", "loss_slice")}
+CLAIMS = {("claims", ""), ("scorecard", "")}
+AGGREGATES = FIGURES | CLAIMS | {("aggregate", "")} | {("table", name) for name in EXPERIMENTS}
+
+
+def studies(*names: str) -> set[tuple[str, str]]:
+    """The given studies, and what is drawn of them."""
+    drawn = {(rule, name) for rule, name in STUDY_FIGURES if name in names}
+    return {("study", name) for name in names} | drawn
 
 
 def chain(*cells: str) -> set[tuple[str, str]]:
@@ -45,7 +65,8 @@ def test_nothing_to_do_after_a_run(project: Project) -> None:
 
 def test_one_cell_edited(project: Project) -> None:
     project.edit("config.yaml", "small: {step_size: 0.1, published", "small: {step_size: 0.11, published")
-    assert project.planned() == chain("diagonal.small") | AGGREGATES
+    # A study that goes by the schedule of this cell; no other does.
+    assert project.planned() == chain("diagonal.small") | studies("label_noise") | AGGREGATES
 
 
 def test_one_cell_added(project: Project) -> None:
@@ -55,7 +76,7 @@ def test_one_cell_added(project: Project) -> None:
 
 
 def test_one_cell_removed(project: Project) -> None:
-    project.edit("config.yaml", "      decay50: {step_size: 0.2, decays: [{at: 0.5, divide_by: 4.0}]}\n", "")
+    project.edit("config.yaml", POINTS_DECAY50, "")
     assert project.planned() == AGGREGATES
 
 
@@ -71,22 +92,37 @@ def test_threshold_edited(project: Project) -> None:
 
 def test_helper_of_training_edited(project: Project) -> None:
     project.edit("src/largestep/schedules.py", "step = np.arange(steps)", "step = np.arange(0, steps)")
-    assert project.planned() == chain(*CELLS) | AGGREGATES
+    assert project.planned() == chain(*CELLS) | studies(*STUDIES - {"bouncing", "sde_convergence"}) | AGGREGATES
 
 
 def test_trainer_of_images_edited(project: Project) -> None:
     project.append("src/largestep/models/resnet.py", "UNUSED = 1\n")
-    assert project.planned() == chain("digits.small", "digits.decay50") | AGGREGATES
+    assert project.planned() == chain("digits.small", "digits.decay50") | studies("label_noise") | AGGREGATES
 
 
 def test_figure_code_edited(project: Project) -> None:
     project.append("src/largestep/figures/style.py", "UNUSED = 1\n")
-    assert project.planned() == FIGURES
+    assert project.planned() == FIGURES | STUDY_FIGURES | {("scorecard", "")}
+
+
+def test_study_edited(project: Project) -> None:
+    project.edit("config.yaml", "starts: 10", "starts: 11")
+    assert project.planned() == studies("bouncing") | AGGREGATES
+
+
+def test_figure_of_a_study_edited(project: Project) -> None:
+    project.append("src/largestep/figures/phase_diagram.py", "UNUSED = 1\n")
+    assert project.planned() == {("study_figure", "phase_diagram")}
+
+
+def test_claim_edited(project: Project) -> None:
+    project.append("src/largestep/claims/kinks.py", "UNUSED = 1\n")
+    assert project.planned() == CLAIMS
 
 
 def test_worker_added(project: Project) -> None:
     """The table of workers names them; a stage depends on the one that it uses."""
-    project.edit("src/largestep/stages.py", '"neurons", "blocks")', '"neurons", "blocks", "more")')
+    project.edit("src/largestep/stages.py", '            "blocks",\n', '            "blocks",\n            "more",\n')
     assert project.planned() == set()
 
 

@@ -1,116 +1,215 @@
-"""A verdict follows its data: supported, refuted when the effect is reversed, undecided when there is none."""
+"""C4, C5 and C13: verdicts follow the effect of duration, whose rows say what they compare; and the table of claims."""
 
 from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from largestep.claims import duration, stabilisation, verdict
-from largestep.claims.__main__ import verdicts
+from largestep import config, grid
+from largestep.claims import __main__ as command
+from largestep.claims import blocks, duration, verdict
+from largestep.claims.results import Results
+from largestep.claims.verdict import Measured, Row, below, decide, missing
 
+RUN = ("cell", "arm", "seed")
 CELLS = ["small", "decay10", "decay30", "decay50"]
 DURATIONS = np.array([0.0, 0.1, 0.3, 0.5])
+STEPS = np.arange(0, 1001, 50)
+SCHEDULES = ["diverged_step", "decay_fraction", "step_size"]
+# Values of the paper's single runs after the small step and decays at 10, 30 and 50%.
+PAPER = {"test_loss": [3.5e-3, 6.6e-4, 2.8e-4, 1.5e-4], "l0": [200.0, 156.0, 89.0, 71.0]}
+
+
+def trend(effect: float) -> dict[str, list[float]]:
+    """Measures that change by this many e-folds over the whole of training."""
+    return {measure: list(np.exp(effect * DURATIONS)) for measure in PAPER}
 
 
 def experiment(
-    effect: float, seeds: int = 30, trend: float = 0.0, drop: float = 2.0, seed: int = 0, diverged: int = 0
+    levels: dict[str, list[float]],
+    seeds: int = 30,
+    seed: int = 0,
+    noise: float = 0.3,
+    diverged: int = 0,
+    arms: tuple[str, ...] = ("order",),
 ) -> xr.Dataset:
-    """Made-up results: `effect` of duration on log test loss and rank, `trend` of log10 loss before the decay."""
+    """Made-up results around the level of each measure in each cell, over which seeds spread by `noise` e-folds.
+
+    The last rank threshold has no effect. The first seeds diverge at the large step size.
+    """
     rng = np.random.default_rng(seed)
-    steps = np.arange(0, 1001, 5)
-    shape = (4, 1, seeds, len(steps))
-    decay = np.where(DURATIONS == 0, 0, DURATIONS * 1001)[:, None, None, None]
-    log_loss = np.where(steps < decay, trend * steps / 250, -drop) + 0.05 * rng.standard_normal(shape)
-    simplicity = effect * DURATIONS[:, None, None] + 0.3 * rng.standard_normal((4, 1, seeds))
-    test = np.repeat(np.exp(simplicity)[..., None], len(steps), axis=-1)
-    diverged_step = np.full((4, 1, seeds), -1)
+    shape = (len(CELLS), len(arms), seeds)
+
+    def final(measure: str) -> np.ndarray:
+        spread = np.exp(noise * rng.standard_normal(shape))
+        return np.asarray(levels[measure])[:, None, None] * spread
+
+    diverged_step = np.full(shape, -1)
     diverged_step[1:, :, :diverged] = 100
-    runs = ("cell", "arm", "seed")
+    test_loss = np.where(diverged_step < 0, final("test_loss"), np.nan)
+    l0, flat = final("l0"), np.exp(noise * rng.standard_normal(shape))
+    sizes = np.where(DURATIONS[:, None] * 1001 > STEPS, 1.0, 0.1)
     return xr.Dataset(
         {
-            "train_loss": ((*runs, "step"), 10.0**log_loss),
-            "test_loss": ((*runs, "step"), test),
-            "rank": ((*runs, "snapshot_step", "rank_threshold"), 100 * np.exp(simplicity)[..., None, None]),
-            "diverged_step": (runs, diverged_step),
+            "test_loss": ((*RUN, "step"), np.repeat(test_loss[..., None], len(STEPS), axis=-1)),
+            "l0": ((*RUN, "snapshot_step", "l0_threshold"), l0[..., None, None]),
+            "rank": ((*RUN, "snapshot_step", "rank_threshold"), np.stack([l0, flat], axis=-1)[..., None, :]),
+            "effective_rank": ((*RUN, "snapshot_step"), l0[..., None]),
+            "diverged_step": (RUN, diverged_step),
             "decay_fraction": ("cell", DURATIONS),
-            "step_size": (("cell", "step"), np.ones((4, len(steps)))),
+            "step_size": (("cell", "step"), sizes),
         },
         {
             "cell": CELLS,
-            "arm": ["order"],
+            "arm": list(arms),
             "seed": np.arange(seeds),
-            "step": steps,
+            "step": STEPS,
             "snapshot_step": [1000],
-            "rank_threshold": [1e-4],
+            "rank_threshold": [1e-4, 1e-8],
+            "l0_threshold": [1e-50],
         },
         {"algorithm": "SGD"},
     )
 
 
+def images(effects: tuple[float, ...], seeds: int = 12, matched: bool = True, seed: int = 0) -> xr.Dataset:
+    """An image classifier whose block k has the k-th effect of duration on its sparsity."""
+    base = experiment(trend(0.0), seeds, seed)
+    rng = np.random.default_rng(seed)
+    log = np.array(effects) * DURATIONS[:, None, None, None] + 0.1 * rng.standard_normal((4, 1, seeds, len(effects)))
+    sparsity = np.stack([0.3 * np.exp(log)] * 2, axis=-1)[:, :, :, None]
+    found = base[SCHEDULES].assign(
+        feature_sparsity=((*RUN, "snapshot_step", "block", "correlation_threshold"), sparsity),
+        test_error=base["test_loss"],
+    )
+    if not matched:
+        found["step_size"] = found["step_size"] * xr.DataArray([1.0, 1.0, 2.0, 4.0], dims="cell")
+    return found.assign_coords(block=np.arange(1, len(effects) + 1), correlation_threshold=[0.95, 0.99])
+
+
+def rows(data: xr.Dataset, claim: str = "C4") -> list[Row]:
+    found = duration.measured(Results({"made_up": data}))
+    return [row for row in decide(found) if row.claim == claim]
+
+
 @pytest.mark.parametrize(("effect", "answer"), [(-3.0, "supported"), (3.0, "refuted")])
-def test_duration_follows_the_effect(effect: float, answer: str) -> None:
-    data = experiment(effect)
-    for rows in (duration.generalisation("made_up", data), duration.simplicity("made_up", data)):
-        large, every = rows
-        assert large.statistic.endswith("large-step cells only")
-        assert every.statistic.endswith("small step included")
-        for row in (large, every):
-            assert row.verdict == answer
-            assert row.low <= row.estimate <= row.high
-            assert row.seeds == 30
+@pytest.mark.parametrize("claim", ["C4", "C5"])
+def test_duration_follows_the_effect(claim: str, effect: float, answer: str) -> None:
+    found = [row for row in rows(experiment(trend(effect)), claim) if row.headline]
+    for kind in ("large-step cells only", "small step included"):
+        assert {row.verdict for row in found if row.statistic.endswith(kind)} == {answer}
+    for row in found:
+        assert row.low <= row.estimate <= row.high
+        assert row.seeds == 30
 
 
 def test_size_is_told_from_duration() -> None:
     """The small step is worst, but among large steps longer is worse: the first must not hide the second."""
-    data = experiment(3.0)
+    data = experiment(trend(3.0))
     data["test_loss"] = data["test_loss"].where(data["cell"] != "small", 1e3)
-    large, every = duration.generalisation("made_up", data)
+    large, every = rows(data)
     assert large.verdict == "refuted"
     assert every.estimate < large.estimate
 
 
+def answers(draws: Iterable[xr.Dataset], measure: str) -> list[str]:
+    """The verdict on one measure in each draw, over large-step cells, as if it were alone in its claim."""
+    ask = duration.generalisation if measure == "test_loss" else duration.simplicity
+    found = [
+        dataclasses.replace(next(ask("made_up", data[[measure, *SCHEDULES]])), claim=f"C{index}")
+        for index, data in enumerate(draws)
+    ]
+    assert {each.statistic.rpartition(", ")[2] for each in found} == {"large-step cells only"}
+    return [row.verdict for row in decide(found)]
+
+
+@pytest.mark.parametrize("measure", ["test_loss", "l0"])
+def test_the_effect_of_the_paper_is_found(measure: str) -> None:
+    """With the seeds that survive in diagonal networks, and a spread of half an e-fold."""
+    draws = (experiment(PAPER, seeds=24, seed=seed, noise=0.5) for seed in range(200))
+    assert answers(draws, measure).count("supported") >= 190
+
+
 def test_no_effect_is_rarely_decided() -> None:
-    answers = [list(duration.generalisation("made_up", experiment(0.0, seed=seed)))[1].verdict for seed in range(60)]
-    assert answers.count("undecided") >= 54
-    assert answers.count("supported") <= 3
+    found = answers((experiment(trend(0.0), seeds=24, seed=seed) for seed in range(200)), "test_loss")
+    assert found.count("undecided") >= 185
+    assert found.count("supported") <= 10
 
 
 def test_diverged_runs_are_counted_and_left_out() -> None:
-    data = experiment(-3.0, diverged=12)
-    data["test_loss"] = data["test_loss"].where(data["diverged_step"] < 0)
-    for row in duration.generalisation("made_up", data):
+    for row in rows(experiment(trend(-3.0), diverged=12)):
         assert (row.seeds, row.diverged) == (18, 12)
         assert row.verdict == "supported"
 
 
+def test_without_survivors_nothing_is_decided() -> None:
+    for row in rows(experiment(trend(-3.0), diverged=30)):
+        assert (row.seeds, row.diverged, row.verdict) == (0, 30, "undecided")
+
+
 def test_dead_runs_are_named() -> None:
-    data = experiment(-3.0)
-    data["active_fraction"] = xr.zeros_like(data["rank"].isel(rank_threshold=0, drop=True)).expand_dims(
-        block=[1], axis=-1
-    )
-    row = next(duration.generalisation("made_up", data))
-    assert row.note == "90 of these runs end with a dead block"
+    data = experiment(trend(-3.0))
+    active = xr.zeros_like(data["rank"].isel(rank_threshold=0, drop=True)).expand_dims(block=[1], axis=-1)
+    large, every = rows(data.assign(active_fraction=active))
+    assert large.note == "90 of these runs end with a dead block"
+    assert every.note == "120 of these runs end with a dead block"
 
 
 def test_few_seeds_decide_nothing() -> None:
-    for row in duration.generalisation("made_up", experiment(-9.0, seeds=3)):
+    for row in rows(experiment(trend(-9.0), seeds=3)):
         assert row.verdict == "undecided"
         assert "3 usable seeds" in row.note
 
 
-@pytest.mark.parametrize(
-    ("trend", "drop", "answers"),
-    [
-        (0.0, 2.0, ["supported", "supported"]),
-        (-1.0, 2.0, ["refuted", "supported"]),
-        (0.0, 0.0, ["supported", "refuted"]),
-    ],
-)
-def test_stabilisation_needs_a_flat_loss_and_a_drop(trend: float, drop: float, answers: list[str]) -> None:
-    """A loss that falls by a decade over half the phase is not flat; one that ends where it was does not drop."""
-    found = [row.verdict for row in stabilisation.rows("made_up", experiment(0.0, trend=trend, drop=drop))]
-    assert found == answers
+def test_the_answer_rests_on_the_first_threshold_in_every_arm() -> None:
+    found = rows(experiment(trend(-3.0), arms=("data", "order")), "C5")
+    assert {(row.experiment, row.statistic.partition(" of duration and ")[2]) for row in found if row.headline} == {
+        (f"made_up/{arm}", f"{measure}, {which}")
+        for arm in ("order", "data")
+        for measure in ("rank at threshold 0.0001", "l0 at threshold 1e-50")
+        for which in ("large-step cells only", "small step included")
+    }
+    others = [(row.experiment, row.statistic.partition(" of duration and ")[2]) for row in found if not row.headline]
+    assert sorted(others) == [
+        ("made_up/data", "effective rank, large-step cells only"),
+        ("made_up/order", "effective rank, large-step cells only"),
+        ("made_up/order", "rank at threshold 1e-08, large-step cells only"),
+    ]
+
+
+def test_one_large_duration_cannot_be_asked() -> None:
+    found = rows(experiment(trend(-3.0)).isel(cell=[0, 3]))
+    assert [(row.verdict, row.note) for row in found] == [
+        ("not run", "not run: no experiment of config.yaml compares durations")
+    ]
+
+
+def test_gradient_descent_is_left_out() -> None:
+    groups = {"sgd": experiment(trend(0.0)), "gd": experiment(trend(0.0)).assign_attrs(algorithm="GD")}
+    assert {each.experiment for each in duration.measured(Results(groups))} == {"sgd/order"}
+
+
+def test_larger_scales_are_not_run() -> None:
+    results = Results(
+        {"made_up": experiment(trend(0.0))},
+        later={"toy": "workstation", "deep": "paper", "control": "paper"},
+        later_comparisons={"toy": "dense", "deep": "resnet18"},
+    )
+    found = [each for module in (duration, blocks) for each in module.measured(results) if each.missing]
+    assert [(each.claim, each.experiment) for each in found] == [
+        ("C4", "deep"),
+        ("C4", "toy"),
+        ("C5", "toy"),
+        ("C13", "deep"),
+    ]
+    assert "scale=paper" in found[0].missing
 
 
 def test_paired_spearman_by_hand() -> None:
@@ -119,13 +218,88 @@ def test_paired_spearman_by_hand() -> None:
 
 
 def test_one_cell_per_duration() -> None:
-    data = experiment(0.0)
+    data = experiment(trend(0.0))
     doubled = xr.concat([data, data.isel(cell=[3]).assign_coords(cell=["larger"])], dim="cell")
     doubled["step_size"] = doubled["step_size"] * xr.DataArray([1.0, 1, 1, 1, 2], dims="cell")
     assert list(verdict.by_duration(doubled)["cell"].values) == CELLS
 
 
-def test_gradient_descent_is_left_out() -> None:
-    table = verdicts({"sgd": experiment(0.0), "gd": experiment(0.0).assign_attrs(algorithm="GD")})
-    assert set(table["experiment"]) == {"sgd/order"}
-    assert list(table.columns[:6]) == ["claim", "experiment", "statistic", "estimate", "low", "high"]
+def test_every_block_has_its_answer() -> None:
+    found = decide(blocks.measured(Results({"digits": images((-3.0, 3.0))})))
+    assert [(row.verdict, row.headline) for row in found] == [
+        ("supported", True),
+        ("refuted", True),
+        ("refuted", False),
+    ]
+    assert "threshold 0.95, block 1, large-step cells only" in found[0].statistic
+    assert "threshold 0.99, block 2, large-step cells only" in found[2].statistic
+
+
+def test_blocks_without_an_effect_are_rarely_decided() -> None:
+    draws = [
+        dataclasses.replace(each, claim=f"C{seed}")
+        for seed in range(200)
+        for each in blocks.measured(Results({"digits": images((0.0, 0.0), seed=seed)}))
+    ]
+    supported = {row.claim for row in decide(draws) if row.verdict == "supported"}
+    assert len(supported) <= 10
+
+
+def test_matched_step_sizes_are_what_the_answer_rests_on() -> None:
+    paper, control = images((-3.0,), matched=False), images((3.0,))
+    assert blocks.matched(control)
+    assert not blocks.matched(paper)
+    both = list(blocks.measured(Results({"digits": paper, "digits_matched": control})))
+    assert {each.experiment for each in both if each.headline} == {"digits_matched/order"}
+    alone = list(blocks.measured(Results({"digits": paper}, later_comparisons={"deep": "resnet18"})))
+    assert [(each.experiment, each.headline) for each in alone if "0.95, block 1, large" in each.statistic] == [
+        ("digits/order", True)
+    ]
+    assert [each.experiment for each in alone if each.missing] == ["deep"]
+    assert any("small step included" in each.statistic for each in alone)
+
+
+def test_toy_networks_are_not_deep() -> None:
+    (only,) = blocks.measured(Results({"made_up": experiment(trend(-3.0))}))
+    assert only.missing == "not run: no experiment of config.yaml compares durations on images"
+    assert not any(
+        each.claim == "C5" and not each.missing for each in duration.measured(Results({"d": images((1.0,))}))
+    )
+
+
+def test_what_larger_scales_compare(repository: Path) -> None:
+    """Controls with one duration have no row of their own; gradient descent has none either."""
+    settings = config.load(repository / "config.yaml")
+    spec = json.loads(grid.claims_spec(settings))
+    assert spec["experiments"]["digits_matched"] == "workstation"
+    assert spec["comparisons"]["digits_matched"] == "resnet18"
+    assert "digits_sam" in spec["experiments"]
+    assert "digits_sam" not in spec["comparisons"]
+    assert not set(spec["comparisons"]) & set(settings.at_scale())
+
+
+def test_table_has_the_columns_of_the_contract() -> None:
+    found = decide(
+        [Measured("C4", "made_up", "|x|", np.linspace(-3, -2, 9), below(0.0)), missing(*"ab", "|c|", below(0.0), "d")]
+    )
+    table = command.as_table(found)
+    assert ",".join(table.columns) == (
+        "claim,experiment,statistic,estimate,low,high,seeds,diverged,criterion,verdict,note"
+    )
+    lines = command.as_markdown(table).splitlines()
+    assert "\\|x\\|" in lines[2]
+    assert {line.replace("\\|", "").count("|") for line in lines} == {len(table.columns) + 1}
+
+
+def test_every_claim_of_the_paper_is_stated_once() -> None:
+    assert set(command.statements(command.MODULES)) == {f"C{number}" for number in range(1, 18)}
+    for sentence in command.statements(command.MODULES).values():
+        assert sentence.endswith(".")
+        assert len(sentence) <= 130
+
+
+def test_a_claim_stated_in_two_ways_is_an_error() -> None:
+    one, other = SimpleNamespace(CLAIMS={"C1": "a"}), SimpleNamespace(CLAIMS={"C1": "b"}, __name__="other")
+    assert command.statements([one, one]) == {"C1": "a"}  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="other: C1 is stated differently"):
+        command.statements([one, other])  # type: ignore[list-item]

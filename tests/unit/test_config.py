@@ -192,6 +192,12 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "experiments.digits.data",
         "1797",
     ),
+    (
+        "stabilisation without a decay",
+        lambda c: (experiment(c).update(views=["stabilisation"]), experiment(c)["cells"].pop("decay50")),
+        "experiments.diagonal",
+        "whose step size is divided",
+    ),
     ("view of other data", lambda c: experiment(c).update(views=["fits"]), "experiments.diagonal", "view fits"),
     ("nothing at all", lambda c: c.clear(), "scale", "missing"),
 ]
@@ -274,9 +280,10 @@ def test_merge_keys(tmp_path: Path) -> None:
 def test_snakemake_accepts_merge_keys(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     project.edit("config.yaml", "    data: {kind: sparse", "    data: &data {kind: sparse")
-    project.append(
+    project.edit(
         "config.yaml",
-        "  again:\n"
+        "\nstudies:\n",
+        "\n  again:\n"
         "    title: A data set again\n"
         "    paper: none\n"
         "    scale: laptop\n"
@@ -285,7 +292,8 @@ def test_snakemake_accepts_merge_keys(tmp_path: Path) -> None:
         "    training: {steps: 9, batch_size: 1, loss: mse, seeds: 1, arms: [order], evaluations: 2, snapshots: 2}\n"
         "    measures: {rank_thresholds: [1.0e-4], l0_thresholds: [1.0e-4]}\n"
         "    views: [curves]\n"
-        "    cells: {small: {step_size: 0.1}}\n",
+        "    cells: {small: {step_size: 0.1}}\n"
+        "\nstudies:\n",
     )
     assert ("train", "again.small") in project.planned()
 

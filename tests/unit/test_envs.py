@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import yaml
+
+from largestep import fingerprint, stages
 
 
 def pins(repository: Path) -> dict[str, set[str]]:
@@ -40,3 +46,16 @@ def test_every_dependency_is_locked(repository: Path) -> None:
     named = project["dependencies"] + project["optional-dependencies"]["dev"]
     names = {re.match(r"[A-Za-z0-9-]+", requirement).group().lower() for requirement in named}  # type: ignore[union-attr]
     assert names <= set(pins(repository))
+
+
+def test_stages_of_the_analysis_import_what_its_environment_has(repository: Path) -> None:
+    pinned = yaml.safe_load((repository / "envs/analysis.yaml").read_text())["dependencies"][-1]["pip"]
+    has = {requirement.split("==")[0] for requirement in pinned} | {"PIL", "mpl_toolkits", "largestep"}
+    own = ("sparsity", "aggregate", "tables", "animation", "claims.__main__", "figures.__main__", "figures.scorecard")
+    for stage in (*(f"largestep.{name}" for name in own), *stages.WORKERS["figures"].values()):
+        for module in fingerprint.closure(stage):
+            for node in ast.walk(ast.parse(inspect.getsource(import_module(module)))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+                found = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+                assert found <= has, f"{stage} imports {found - has} in {module}"

@@ -402,7 +402,7 @@ def test_caption_is_well_formed(experiment: str, view: str) -> None:
     text = caption(experiment, view)
     settings = {"halt_level": 2, "report_level": 2}
     body = publish_parts(text, writer="html", settings_overrides=settings)["body"]
-    assert ("<li>" in body) == (view == "curves")
+    assert ("<li>" in body) == (view in ("curves", "progress"))
     assert "perfectly sparse, but computes a constant" in " ".join(text.split())
     if view == "fits":
         assert ", ".join(f"{100 * part:g}%" for part in list(fits.MOMENTS)[:-1]) in text

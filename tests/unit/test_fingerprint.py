@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import textwrap
 from pathlib import Path
 
@@ -81,3 +83,12 @@ def test_each_worker_exists() -> None:
     for stage, workers in stages.WORKERS.items():
         for kind in workers:
             assert len(stages.code(stage, kind)) == 64
+
+
+def test_the_code_of_a_study_covers_every_worker_that_it_calls() -> None:
+    """Workers are named by text, so that the closure of imports does not hold them."""
+    for kind, worker in stages.WORKERS["studies"].items():
+        text = importlib.import_module(worker).__loader__.get_source(worker)
+        called = set(re.findall(r"worker\(\s*\"(\w+)\"", text))
+        allowed = {"data", "features"} if kind in stages.STUDIES_OF_FEATURES else {"data"}
+        assert called <= allowed, kind

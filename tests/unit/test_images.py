@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +33,7 @@ def spec(
     return {
         "cell": "test.images",
         "data": {"data": SETTINGS, "draws": 0},
-        "model": {"kind": "resnet18", "width": 2},
+        "model": {"kind": "resnet18", "width": 2, "normalisation": "batch"},
         "training": {
             "batch_size": BATCH,
             "epochs": epochs,
@@ -42,6 +43,8 @@ def spec(
             "snapshots": 2,
             "momentum": 0.0,
             "weight_decay": 0.0,
+            "label_noise": 0.0,
+            "sam_radius": 0.0,
         }
         | training,
         "schedule": {"step_size": step_size, "warmup": None, "decays": list(decays)},
@@ -54,7 +57,13 @@ def measured(data: xr.Dataset, kept: xr.Dataset, limit: int | None = None) -> xr
 
 
 def in_eager_torch(
-    data: xr.Dataset, seed: int, sizes: np.ndarray, momentum: float, weight_decay: float
+    data: xr.Dataset,
+    seed: int,
+    sizes: np.ndarray,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    label_noise: float = 0.0,
+    sam_radius: float = 0.0,
 ) -> tuple[np.ndarray, torch.nn.Module]:
     """The mini-batch losses and the last network of SGD, written out without the package's trainer."""
     torch.manual_seed(seed)
@@ -62,7 +71,7 @@ def in_eager_torch(
     net = resnet.ResNet18(1, 10, 2).to(memory_format=torch.channels_last)
     x = torch.tensor(data["train_images"].values / 16.0, dtype=torch.float32)
     y = torch.tensor(data["train_labels"].values)
-    order = np.random.default_rng([1, seed])
+    order, noise = np.random.default_rng([1, seed]), np.random.default_rng([2, seed])
     velocities = [torch.zeros_like(p) for p in net.parameters()]
     batches: list[np.ndarray] = []
     losses = []
@@ -70,10 +79,24 @@ def in_eager_torch(
         if not batches:
             batches = np.split(order.permutation(EXAMPLES)[: EXAMPLES - EXAMPLES % BATCH], EXAMPLES // BATCH)
         batch = batches.pop(0)
-        log_probabilities = torch.log_softmax(net(x[batch]), dim=1)
-        loss = -log_probabilities[torch.arange(BATCH), y[batch]].mean()
+        labels = y[batch].numpy().copy()
+        if label_noise:
+            redrawn = noise.random(BATCH) < label_noise
+            labels[redrawn] = noise.integers(10, size=BATCH)[redrawn]
+
+        def mean_loss(net: torch.nn.Module, batch: np.ndarray = batch, labels: np.ndarray = labels) -> torch.Tensor:
+            return -torch.log_softmax(net(x[batch]), dim=1)[torch.arange(BATCH), labels].mean()
+
+        loss = mean_loss(net)
         losses.append(loss.item())
         gradients = torch.autograd.grad(loss, list(net.parameters()))
+        if sam_radius:
+            norm = sum(g.square().sum() for g in gradients) ** 0.5
+            perturbed = copy.deepcopy(net)  # its running statistics go with it
+            with torch.no_grad():
+                for p, g in zip(perturbed.parameters(), gradients, strict=True):
+                    p.add_(sam_radius * g / norm)
+            gradients = torch.autograd.grad(mean_loss(perturbed), list(perturbed.parameters()))
         with torch.no_grad():
             for p, v, g in zip(net.parameters(), velocities, gradients, strict=True):
                 v.mul_(momentum).add_(g + weight_decay * p)
@@ -81,23 +104,26 @@ def in_eager_torch(
     return np.array(losses), net
 
 
-@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.01)])
-def test_training_is_sgd_as_written_out_in_torch(data: xr.Dataset, momentum: float, weight_decay: float) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"momentum": 0.9, "weight_decay": 0.01}, {"label_noise": 0.5}, {"sam_radius": 0.1}],
+    ids=["plain", "momentum and weight decay", "label noise", "SAM"],
+)
+def test_training_is_sgd_as_written_out_in_torch(data: xr.Dataset, settings: dict[str, float]) -> None:
     decays = ({"at": 0.5, "divide_by": 10.0},)
-    losses, kept = images.train(
-        spec(0.02, 2, decays=decays, momentum=momentum, weight_decay=weight_decay), data, threads=1
-    )
+    losses, kept = images.train(spec(0.02, 2, decays=decays, **settings), data, threads=1)
     steps = losses["step"].values
     np.testing.assert_array_equal(steps, [0, 2, 4, 5, 7])
     np.testing.assert_array_equal(losses["step_size"], np.where(steps < 4, 0.02, 0.002))
     sizes = np.where(np.arange(7) < 4, 0.02, 0.002)
     for seed in (0, 1):
-        expected, net = in_eager_torch(data, seed, sizes, momentum, weight_decay)
+        expected, net = in_eager_torch(data, seed, sizes, **settings)
         found = losses["train_loss"].values[0, seed]
         assert found[0] == pytest.approx(expected[0], abs=1e-5)
         between = [expected[a:b].mean() for a, b in pairwise(steps)]
-        np.testing.assert_allclose(found[1:], between, atol=1e-5)
-        np.testing.assert_allclose(kept["parameters"].values[0, seed, -1], resnet.flatten(net), atol=1e-5)
+        tolerance = 1e-4 if "sam_radius" in settings else 1e-5  # its division magnifies rounding
+        np.testing.assert_allclose(found[1:], between, atol=tolerance)
+        np.testing.assert_allclose(kept["parameters"].values[0, seed, -1], resnet.flatten(net), atol=tolerance)
 
 
 def test_a_snapshot_gives_back_its_evaluation(data: xr.Dataset) -> None:

@@ -38,12 +38,18 @@ class Net:
             return architecture.draw(self.inputs, self.layers, seed)
         return 0.3 * np.random.default_rng(seed).standard_normal(2 * self.inputs)
 
-    def advance(self, *arguments: Any) -> None:
+    def advance(self, *arguments: Any, **options: Any) -> None:
         if self.layers:
             shape = architecture.widths(self.inputs, self.layers), architecture.biased(self.layers)
-            dense.advance(*arguments, *shape)
+            dense.advance(*arguments, *shape, **options)
         else:
-            diagonal.advance(*arguments)
+            diagonal.advance(*arguments, **options)
+
+    def advance_watched(self, *arguments: Any) -> Array:
+        if self.layers:
+            shape = architecture.widths(self.inputs, self.layers), architecture.biased(self.layers)
+            return dense.advance_watched(*arguments, *shape)
+        return diagonal.advance_watched(*arguments)
 
 
 NETS = {
@@ -60,7 +66,15 @@ VARIANTS = {
     "label noise": {"label_noise": 0.3},
     "momentum": {"momentum": 0.5},
     "weight decay": {"weight_decay": 0.05},
-    "all": {"label_noise": 0.3, "momentum": 0.5, "weight_decay": 0.05},
+    "noise that follows the loss": {"label_noise": 0.3, "noise_follows_loss": True},
+    "sharpness-aware": {"sam_radius": 0.1},
+    "all": {
+        "label_noise": 0.3,
+        "momentum": 0.5,
+        "weight_decay": 0.05,
+        "noise_follows_loss": True,
+        "sam_radius": 0.1,
+    },
 }
 
 
@@ -75,8 +89,11 @@ class Runs:
         label_noise: float = 0.0,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        noise_follows_loss: bool = False,
+        sam_radius: float = 0.0,
     ) -> None:
         generator = np.random.default_rng(17)
+        self.options: dict[str, Any] = {"noise_follows_loss": noise_follows_loss, "sam_radius": sam_radius}
         self.net, self.momentum, self.weight_decay = net, momentum, weight_decay
         self.residual_factor = 2.0 if net.layers else 1.0
         self.inputs = generator.standard_normal((2, EXAMPLES, net.inputs))
@@ -111,6 +128,7 @@ class Runs:
                 self.weight_decay,
                 start,
                 diverged_step,
+                **self.options,
             )
             start += steps
         return parameters, diverged_step
@@ -130,13 +148,31 @@ class Runs:
         for step in range(STEPS):
             chosen = torch.from_numpy(self.indices[run, step] if self.indices.shape[2] else np.arange(EXAMPLES))
             x, y = inputs[chosen], labels[chosen]
+
+            def residual(x: torch.Tensor = x, y: torch.Tensor = y) -> torch.Tensor:
+                return (model(x).squeeze(1) if self.net.layers else x @ (trained[0] * trained[1])) - y
+
             if self.noise.size:
-                y = y + torch.from_numpy(self.noise[run, step])
-            residual = (model(x).squeeze(1) if self.net.layers else x @ (trained[0] * trained[1])) - y
-            if not torch.isfinite(residual).all():
-                return np.full_like(self.initial[run], np.nan), step
-            optimiser.zero_grad()
-            (self.residual_factor / 2 * residual.square().mean()).backward()
+                scale = residual().detach().square().mean().sqrt() if self.options["noise_follows_loss"] else 1.0
+                y = y + scale * torch.from_numpy(self.noise[run, step])
+            # Away from theta by the radius along the gradient there, and back before the update.
+            for uphill in (False, True) if self.options["sam_radius"] else (False,):
+                if uphill:
+                    before = [p.detach().clone() for p in trained]
+                    length = torch.sqrt(sum(p.grad.square().sum() for p in trained))  # type: ignore[union-attr,misc]
+                    reach = self.options["sam_radius"] / length if length > 0 else 0.0
+                    with torch.no_grad():
+                        for p in trained:
+                            p += reach * p.grad
+                found = residual(x, y)
+                if not torch.isfinite(found).all():
+                    return np.full_like(self.initial[run], np.nan), step
+                optimiser.zero_grad()
+                (self.residual_factor / 2 * found.square().mean()).backward()
+                if uphill:
+                    with torch.no_grad():
+                        for p, value in zip(trained, before, strict=True):
+                            p.copy_(value)
             optimiser.param_groups[0]["lr"] = self.step_sizes[step]
             optimiser.step()
         return torch.nn.utils.parameters_to_vector(trained).detach().numpy(), -1
@@ -185,6 +221,76 @@ def test_divergence_is_recorded_and_stays_in_its_run(net: str, variant: str) -> 
     np.testing.assert_array_equal(np.isnan(found).any(axis=1), diverged_step >= 0)
     assert np.isnan(found[1]).all()
     np.testing.assert_array_equal(found[[0, 2, 3]], runs.kernel((10, STEPS - 10), runs=[0, 2, 3])[0])
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_watched_steps_are_the_plain_ones(net: str) -> None:
+    """The same bits, and at every step the fit that the parameters before it have."""
+    runs = Runs(NETS[net], range(3))
+    runs.initial[1] *= 30.0
+    parameters, diverged_step = runs.initial.copy(), np.full(3, -1)
+    problem = runs.inputs, runs.labels, runs.dataset
+    scales = runs.net.advance_watched(
+        parameters, *problem, runs.indices, runs.step_sizes, runs.residual_factor, 0, diverged_step
+    )
+    expected, expected_diverged = runs.kernel()
+    np.testing.assert_array_equal(diverged_step, expected_diverged)
+    np.testing.assert_array_equal(parameters, expected)
+    assert diverged_step[1] >= 0
+    assert np.isnan(scales[1, diverged_step[1] + 1 :]).all()
+    for steps in (0, 37):
+        before = Runs(NETS[net], range(3))
+        if steps:
+            before.initial[0] = before.kernel((steps,))[0][0]
+        residuals = _jacobian_and_residuals(before, 0)[1]
+        np.testing.assert_allclose(scales[0, steps], np.sqrt(np.mean(residuals**2)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_no_ascent_where_the_gradient_is_zero(net: str) -> None:
+    """With exact labels a sharpness-aware run stays where it is."""
+    runs = Runs(NETS[net], batch=0, sam_radius=0.1)
+    runs.initial[:], runs.labels[:] = 0.0, 0.0
+    found, diverged_step = runs.kernel()
+    assert (diverged_step == -1).all()
+    np.testing.assert_array_equal(found, 0.0)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("residual_factor", [1.0, 2.0])
+def test_euler_maruyama_step_of_the_sde(net: str, residual_factor: float) -> None:
+    """theta - g grad L + sqrt(g) sqrt(eta delta) phi^T Z, delta = (2/n) L, L half the mean square (paper, section 2.3).
+
+    With the mean square as the loss, g and eta are twice the step sizes.
+    """
+    runs = Runs(NETS[net], batch=0, noise_follows_loss=True, label_noise=1.0)
+    runs.residual_factor, substeps = residual_factor, 10
+    normal = runs.noise[0, 0].copy()
+    runs.noise *= np.sqrt(substeps * EXAMPLES)
+    eta = runs.step_sizes[0] * residual_factor
+    runs.step_sizes[0] /= substeps
+    jacobian, residuals = _jacobian_and_residuals(runs, 0)
+    g, loss = eta / substeps, 0.5 * np.mean(residuals**2)
+    drift = jacobian.T @ residuals / EXAMPLES
+    diffusion = np.sqrt(eta * (2.0 / EXAMPLES) * loss) * jacobian.T @ normal
+    expected = runs.initial[0] - g * drift + np.sqrt(g) * diffusion
+    found, _ = runs.kernel((1,))
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+
+
+def _jacobian_and_residuals(runs: Runs, run: int) -> tuple[Array, Array]:
+    """phi (n, p) and h(x) - y (n,) of a run at its start, by autograd."""
+    x = torch.from_numpy(runs.inputs[runs.dataset[run]])
+    if runs.net.layers:
+        model = architecture.network(runs.net.inputs, runs.net.layers)
+        torch.nn.utils.vector_to_parameters(torch.tensor(runs.initial[run]), model.parameters())
+        trained, outputs = list(model.parameters()), model(x).squeeze(1)
+    else:
+        trained = [torch.nn.Parameter(torch.tensor(half)) for half in np.split(runs.initial[run], 2)]
+        outputs = x @ (trained[0] * trained[1])
+    rows = [torch.autograd.grad(output, trained, retain_graph=True) for output in outputs]
+    jacobian = np.stack([torch.cat([part.flatten() for part in row]).numpy() for row in rows])
+    return jacobian, outputs.detach().numpy() - runs.labels[runs.dataset[run]]
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="numba was started with a single thread")

@@ -10,7 +10,7 @@ from torchvision.models import resnet18
 
 from largestep.models import resnet
 
-MODEL = {"kind": "resnet18", "width": 2}
+MODEL = {"kind": "resnet18", "width": 2, "normalisation": "batch"}
 
 
 def data(channels: int = 1, classes: int = 10) -> xr.Dataset:
@@ -52,7 +52,7 @@ def test_blocks_are_the_stages_and_the_pooled_features(channels: int, side: int)
 
 
 def test_convolutions_are_drawn_by_the_fan_out() -> None:
-    net = resnet.draw({"width": 32}, data(), seed=0)
+    net = resnet.draw(MODEL | {"width": 32}, data(), seed=0)
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 4000:
             fan_out = module.out_channels * module.kernel_size[0] ** 2
@@ -76,3 +76,14 @@ def test_flat_parameters_bring_back_weights_and_running_statistics() -> None:
     resnet.load(copy, flat)
     np.testing.assert_array_equal(resnet.flatten(copy), flat)
     assert torch.equal(net.eval()(images), copy.eval()(images))
+
+
+@pytest.mark.parametrize(("normalisation", "kind"), [("group", torch.nn.GroupNorm), ("none", torch.nn.Identity)])
+def test_another_normalisation_takes_the_place_of_every_batchnorm(normalisation: str, kind: type) -> None:
+    net = resnet.draw(MODEL | {"normalisation": normalisation}, data(), seed=0)
+    modules = list(net.modules())
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in modules)
+    assert sum(isinstance(module, kind) for module in modules) == 20
+    images = torch.rand(4, 1, 8, 8)
+    # Without batch statistics an example's output does not depend on the others.
+    torch.testing.assert_close(net(images)[:1], net(images[:1]), rtol=1e-4, atol=1e-5)

@@ -130,6 +130,53 @@ def test_counts_dead_runs_beside_diverged_ones(experiment: xr.Dataset) -> None:
         assert "include dead runs" in text
 
 
+def with_phase(experiment: xr.Dataset) -> xr.Dataset:
+    """The experiment with measures of the large-step phase, where two runs never stabilise."""
+    nothing = np.full((2, 2, 5), np.nan)
+    onset, fraction, slope = nothing.copy(), nothing.copy(), nothing.copy()
+    onset[1, 0, :4] = [1.0, np.nan, 3.0, np.nan]
+    fraction[1, 0, :4] = [0.4, 0.0, 0.2, 0.0]
+    slope[1, 0, :4] = [-0.1, -0.9, 0.3, -0.5]
+    return experiment.assign(
+        stabilisation_onset=variable(RUN, onset, "step", "onset"),
+        stabilisation_fraction=variable(RUN, fraction, "1", "duration"),
+        stabilisation_slope=variable(RUN, slope, "1", "slope"),
+    )
+
+
+def test_the_large_step_phase_has_rows_for_cells_with_a_decay(experiment: xr.Dataset) -> None:
+    found = tables.table(with_phase(experiment))
+    assert len(found) == len(tables.table(experiment)) + 3 * 2  # three measures of one cell in two arms
+    assert set(rows(found, measure="stabilisation_onset")["cell"]) == {"large"}
+    onset = only(found, measure="stabilisation_onset", arm="order")
+    assert (onset["median"], onset["measured"], onset["seeds"], onset["diverged"]) == (2.0, 2, 5, 1)
+    assert only(found, measure="stabilisation_fraction", arm="order")["median"] == pytest.approx(0.1)
+    assert only(found, measure="stabilisation_slope", arm="order")["median"] == pytest.approx(-0.3)
+    lost = only(found, measure="stabilisation_slope", arm="data")
+    assert (np.isnan(lost["median"]), lost["measured"], lost["diverged"]) == (True, 0, 5)
+    assert list(rows(found, measure="rank")["measured"]) == list(5 - rows(found, measure="rank")["diverged"])
+
+
+def test_says_how_many_runs_stabilise(experiment: xr.Dataset) -> None:
+    found = tables.table(with_phase(experiment))
+    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(found, "Made up").splitlines()]
+    start = "| large step, decay at 50% |"
+    assert f"| training loss stabilises at | step {start} 2 [1, 3], 2 runs | 5 | 1 | 2 | – |" in lines
+    assert f"| training with a stable loss | % {start} 10 [0, 40] | 5 | 1 | 2 | – |" in lines
+    assert any(
+        line.startswith(f"| change of the training loss before the decay | decades {start} -0.3") for line in lines
+    )
+    assert r"\emph{training loss stabilises at (step)}" in tables.latex(found, "Made up")
+
+
+def test_effective_rank_has_no_threshold(experiment: xr.Dataset) -> None:
+    without = experiment["rank"].isel(rank_threshold=0, drop=True).assign_attrs(units="1")
+    found = tables.table(experiment.assign(effective_rank=without))
+    assert list(found["measure"].unique())[2:4] == ["rank", "effective_rank"]
+    mine = only(found, measure="effective_rank", arm="order", cell="small")
+    assert (mine["median"], np.isnan(mine["threshold"])) == (3.0, True)
+
+
 def test_interval_is_that_of_the_bootstrap() -> None:
     values = np.random.default_rng(1).normal(size=40)
     draws = np.random.default_rng(2).choice(values, (20_000, 40))

@@ -23,11 +23,28 @@ def test_makes_what_the_contract_names(finished: Project) -> None:
                 dataset.attrs
             )
             assert all({"units", "long_name"} <= set(v.attrs) for v in dataset.variables.values())
+    for study in ("label_noise", "bouncing", "phase_diagram", "flows", "sharpness", "controls"):
+        assert store.read(results / "studies" / f"{study}.nc").attrs["stage"] == "studies"
     with xr.open_datatree(results / "largestep.nc") as tree:
-        assert set(tree.children) == {"diagonal", "points", "teacher", "digits"}
+        assert set(tree.children) == {"diagonal", "points", "teacher", "digits", "studies"}
+        assert {"flows", "controls"} <= set(tree["studies"].children)
     assert (results / "figures/points_fits.pdf").read_bytes().startswith(b"%PDF")
     assert (results / "tables/digits.tex").stat().st_size > 0
-    assert set(pd.read_csv(results / "claims.csv")["claim"]) == {"C3", "C4", "C5"}
+    assert (results / "figures/loss_slice.gif").read_bytes().startswith(b"GIF89a")
+    every = [f"C{number}" for number in range(1, 18)]
+    assert pd.read_csv(results / "summary.csv")["claim"].tolist() == every
+    table = pd.read_csv(results / "claims.csv")
+    assert set(table["claim"]) == set(every)
+    assert ",".join(table.columns) == (
+        "claim,experiment,statistic,estimate,low,high,seeds,diverged,criterion,verdict,note"
+    )
+
+
+def test_what_the_scale_does_not_run_is_in_the_table(finished: Project) -> None:
+    table = pd.read_csv(finished.folder / "results/claims.csv")
+    later = table[table["experiment"] == "later"]
+    assert set(later["verdict"]) == {"not run"}
+    assert later["note"].str.contains("scale=paper").all()
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished: Project) -> None:
@@ -46,7 +63,7 @@ def test_same_stores_from_one_core_and_from_two(finished: Project, tmp_path_fact
     again = make_project(tmp_path_factory.mktemp("again"))
     again.snakemake("--cores", "1")
     stores = sorted(path.relative_to(finished.folder) for path in finished.folder.glob("results/**/*.nc"))
-    assert len(stores) == 33
+    assert len(stores) == 41
     for path in stores:
         with (
             xr.open_dataset(finished.folder / path) as first,
@@ -61,7 +78,8 @@ def test_report(finished: Project) -> None:
     finished.snakemake("--cores", "1", "--report", "results/report.html")
     text = (finished.folder / "results/report.html").read_text()
     assert "points_fits" in text
-    assert "claims" in text
+    assert "Which claims hold" in text
+    assert "neurons to the teacher" in text  # of the summary on the first page
 
 
 def test_stale_store_is_refused(finished: Project, tmp_path: Path) -> None:

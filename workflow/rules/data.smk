@@ -8,6 +8,8 @@ rule data:
         "results/logs/data/{experiment}.log",
     benchmark:
         "results/benchmarks/data/{experiment}.tsv"
+    # What the longest jobs wait for.
+    priority: 100
     conda:
         "../../envs/train.yaml"
     threads: 1

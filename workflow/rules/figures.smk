@@ -17,6 +17,9 @@ rule figure:
         "results/logs/figures/{experiment}_{view}.log",
     benchmark:
         "results/benchmarks/figures/{experiment}_{view}.tsv"
+    wildcard_constraints:
+        experiment="|".join(EXPERIMENTS),
+        view="|".join({view: None for _, view in VIEWS}),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -69,6 +72,12 @@ rule claims:
             "results/claims.csv", caption="../report/claims.rst", category="Claims"
         ),
         md="results/claims.md",
+        summary_csv=report(
+            "results/summary.csv", caption="../report/summary.rst", category="Claims"
+        ),
+        summary_md="results/summary.md",
+        # For the first page of the report, workflow/report/workflow.rst.
+        summary_rst="results/summary.rst",
     log:
         "results/logs/claims.log",
     benchmark:
@@ -80,7 +89,39 @@ rule claims:
         mem_mb=2000,
         runtime=10,
     params:
+        spec=grid.claims_spec(CONFIG),
         code=stages.code("claims"),
         data=RESULTS_KEY,
     shell:
-        "python -m largestep.claims --input {input:q} --csv {output.csv:q} --md {output.md:q} 2> {log:q}"
+        "python -m largestep.claims --spec {params.spec:q} --input {input:q}"
+        " --csv {output.csv:q} --md {output.md:q} --summary-csv {output.summary_csv:q}"
+        " --summary-md {output.summary_md:q} --summary-rst {output.summary_rst:q} 2> {log:q}"
+
+
+rule scorecard:
+    input:
+        claims="results/claims.csv",
+        summary="results/summary.csv",
+    output:
+        png=report(
+            "results/figures/scorecard.png",
+            caption="../report/scorecard.rst",
+            category="Claims",
+        ),
+        pdf="results/figures/scorecard.pdf",
+    log:
+        "results/logs/figures/scorecard.log",
+    benchmark:
+        "results/benchmarks/figures/scorecard.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=stages.code("figures.scorecard"),
+        data=digest(RESULTS_KEY, grid.claims_spec(CONFIG), stages.code("claims")),
+    shell:
+        "python -m largestep.figures.scorecard --claims {input.claims:q} --summary {input.summary:q}"
+        " --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"

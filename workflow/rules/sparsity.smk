@@ -32,6 +32,7 @@ rule aggregate:
             for cell in CELLS
             for stage in ("train", "features", "sparsity")
         ],
+        [f"results/studies/{name}.nc" for name in STUDIES],
     output:
         "results/largestep.nc",
     log:

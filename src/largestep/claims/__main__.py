@@ -1,38 +1,109 @@
-"""Test the claims on `results/largestep.nc` and write one row per claim and experiment."""
+"""Test the claims on `results/largestep.nc`: one row per claim, experiment and statistic, and a summary."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
-import xarray as xr
 
 from largestep import store
-from largestep.claims import duration, stabilisation
-from largestep.claims.verdict import Row
-from largestep.cli import existing, parser, run
+from largestep.claims import (
+    alignment,
+    blocks,
+    bouncing,
+    column_norms,
+    controls,
+    duration,
+    image_controls,
+    kinks,
+    label_noise,
+    layers,
+    noise_needed,
+    over_regularisation,
+    permitting,
+    phase,
+    regimes,
+    saddles,
+    sde,
+    stabilisation,
+    support,
+)
+from largestep.claims.results import Results
+from largestep.claims.summary import HEADINGS, as_rst, summarise
+from largestep.claims.verdict import Row, decide
+from largestep.cli import existing, run, spec_parser
 
-CLAIMS = (stabilisation.rows, duration.generalisation, duration.simplicity)
+# Each has CLAIMS, from id to what the paper claims in a sentence, and measured(results).
+MODULES = (
+    label_noise,
+    bouncing,
+    stabilisation,
+    duration,
+    phase,
+    blocks,
+    saddles,
+    regimes,
+    controls,
+    over_regularisation,
+    permitting,
+    image_controls,
+    support,
+    column_norms,
+    kinks,
+    alignment,
+    layers,
+    sde,
+    noise_needed,
+)
+# Of a row, only for the summary.
+NOT_IN_TABLE = ("headline", "margin")
 
 
 def main() -> None:
-    """Read the aggregate and write the table of claims."""
-    arguments = parser("claims", __doc__)
+    """Read the aggregate and write the table of claims and the summary."""
+    arguments = spec_parser("claims", __doc__)
     arguments.add_argument("--input", required=True, type=existing, help="results/largestep.nc")
     arguments.add_argument("--csv", required=True, type=Path, help="table to write")
     arguments.add_argument("--md", required=True, type=Path, help="the same in Markdown")
+    arguments.add_argument("--summary-csv", required=True, type=Path, help="one line per claim")
+    arguments.add_argument("--summary-md", required=True, type=Path, help="the same in Markdown")
+    arguments.add_argument("--summary-rst", required=True, type=Path, help="the same for the first page of the report")
     options = arguments.parse_args()
-    table = verdicts(store.read_all(options.input))
-    store.write_text(options.csv, table.to_csv(index=False))
-    store.write_text(options.md, table.to_markdown(index=False, floatfmt=".3g") + "\n")
+    experiments, studies = store.read_all(options.input)
+    later = options.spec
+    results = Results(experiments, studies, later["experiments"], later["studies"], later["comparisons"])
+    rows = decide(each for module in MODULES for each in module.measured(results))
+    lines = summarise(rows, statements(MODULES))
+    short = pd.DataFrame([dataclasses.astuple(line) for line in lines], columns=list(HEADINGS))
+    for table, csv, md in ((as_table(rows), options.csv, options.md), (short, options.summary_csv, options.summary_md)):
+        store.write_text(csv, table.to_csv(index=False))
+        store.write_text(md, as_markdown(table))
+    store.write_text(options.summary_rst, as_rst(lines))
 
 
-def verdicts(experiments: dict[str, xr.Dataset]) -> pd.DataFrame:
-    """One row per claim, experiment and statistic; gradient descent is left out: these claims are on SGD."""
-    stochastic = {name: group for name, group in experiments.items() if group.attrs["algorithm"] == "SGD"}
-    found = [row for claim in CLAIMS for name, group in sorted(stochastic.items()) for row in claim(name, group)]
-    return pd.DataFrame([dataclasses.asdict(row) for row in found], columns=[f.name for f in dataclasses.fields(Row)])
+def statements(modules: Iterable[ModuleType]) -> dict[str, str]:
+    """What the paper claims, by id. Raises ValueError when two modules say it differently."""
+    found: dict[str, str] = {}
+    for module in modules:
+        for claim, sentence in module.CLAIMS.items():
+            if found.setdefault(claim, sentence) != sentence:
+                raise ValueError(f"{module.__name__}: {claim} is stated differently by another module")
+    return found
+
+
+def as_table(rows: list[Row]) -> pd.DataFrame:
+    """The table of claims, one line per row."""
+    columns = [field.name for field in dataclasses.fields(Row) if field.name not in NOT_IN_TABLE]
+    return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=columns)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown; a bar in a text does not end its cell."""
+    texts = table.map(lambda value: value.replace("|", "\\|") if isinstance(value, str) else value)
+    return str(texts.to_markdown(index=False, floatfmt=".3g")) + "\n"
 
 
 if __name__ == "__main__":

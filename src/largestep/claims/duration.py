@@ -1,10 +1,14 @@
-"""C4 and C5: the longer the large step size lasts, the better the generalisation and the simpler the features.
+"""C4 and C5: the longer the large step size lasts, the better the generalisation and the simpler the network.
 
-Data: one cell per duration of the large-step phase, and the seeds that diverge in none of them.
-Statistic: Spearman's rank correlation between duration and the measure at the end of training, over the
-cells of one seed (which share data set, init and order of examples), averaged over seeds. It is taken
-twice: over the large-step cells alone, which is what "longer" means, and with the constant small step as
+Data: experiments trained by SGD whose large-step phase has two or more durations, one cell for each, and the
+seeds that diverge in none of them. Image classifiers count for C4 only; `blocks` asks for their sparsity.
+Statistic: Spearman's rank correlation between duration and the measure at the end of training, over the cells of
+one seed (which share data set, init and order of examples). Criterion: its mean over seeds is below 0.
+It is taken over the large-step cells alone, which is what "longer" means, and with the constant small step as
 duration 0, which is what the paper's figures compare and which mixes the size of the step with its duration.
+The answers rest on both, in every arm, at the paper's threshold, the first of each list in config.yaml. Other
+thresholds and the effective rank, which has none, are asked of the large-step cells alone, the other thresholds
+on the fixed data set alone: they show whether the answer depends on the threshold.
 """
 
 from __future__ import annotations
@@ -16,40 +20,118 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from largestep.claims import verdict
-from largestep.claims.verdict import Row, Values
+from largestep.claims.results import Results
+from largestep.claims.verdict import Measured, Values, below, missing
 from largestep.measures.outcomes import dead, survived
 
 GENERALISATION, SIMPLICITY = "C4", "C5"
-CRITERION = "below 0"
+CLAIMS = {
+    GENERALISATION: "The longer SGD keeps its large step size, the better the network predicts new data.",
+    SIMPLICITY: "The longer SGD keeps its large step size, the simpler the network: lower rank, fewer non-zeros, "
+    "sparser features.",
+}
+CRITERION = below(0.0)
+TOYS = ("diagonal", "dense")
+# Measures of simplicity and what their threshold is called.
+THRESHOLDS = {"rank": "rank_threshold", "l0": "l0_threshold", "feature_sparsity": "correlation_threshold"}
 
 
-def generalisation(name: str, experiment: xr.Dataset) -> Iterator[Row]:
+def measured(results: Results) -> Iterator[Measured]:
+    """C4 and C5 for every experiment that compares durations, those of larger scales as not run."""
+    found = [
+        each
+        for name, group in results.stochastic()
+        for each in (*generalisation(name, group), *simplicity(name, group))
+    ]
+    yield from found
+    for claim, measure in ((GENERALISATION, "test error"), (SIMPLICITY, "simplicity")):
+        statistic = f"Spearman correlation of duration and {measure}"
+        later = [
+            name
+            for name, model in sorted(results.later_comparisons.items())
+            if claim == GENERALISATION or model in TOYS
+        ]
+        for name in later:
+            yield missing(claim, name, statistic, CRITERION, results.why_not_run(name))
+        if not later and not any(each.claim == claim for each in found):
+            why = "not run: no experiment of config.yaml compares durations"
+            yield missing(claim, "none", statistic, CRITERION, why)
+
+
+def generalisation(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     """C4: duration against the test error, or the test loss in regression."""
     for measure in ("test_error", "test_loss"):
         if measure in experiment:
-            yield from _rows(
-                GENERALISATION, name, experiment, measure.replace("_", " "), experiment[measure].isel(step=-1)
-            )
+            final = experiment[measure].isel(step=-1)
+            for small in (False, True):
+                what = measure.replace("_", " ")
+                yield from correlations(GENERALISATION, name, experiment, what, final, small=small, headline=True)
             return
 
 
-def simplicity(name: str, experiment: xr.Dataset) -> Iterator[Row]:
-    """C5: duration against the rank, the number of non-zeros and the feature sparsity, at every threshold."""
-    for measure, threshold in (
-        ("rank", "rank_threshold"),
-        ("l0", "l0_threshold"),
-        ("feature_sparsity", "correlation_threshold"),
-    ):
+def simplicity(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
+    """C5: duration against the rank, the number of non-zeros and the feature sparsity of a toy network."""
+    if "test_error" in experiment:
+        return
+    fixed = experiment.sel(arm=["order"]) if "order" in experiment["arm"] else experiment.isel(arm=[0])
+    for measure, threshold in THRESHOLDS.items():
         if measure not in experiment:
             continue
         final = experiment[measure].isel(snapshot_step=-1)
-        for level in final[threshold].values:
-            at_level = final.sel({threshold: level})
-            title = f"{measure.replace('_', ' ')} at threshold {level:g}"
-            for block in at_level["block"].values if "block" in at_level.dims else [None]:
-                values = at_level if block is None else at_level.sel(block=block)
-                what = title if block is None else f"{title}, block {block}"
-                yield from _rows(SIMPLICITY, name, experiment, what, values)
+        for place, level in enumerate(final[threshold].values):
+            for block in range(final.sizes.get("block", 1)):
+                at_level = final.isel({threshold: place}).isel(block=block, missing_dims="ignore")
+                what = f"{measure.replace('_', ' ')} at threshold {level:g}"
+                if final.sizes.get("block", 1) > 1:
+                    what += f", block {int(final['block'][block])}"
+                if place == 0:
+                    for small in (False, True):
+                        yield from correlations(
+                            SIMPLICITY, name, experiment, what, at_level, small=small, headline=True
+                        )
+                else:
+                    yield from correlations(SIMPLICITY, name, fixed, what, at_level)
+    if "effective_rank" in experiment:
+        yield from correlations(
+            SIMPLICITY, name, experiment, "effective rank", experiment["effective_rank"].isel(snapshot_step=-1)
+        )
+
+
+def correlations(
+    claim: str,
+    name: str,
+    experiment: xr.Dataset,
+    what: str,
+    final: xr.DataArray,
+    *,
+    small: bool = False,
+    headline: bool = False,
+) -> Iterator[Measured]:
+    """Duration against a measure, a row per arm; none where the large steps have fewer than two durations.
+
+    final: (cell, arm, seed), the measure at the end of training. small: with the constant small step as duration 0.
+    """
+    cells = verdict.by_duration(experiment)
+    large = cells.isel(cell=cells["decay_fraction"].values > 0)
+    chosen = cells if small else large
+    if large.sizes["cell"] < 2 or (small and cells.sizes["cell"] == large.sizes["cell"]):
+        return
+    which = "small step included" if small else "large-step cells only"
+    for arm in chosen["arm"].values:
+        runs = chosen.sel(arm=arm)
+        complete = survived(runs).all("cell").values
+        values = final.sel(cell=chosen["cell"], arm=arm).transpose("cell", "seed").values[:, complete]
+        died = int(dead(runs).sum())
+        yield Measured(
+            claim,
+            verdict.label(name, arm),
+            f"Spearman correlation of duration and {what}, {which}",
+            paired_spearman(chosen["decay_fraction"].values, values),
+            CRITERION,
+            diverged=int((~complete).sum()),
+            note=f"{died} of these runs end with a dead block" if died else "",
+            headline=headline,
+        )
 
 
 def paired_spearman(durations: Values, values: Values) -> Values:
@@ -61,30 +143,3 @@ def paired_spearman(durations: Values, values: Values) -> Values:
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
     return np.divide((x * y).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)
-
-
-def _rows(claim: str, name: str, experiment: xr.Dataset, what: str, final: xr.DataArray) -> Iterator[Row]:
-    every = verdict.by_duration(experiment)
-    large = every.isel(cell=every["decay_fraction"].values > 0)
-    comparisons = [("large-step cells only", large)]
-    if every.sizes["cell"] > large.sizes["cell"]:
-        comparisons.append(("small step included", every))
-    for which, chosen in comparisons:
-        durations = chosen["decay_fraction"].values
-        if len(durations) < 2:
-            continue
-        for arm in chosen["arm"].values:
-            runs = chosen.sel(arm=arm)
-            complete = survived(runs).all("cell").values
-            values = final.sel(cell=chosen["cell"], arm=arm).transpose("cell", "seed").values[:, complete]
-            mean, low, high = verdict.interval(paired_spearman(durations, values))
-            answer, note = verdict.enough_seeds(verdict.below(low, high, 0.0), int(complete.sum()), _dead(runs))
-            statistic = f"Spearman correlation of duration and {what}, {which}"
-            seeds, lost = int(complete.sum()), int((~complete).sum())
-            where = verdict.label(name, arm)
-            yield Row(claim, where, statistic, mean, low, high, seeds, lost, CRITERION, answer, note)
-
-
-def _dead(runs: xr.Dataset) -> str:
-    count = int(dead(runs).sum())
-    return f"{count} of these runs end with a dead block" if count else ""

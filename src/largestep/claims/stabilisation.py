@@ -1,9 +1,17 @@
 """C3: at a large step size the training loss stabilises, and drops when the step size is decayed.
 
-Data: the cell whose large step size lasts longest; runs that have not diverged.
-Statistics, per seed and then averaged: the change of log10 of the training loss over the second half of
-the large-step phase, by least squares; and the fall of log10 of the loss from its mean over that half to
-the end of training. Both are in decades, a factor of ten being 1.
+Data: experiments trained by SGD; of each, the cell whose large step size lasts longest, and its runs that have not
+diverged. The measures are those of `largestep.measures.stabilisation`, in decades, a factor of ten being 1.
+Statistics and criteria, one number per seed:
+
+- the change of log10 of the training loss over the second half of the large-step phase: its mean is within `FLAT`;
+- the fall of log10 of the loss from that half to the end of training, and to shortly after the decay: above `DROP`;
+- of the runs whose block-bootstrap interval decides, 1 for those that stabilise and whose slope lies within `FLAT`
+  with its whole interval, and 0 for those whose slope lies outside with it or that never stabilise: most are flat.
+  Single runs are noisy, so many decide nothing; the note counts them.
+
+The answer rests on the mean change and on the fall to the end, whose bounds were fixed for them. A mean near 0 alone
+could hide runs that rise and runs that fall, which is what the last statistic asks.
 """
 
 from __future__ import annotations
@@ -14,46 +22,65 @@ import numpy as np
 import xarray as xr
 
 from largestep.claims import verdict
-from largestep.claims.verdict import Row
-from largestep.measures.outcomes import survived
+from largestep.claims.results import Results
+from largestep.claims.verdict import Measured, above, between, missing
+from largestep.measures.outcomes import dead, survived
+from largestep.measures.stabilisation import FEWEST_POINTS, FLAT
 
 CLAIM = "C3"
-# A loss that "remains approximately constant" stays within a factor of about two over half the phase.
-FLAT, DROP = 0.3, 0.3
-FEWEST_POINTS = 5
+CLAIMS = {CLAIM: "While the step size is large the training loss stays at a level, and it drops at the decay."}
+DROP = 0.3
+LEVEL, FALL, MOST = between(-FLAT, FLAT, "decades"), above(DROP, "decades"), above(0.5)
+SLOPE = "change of log10 training loss over the second half of the large-step phase"
 
 
-def rows(name: str, experiment: xr.Dataset) -> Iterator[Row]:
-    """A row for the trend and one for the drop, for each arm."""
+def measured(results: Results) -> Iterator[Measured]:
+    """C3 for every experiment and arm, those of larger scales as not run."""
+    found = False
+    for name, group in results.stochastic():
+        found = True
+        yield from rows(name, group)
+    for each in results.experiments_not_run(CLAIM, SLOPE, LEVEL):
+        found = True
+        yield each
+    if not found:
+        yield missing(CLAIM, "none", SLOPE, LEVEL, "not run: no experiment of config.yaml trains by SGD")
+
+
+def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
+    """The four statistics of one experiment, for each arm; one row that says why where there are none."""
     cell = experiment.sel(cell=verdict.by_duration(experiment)["cell"][-1])
-    steps = cell["step"].values
-    decay = float(cell["decay_fraction"]) * (steps[-1] + 1)
-    window = (steps >= decay / 2) & (steps < decay)
+    if cell["decay_fraction"] == 0:
+        yield missing(CLAIM, name, SLOPE, LEVEL, "not asked: no cell has a large-step phase")
+        return
     for arm in cell["arm"].values:
         runs = cell.sel(arm=arm)
-        alive = survived(runs).values
-        where = verdict.label(name, arm)
-        if window.sum() < FEWEST_POINTS:
-            nothing = (np.nan, np.nan, np.nan, int(alive.sum()), int((~alive).sum()))
-            yield Row(CLAIM, where, "trend of log10 loss", *nothing, "", "not run", "no large-step phase to look at")
+        where, alive = verdict.label(name, arm), survived(runs).values
+        slope, low, high, steps = (
+            runs[f"stabilisation_{key}"].values[alive] for key in ("slope", "slope_low", "slope_high", "steps")
+        )
+        if alive.any() and np.isnan(slope).all():
+            why = f"not asked: fewer than {FEWEST_POINTS} recorded steps in the large-step phase"
+            yield missing(CLAIM, where, SLOPE, LEVEL, why)
             continue
-        loss = np.log10(np.maximum(runs["train_loss"].values[alive], np.finfo(float).tiny))
-        time = steps[window] - steps[window].mean()
-        slopes = (loss[:, window] * time).sum(axis=1) / (time**2).sum()
-        change = slopes * (steps[window][-1] - steps[window][0])
-        fall = loss[:, window].mean(axis=1) - loss[:, -1]
-        for statistic, values, criterion, rule in (
-            (
-                "change of log10 training loss over the second half of the large-step phase",
-                change,
-                FLAT,
-                verdict.within,
-            ),
-            ("fall of log10 training loss from there to the end", fall, DROP, verdict.above),
-        ):
-            mean, low, high = verdict.interval(values)
-            answer, note = verdict.enough_seeds(rule(low, high, criterion), int(alive.sum()))
-            text = f"within +-{criterion:g} decades" if rule is verdict.within else f"above {criterion:g} decades"
-            yield Row(
-                CLAIM, where, statistic, mean, low, high, int(alive.sum()), int((~alive).sum()), text, answer, note
-            )
+        lost = int((~alive).sum())
+        outcomes = {"never stabilise": int((steps == 0).sum()), "end with a dead block": int(dead(runs).sum())}
+        note = "; ".join(f"{count} of these runs {what}" for what, count in outcomes.items() if count)
+        final, shortly = runs["final_drop"].values[alive], runs["decay_drop"].values[alive]
+        yield Measured(CLAIM, where, SLOPE, slope, LEVEL, lost, note, headline=True)
+        yield Measured(
+            CLAIM, where, "fall of log10 training loss from there to the end", final, FALL, lost, note, headline=True
+        )
+        yield Measured(CLAIM, where, "fall of log10 training loss at the decay", shortly, FALL, lost, note)
+        within = (low >= -FLAT) & (high <= FLAT)
+        decided = within | (low > FLAT) | (high < -FLAT)
+        flat = within & (steps > 0)
+        yield Measured(
+            CLAIM,
+            where,
+            "share of runs with a flat loss, of those whose interval decides",
+            flat[decided].astype(np.float64),
+            MOST,
+            lost,
+            f"the interval of {int((~decided).sum())} of {len(decided)} runs does not decide",
+        )

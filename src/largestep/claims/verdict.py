@@ -1,28 +1,99 @@
-"""One row of the table of claims, and the rules that all claims share."""
+"""What all claims share: the measured statistic, its criterion, the interval over seeds, and the verdict.
+
+A claim module yields `Measured`: one number per seed, and the criterion that this statistic was to meet.
+`decide` turns all of them into the rows of the table: a bootstrap interval over seeds for each, and a verdict
+that holds after Holm's correction over all statistics of the same claim.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import norm
+from scipy.stats import t as student
 
 Answer = Literal["supported", "refuted", "undecided", "not run"]
 Values = NDArray[np.float64]
 CONFIDENCE = 0.95
-RESAMPLES = 5000
+RESAMPLES = 20_000
 # With fewer seeds a sign test cannot reach 5%: 2 * 2**-5 > 0.05.
 FEWEST_SEEDS = 6
+DRAWS_AT_ONCE = 2_000_000
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What the mean of a statistic over seeds was to be: between `low` and `high`, either of which may be infinite.
+
+    unit: of the statistic, for the table; nothing for a pure number.
+    """
+
+    low: float = -np.inf
+    high: float = np.inf
+    unit: str = ""
+
+    @property
+    def text(self) -> str:
+        """The criterion in words."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.low == -np.inf:
+            return f"below {self.high:g}{unit}"
+        if self.high == np.inf:
+            return f"above {self.low:g}{unit}"
+        return f"between {self.low:g} and {self.high:g}{unit}"
+
+
+def below(bound: float, unit: str = "") -> Criterion:
+    """The mean was to be below the bound."""
+    return Criterion(high=bound, unit=unit)
+
+
+def above(bound: float, unit: str = "") -> Criterion:
+    """The mean was to be above the bound."""
+    return Criterion(low=bound, unit=unit)
+
+
+def between(low: float, high: float, unit: str = "") -> Criterion:
+    """The mean was to lie between two bounds: a test of equivalence."""
+    return Criterion(low, high, unit)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One statistic of one claim in one experiment.
+
+    values: (seeds,), finite, the statistic of each seed that can be used. diverged: seeds left out because
+    a run diverged. headline: whether the claim's answer in the summary rests on this statistic; the others show
+    how it depends on thresholds and settings. missing: why there is nothing to measure, empty if there is.
+    """
+
+    claim: str
+    experiment: str
+    statistic: str
+    values: Values
+    criterion: Criterion
+    diverged: int = 0
+    note: str = ""
+    headline: bool = False
+    missing: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse values that no mean or interval can be taken of: ValueError."""
+        if self.values.ndim != 1 or not np.isfinite(self.values).all():
+            raise ValueError(f"{self.claim}, {self.experiment}, {self.statistic}: needs one finite number per seed")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured for one claim in one experiment, and the answer.
+    """One row of the table of claims; low and high bound the 95% interval of the estimate.
 
-    seeds: those that the statistic uses; diverged: those left out because a run diverged.
+    For the summary alone, headline: as in `Measured`; margin: how far the estimate lies from the nearest bound of
+    its criterion, in half-widths of its interval.
     """
 
     claim: str
@@ -35,53 +106,210 @@ class Row:
     diverged: int
     criterion: str
     verdict: Answer
-    note: str = ""
+    note: str
+    headline: bool
+    margin: float
+
+
+def missing(claim: str, experiment: str, statistic: str, criterion: Criterion, why: str) -> Measured:
+    """A statistic whose data the run does not have."""
+    return Measured(claim, experiment, statistic, np.empty(0), criterion, missing=why)
 
 
 def interval(values: Values) -> tuple[float, float, float]:
     """Mean over seeds and its 95% bootstrap interval; NaN for the interval below two seeds.
 
-    values: (seeds,), without NaN.
+    values: (seeds,), finite. The interval is bias-corrected and accelerated (Efron 1987), which follows skewed
+    values, and widened for few seeds so that its level is that of Student's t (Hesterberg 2015, "What teachers
+    should know about the bootstrap", section 4.3).
     """
+    mean = float(values.mean()) if len(values) else np.nan
     if len(values) < 2:
-        return (float(values.mean()) if len(values) else np.nan), np.nan, np.nan
-    mean = float(values.mean())
-    if np.ptp(values) == 0.0:
-        return mean, mean, mean
-    found = bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return mean, float(found.low), float(found.high)
+        return mean, np.nan, np.nan
+    return mean, *_Bootstrap(values, _resampled_means(values[None])[0]).interval()
 
 
-def below(low: float, high: float, bound: float) -> Answer:
-    """Supported when the whole interval is below the bound, refuted when it is above."""
-    return "supported" if high < bound else "refuted" if low > bound else "undecided"
+def decide(measured: Iterable[Measured]) -> list[Row]:
+    """The rows of the table, in the order given.
+
+    A statistic is supported when its interval lies wholly where its criterion wants it, refuted when it lies
+    wholly elsewhere, both at a level corrected by Holm's method over the statistics of the same claim. Those
+    without enough seeds are undecided and do not count for the correction.
+    """
+    found = list(measured)
+    estimates = _estimates(found)
+    answers: dict[int, tuple[Answer, str]] = {}
+    for claim in dict.fromkeys(each.claim for each in found):
+        family = [index for index, each in enumerate(found) if each.claim == claim]
+        answers |= _family(family, found, estimates)
+    return [_row(each, estimates[index], *answers[index]) for index, each in enumerate(found)]
 
 
-def above(low: float, high: float, bound: float) -> Answer:
-    """Supported when the whole interval is above the bound, refuted when it is below."""
-    return below(-high, -low, -bound)
+@dataclass(frozen=True)
+class _Estimate:
+    """Mean and interval of a statistic; the smallest error level at which it decides, and its answer there."""
+
+    mean: float
+    low: float = np.nan
+    high: float = np.nan
+    level: float = 1.0
+    answer: Answer = "undecided"
 
 
-def within(low: float, high: float, bound: float) -> Answer:
-    """Supported when the interval lies between -bound and bound, refuted when it lies outside."""
-    if -bound < low and high < bound:
-        return "supported"
-    return "refuted" if low > bound or high < -bound else "undecided"
+class _Bootstrap:
+    """The resampled means of one statistic and what they say about its mean.
+
+    values: (seeds,), two or more. means: (RESAMPLES,).
+    """
+
+    def __init__(self, values: Values, means: Values) -> None:
+        self._mean, self._seeds, self._means = float(values.mean()), len(values), means
+        self._error = float(values.std()) / np.sqrt(self._seeds)
+        # Resampled means that meet a bound, but for rounding, speak against any answer.
+        self._slack = 1e-12 * float(np.abs(values).max())
+        deviations = values - self._mean
+        spread = float((deviations**2).sum()) if self._error > self._slack else 0.0
+        self._bias = float(norm.ppf((self._share_above(self._mean) + 1.0 - self._share_below(self._mean)) / 2.0))
+        self._acceleration = float((deviations**3).sum()) / (6.0 * spread**1.5) if spread else 0.0
+
+    def interval(self) -> tuple[float, float]:
+        """The ends of the 95% interval."""
+        n = self._seeds
+        score = np.sqrt(n / (n - 1)) * student.isf((1.0 - CONFIDENCE) / 2.0, n - 1)
+        scores = self._bias + np.array([-score, score])
+        low, high = np.quantile(self._means, norm.cdf(self._bias + scores / (1.0 - self._acceleration * scores)))
+        return float(low), float(high)
+
+    def level_below(self, bound: float) -> float:
+        """The smallest error level at which the interval lies wholly below a bound; 1 if it never does."""
+        return self._level(self._share_above(bound), bound, 1.0)
+
+    def level_above(self, bound: float) -> float:
+        """The smallest error level at which the interval lies wholly above a bound; 1 if it never does."""
+        return self._level(self._share_below(bound), bound, -1.0)
+
+    def _share_above(self, bound: float) -> float:
+        return float(np.mean(self._means >= bound - self._slack))
+
+    def _share_below(self, bound: float) -> float:
+        return float(np.mean(self._means <= bound + self._slack))
+
+    def _level(self, share: float, bound: float, side: float) -> float:
+        """share: of resampled means that lie beyond the bound, above it where side is 1, below it where it is -1."""
+        if share >= 0.5:
+            return 1.0
+        score = norm.isf(share)
+        if share == 0.0:
+            # Farther out than any resample the tail is taken for normal.
+            distance = abs(bound - self._mean) / self._error if self._error > self._slack else np.inf
+            score = max(float(norm.isf(1.0 / RESAMPLES)), distance)
+        score = side * score - self._bias
+        stretch = 1.0 + self._acceleration * score
+        if np.isinf(score) or stretch <= 0.0:
+            return _finest(self._seeds)
+        n = self._seeds
+        score = side * (score / stretch - self._bias) / np.sqrt(n / (n - 1))
+        return min(1.0, max(2.0 * float(student.sf(score, n - 1)), _finest(n)))
 
 
-def enough_seeds(answer: Answer, seeds: int, note: str = "") -> tuple[Answer, str]:
-    """The answer, unless there are too few seeds for any."""
-    if seeds >= FEWEST_SEEDS:
-        return answer, note
-    why = f"{seeds} usable seeds, {FEWEST_SEEDS} are needed for a verdict"
-    return "undecided", f"{note}; {why}" if note else why
+def _estimates(found: list[Measured]) -> list[_Estimate]:
+    """One estimate for each statistic; those with the same number of seeds share the resamples."""
+    estimates = [_Estimate(float(each.values.mean()) if len(each.values) else np.nan) for each in found]
+    for n in sorted({len(each.values) for each in found if len(each.values) > 1}):
+        chosen = [index for index, each in enumerate(found) if len(each.values) == n]
+        means = _resampled_means(np.stack([found[index].values for index in chosen]))
+        for index, resampled in zip(chosen, means, strict=True):
+            bootstrap = _Bootstrap(found[index].values, resampled)
+            level, answer = _level(bootstrap, found[index].criterion)
+            estimates[index] = _Estimate(estimates[index].mean, *bootstrap.interval(), level, answer)
+    return estimates
+
+
+def _level(bootstrap: _Bootstrap, criterion: Criterion) -> tuple[float, Answer]:
+    """The smallest error level at which the interval decides, and its answer there."""
+    supported, refuted = 0.0, 1.0
+    if np.isfinite(criterion.high):
+        supported = max(supported, bootstrap.level_below(criterion.high))
+        refuted = min(refuted, bootstrap.level_above(criterion.high))
+    if np.isfinite(criterion.low):
+        supported = max(supported, bootstrap.level_above(criterion.low))
+        refuted = min(refuted, bootstrap.level_below(criterion.low))
+    return (supported, "supported") if supported <= refuted else (refuted, "refuted")
+
+
+def _family(family: list[int], found: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
+    """Answer and note of every statistic of one claim, by Holm's method."""
+    answers: dict[int, tuple[Answer, str]] = {}
+    tested = [index for index in family if len(found[index].values) >= FEWEST_SEEDS]
+    for index in set(family) - set(tested):
+        each, seeds = found[index], len(found[index].values)
+        if each.missing:
+            answers[index] = "not run", each.missing
+        else:
+            why = f"{seeds} usable seeds, {FEWEST_SEEDS} are needed for a verdict"
+            answers[index] = "undecided", _joined(each.note, why)
+    holds = True
+    for place, index in enumerate(sorted(tested, key=lambda index: estimates[index].level)):
+        level, seeds = estimates[index].level, len(found[index].values)
+        holds = holds and level <= (1.0 - CONFIDENCE) / (len(tested) - place)
+        why = ""
+        if not holds and level <= _finest(seeds):
+            why = f"{seeds} seeds are too few to decide among {len(tested)} statistics"
+        elif not holds and level <= 1.0 - CONFIDENCE:
+            why = f"undecided only after correction over {len(tested)} statistics"
+        answers[index] = estimates[index].answer if holds else "undecided", _joined(found[index].note, why)
+    return answers
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _finest(n: int) -> float:
+    """The smallest error level that n seeds can reach: that of a sign test on which all of them agree."""
+    return float(2.0 ** (1 - n))
+
+
+def _resampled_means(values: Values) -> Values:
+    """Means over seeds drawn with replacement, (statistics, RESAMPLES); values: (statistics, seeds).
+
+    The draws depend on the number of seeds alone.
+    """
+    n = values.shape[1]
+    generator = np.random.default_rng(0)
+    means = np.empty((len(values), RESAMPLES))
+    # In parts, so that many seeds do not need much memory.
+    size = max(1, DRAWS_AT_ONCE // n)
+    for start in range(0, RESAMPLES, size):
+        part = means[:, start : start + size]
+        drawn = generator.integers(n, size=(part.shape[1], n)) + n * np.arange(part.shape[1])[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        part[:] = values @ counts.T / n
+    return means
+
+
+def _row(each: Measured, estimate: _Estimate, answer: Answer, note: str) -> Row:
+    return Row(
+        each.claim,
+        each.experiment,
+        each.statistic,
+        estimate.mean,
+        estimate.low,
+        estimate.high,
+        len(each.values),
+        each.diverged,
+        each.criterion.text,
+        answer,
+        note,
+        each.headline,
+        _margin(estimate, each.criterion),
+    )
+
+
+def _margin(estimate: _Estimate, criterion: Criterion) -> float:
+    distance = min(abs(estimate.mean - bound) for bound in (criterion.low, criterion.high))
+    half = (estimate.high - estimate.low) / 2.0
+    return distance / half if half > 0 else np.inf if half == 0 else np.nan
 
 
 def by_duration(experiment: xr.Dataset) -> xr.Dataset:

@@ -41,61 +41,91 @@ def _advance_plain(u, v, x, y, indices, label_noise, step_sizes, residual_factor
 
 
 @kernel
-def _update(u, v, velocity, slope, step_size, momentum, weight_decay):
-    """One step of torch.optim.SGD, from the gradient of the loss in the predictor, slope (d,)."""
-    d = len(u)
-    for k in range(d):
-        grad_u = slope[k] * v[k] + weight_decay * u[k]
-        grad_v = slope[k] * u[k] + weight_decay * v[k]
-        velocity[k] = momentum * velocity[k] + grad_u
-        velocity[d + k] = momentum * velocity[d + k] + grad_v
-        u[k] -= step_size * velocity[k]
-        v[k] -= step_size * velocity[d + k]
+def _slope_at(beta, x, transposed, y, chosen, noise, noise_scale, residual_factor, residuals, slope):
+    """Fill slope (d,) with the gradient of the loss in the predictor beta, on the chosen examples or, if none, all.
+
+    noise: what is added to the labels, times noise_scale or, if that is negative, times the root mean square
+    of the residuals. Returns that factor, NaN if a residual is not finite. residuals is room to work in.
+    """
+    batch = len(residuals)
+    if len(chosen) == 0:
+        np.dot(x, beta, residuals)  # matrix products are twice as fast as sums over examples
+        residuals -= y
+    else:
+        for b in range(batch):
+            # Unsigned, because numba lets signed indices count from the end, which costs a test.
+            example = np.uint64(chosen[b])
+            residual = -y[example]
+            for k in range(len(beta)):
+                residual += x[example, k] * beta[k]
+            residuals[b] = residual
+    if noise_scale < 0.0:
+        noise_scale = np.sqrt(np.mean(residuals**2))
+    if len(noise) > 0:
+        residuals -= noise_scale * noise
+    if not np.isfinite(residuals).all():
+        return np.nan
+    factor = residual_factor / batch
+    if len(chosen) == 0:
+        np.dot(transposed, residuals, slope)
+        slope *= factor
+    else:
+        slope[:] = 0.0
+        for b in range(batch):
+            example = np.uint64(chosen[b])
+            scale = factor * residuals[b]
+            for k in range(len(beta)):
+                slope[k] += scale * x[example, k]
+    return noise_scale
 
 
 @kernel
-def _advance_full(u, v, velocity, x, y, label_noise, step_sizes, residual_factor, momentum, weight_decay):
-    """All examples a step, by matrix products, which are twice as fast as sums over examples."""
-    n = len(y)
-    noisy = label_noise.shape[1] > 0
+def _advance_general(
+    parameters,
+    velocity,
+    x,
+    y,
+    indices,
+    label_noise,
+    step_sizes,
+    residual_factor,
+    momentum,
+    weight_decay,
+    noise_follows_loss,
+    sam_radius,
+):
+    """Any batch size, momentum, weight decay and perturbation; returns the steps taken before divergence."""
+    d = x.shape[1]
+    beta, slope, gradient, ascended = np.empty(d), np.empty(d), np.empty(2 * d), np.empty(2 * d)
+    residuals = np.empty(indices.shape[1] or len(y))
     transposed = np.ascontiguousarray(x.T)
     for step in range(len(step_sizes)):
-        residuals = np.dot(x, u * v) - y
-        if noisy:
-            residuals -= label_noise[step]
-        if not np.isfinite(residuals).all():
-            return step
-        slope = np.dot(transposed, residuals) * (residual_factor / n)
-        _update(u, v, velocity, slope, step_sizes[step], momentum, weight_decay)
-    return len(step_sizes)
-
-
-@kernel
-def _advance_batch(
-    u, v, velocity, x, y, indices, label_noise, step_sizes, residual_factor, momentum, weight_decay, beta, slope
-):
-    """Any batch size, momentum and weight decay; beta and slope, (d,), are room to work in."""
-    d, batch = len(u), indices.shape[1]
-    noisy = label_noise.shape[1] > 0
-    for step in range(len(step_sizes)):
+        chosen, noise = indices[step], label_noise[step]
         for k in range(d):
-            beta[k] = u[k] * v[k]
-            slope[k] = 0.0
-        finite = True
-        for b in range(batch):
-            example = np.uint64(indices[step, b])
-            residual = -y[example]
-            if noisy:
-                residual -= label_noise[step, b]
-            for k in range(d):
-                residual += x[example, k] * beta[k]
-            finite = finite and np.isfinite(residual)
-            scale = residual_factor * residual / batch
-            for k in range(d):
-                slope[k] += scale * x[example, k]
-        if not finite:
+            beta[k] = parameters[k] * parameters[d + k]
+        wanted = -1.0 if noise_follows_loss else 1.0
+        noise_scale = _slope_at(beta, x, transposed, y, chosen, noise, wanted, residual_factor, residuals, slope)
+        if np.isnan(noise_scale):
             return step
-        _update(u, v, velocity, slope, step_sizes[step], momentum, weight_decay)
+        for k in range(d):
+            gradient[k] = slope[k] * parameters[d + k]
+            gradient[d + k] = slope[k] * parameters[k]
+        length = np.sqrt(np.sum(gradient**2)) if sam_radius > 0.0 else 0.0
+        if length > 0.0:
+            # The gradient uphill, on the same examples with the same noise.
+            for k in range(2 * d):
+                ascended[k] = parameters[k] + sam_radius / length * gradient[k]
+            for k in range(d):
+                beta[k] = ascended[k] * ascended[d + k]
+            scale = _slope_at(beta, x, transposed, y, chosen, noise, noise_scale, residual_factor, residuals, slope)
+            if np.isnan(scale):
+                return step
+            for k in range(d):
+                gradient[k] = slope[k] * ascended[d + k]
+                gradient[d + k] = slope[k] * ascended[k]
+        for k in range(2 * d):
+            velocity[k] = momentum * velocity[k] + gradient[k] + weight_decay * parameters[k]
+            parameters[k] -= step_sizes[step] * velocity[k]
     return len(step_sizes)
 
 
@@ -113,6 +143,9 @@ def advance(
     weight_decay: float,
     first_step: int,
     diverged_step: NDArray[np.int64],
+    *,
+    noise_follows_loss: bool = False,
+    sam_radius: float = 0.0,
 ) -> None:
     """Take len(step_sizes) steps of SGD in place, on numba's number of threads.
 
@@ -124,26 +157,74 @@ def advance(
     square, 2 for the mean square). momentum, weight_decay: as in torch.optim.SGD.
     diverged_step: (runs,), -1 or the step, counted from first_step, at which the residual stopped
     being finite; such a run is frozen at NaN.
+    noise_follows_loss: multiply the label noise of a step by the root mean square of the residuals of its
+    examples. sam_radius: distance uphill at which the gradient is taken (sharpness-aware minimisation, Foret
+    et al. 2021), on the same examples with the same label noise.
+
+    The Euler-Maruyama step of the paper's SDE, theta - g grad L + sqrt(g) sqrt(eta delta) phi^T Z with
+    delta = (2/n) L(theta) for half the mean square L, is the step of size g = eta / m on all examples whose
+    label noise is sqrt(m n) Z and follows the loss: g sqrt(m n) sqrt(2 L) / n = sqrt(g) sqrt(eta 2 L / n). For
+    the mean square, eta is twice the step size on either side.
     """
     d = parameters.shape[1] // 2
-    plain = momentum == 0.0 and weight_decay == 0.0 and indices.shape[2] == 1
+    bare = momentum == 0.0 and weight_decay == 0.0 and sam_radius == 0.0 and not noise_follows_loss
 
     def advance_run(run: int) -> int:
-        u, v = parameters[run, :d], parameters[run, d:]
         x, y = inputs[dataset[run]], labels[dataset[run]]
-        course = label_noise[run], step_sizes, residual_factor
-        if plain:
-            taken = _advance_plain(u, v, x, y, indices[run], *course)
-        elif indices.shape[2] == 0:
-            taken = _advance_full(u, v, velocity[run], x, y, *course, momentum, weight_decay)
+        course = x, y, indices[run], label_noise[run], step_sizes, residual_factor
+        if bare and indices.shape[2] == 1:
+            taken = _advance_plain(parameters[run, :d], parameters[run, d:], *course)
         else:
-            room = np.empty(d), np.empty(d)
-            taken = _advance_batch(u, v, velocity[run], x, y, indices[run], *course, momentum, weight_decay, *room)
+            general = momentum, weight_decay, noise_follows_loss, sam_radius
+            taken = _advance_general(parameters[run], velocity[run], *course, *general)
         if taken < len(step_sizes):
             parameters[run] = np.nan
         return int(taken)
 
     each_run(advance_run, len(step_sizes), first_step, diverged_step)
+
+
+@kernel
+def _advance_watched(u, v, x, y, indices, no_noise, step_sizes, residual_factor, scales):
+    """Steps of `_advance_plain`, with the root mean square of all residuals before each."""
+    for step in range(len(step_sizes)):
+        residuals = np.dot(x, u * v) - y
+        scales[step] = np.sqrt(np.mean(residuals**2))
+        one = slice(step, step + 1)
+        if _advance_plain(u, v, x, y, indices[one], no_noise[one], step_sizes[one], residual_factor) == 0:
+            return step
+    return len(step_sizes)
+
+
+def advance_watched(
+    parameters: Array,
+    inputs: Array,
+    labels: Array,
+    dataset: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    step_sizes: Array,
+    residual_factor: float,
+    first_step: int,
+    diverged_step: NDArray[np.int64],
+) -> Array:
+    """The steps of `advance`, one example each, without momentum, weight decay and noise, and the fit before each.
+
+    Returns the root mean square of the residuals on the whole data set before every step, (runs, steps); NaN
+    from the step after that at which the run diverged.
+    """
+    d = parameters.shape[1] // 2
+    scales = np.full(indices.shape[:2], np.nan)
+    no_noise = np.empty((len(step_sizes), 0))
+
+    def advance_run(run: int) -> int:
+        problem = inputs[dataset[run]], labels[dataset[run]], indices[run], no_noise, step_sizes, residual_factor
+        taken = _advance_watched(parameters[run, :d], parameters[run, d:], *problem, scales[run])
+        if taken < len(step_sizes):
+            parameters[run] = np.nan
+        return int(taken)
+
+    each_run(advance_run, len(step_sizes), first_step, diverged_step)
+    return scales
 
 
 def predictor(parameters: Array) -> Array:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from largestep.dynamics.recording import ORDER, datasets, recorded_steps
+from largestep.dynamics.recording import LABEL_NOISE, ORDER, datasets, recorded_steps
 from largestep.models import resnet
 from largestep.schedules import step_sizes
 
@@ -38,7 +38,7 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
     """
     resnet.prepare(threads)
     training = spec["training"]
-    examples = _Examples(data, training["batch_size"])
+    examples = _Examples(data, training["batch_size"], training["label_noise"])
     steps = training["epochs"] * examples.batches
     sizes = step_sizes(spec["schedule"], steps)
     seed_of_run = np.tile(np.arange(training["seeds"]), len(training["arms"]))
@@ -47,7 +47,7 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
         for run, seed in enumerate(seed_of_run):
             bar.set_description(f"{spec['cell']}, seed {run + 1}/{len(seed_of_run)}")
             net = resnet.draw(spec["model"], data, int(seed))
-            results.append(_train_run(net, np.random.default_rng([ORDER, seed]), examples, sizes, training, bar))
+            results.append(_train_run(net, examples.batches_of(int(seed)), examples, sizes, training, bar))
             bar.update((run + 1) * steps - bar.n)
     curves = {
         "train_loss": (
@@ -65,21 +65,31 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
 class _Examples:
     """The two parts of an image data set, and the mini-batches of the first."""
 
-    def __init__(self, data: xr.Dataset, batch_size: int) -> None:
+    def __init__(self, data: xr.Dataset, batch_size: int, label_noise: float) -> None:
         self.white_level = float(data["white_level"])
         self.images = torch.from_numpy(data["train_images"].values)
         self.labels = torch.from_numpy(data["train_labels"].values)
         self.test_images = torch.from_numpy(data["test_images"].values)
         self.test_labels = torch.from_numpy(data["test_labels"].values)
         self.batch_size = batch_size
+        self.label_noise = label_noise
         self.batches = len(self.images) // batch_size
 
-    def shuffled(self, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Mini-batches of inputs and labels without end; every epoch has its own order and drops the rest."""
+    def batches_of(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Mini-batches of inputs and labels without end; every epoch has its own order and drops the rest.
+
+        Of each mini-batch the share `label_noise` of the labels, on average, is drawn anew from all classes.
+        """
+        generator, noise = np.random.default_rng([ORDER, seed]), np.random.default_rng([LABEL_NOISE, seed])
+        classes = int(self.labels.max()) + 1
         while True:
             order = torch.from_numpy(generator.permutation(len(self.images)))
             for batch in order[: self.batches * self.batch_size].split(self.batch_size):
-                yield resnet.inputs(self.images[batch], self.white_level), self.labels[batch]
+                labels = self.labels[batch]
+                if self.label_noise > 0:
+                    redrawn = torch.from_numpy(noise.random(len(batch)) < self.label_noise)
+                    labels = torch.where(redrawn, torch.from_numpy(noise.integers(classes, size=len(batch))), labels)
+                yield resnet.inputs(self.images[batch], self.white_level), labels
 
 
 @dataclass
@@ -95,7 +105,7 @@ class _Result:
 
 def _train_run(
     net: resnet.ResNet18,
-    generator: np.random.Generator,
+    batches: Iterator[tuple[Tensor, Tensor]],
     examples: _Examples,
     sizes: NDArray[np.float64],
     training: dict[str, Any],
@@ -108,12 +118,11 @@ def _train_run(
     optimizer = torch.optim.SGD(
         net.parameters(), lr=0.0, momentum=training["momentum"], weight_decay=training["weight_decay"]
     )
-    batches = examples.shuffled(generator)
     step = 0
     for index, now in enumerate(evaluation_steps):
         losses = torch.empty(int(now) - step)
         for position, size in enumerate(sizes[step:now]):
-            losses[position] = _update(net, optimizer, float(size), *next(batches))
+            losses[position] = _update(net, optimizer, float(size), training["sam_radius"], *next(batches))
             bar.update()
         # Checked once for all these steps: reading each loss as it comes would have the trainer wait for it.
         finite = torch.isfinite(losses)
@@ -131,13 +140,40 @@ def _train_run(
     return result
 
 
-def _update(net: resnet.ResNet18, optimizer: torch.optim.SGD, size: float, inputs: Tensor, labels: Tensor) -> Tensor:
+def _update(
+    net: resnet.ResNet18, optimizer: torch.optim.SGD, size: float, sam_radius: float, inputs: Tensor, labels: Tensor
+) -> Tensor:
     loss = cross_entropy(net(inputs), labels)
     optimizer.param_groups[0]["lr"] = size
     optimizer.zero_grad()
     loss.backward()
+    if sam_radius > 0:
+        _sharpness_aware(net, sam_radius, inputs, labels)
     optimizer.step()
     return loss.detach()
+
+
+def _sharpness_aware(net: resnet.ResNet18, radius: float, inputs: Tensor, labels: Tensor) -> None:
+    """Replace the gradient g by that at theta + radius g / |g| (SAM, Foret et al. 2021)."""
+    parameters = list(net.parameters())
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.linalg.vector_norm(torch.cat([gradient.flatten() for gradient in gradients]))
+    kept = [parameter.detach().clone() for parameter in parameters]
+    # The running statistics are those of the network itself, not of the perturbed one.
+    normalisations = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    momenta = [module.momentum for module in normalisations]
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.add_(gradient * (radius / norm.clamp_min(torch.finfo(norm.dtype).tiny)))
+    for module in normalisations:
+        module.momentum = 0.0
+    net.zero_grad()
+    cross_entropy(net(inputs), labels).backward()
+    for module, momentum in zip(normalisations, momenta, strict=True):
+        module.momentum = momentum
+    with torch.no_grad():
+        for parameter, values in zip(parameters, kept, strict=True):
+            parameter.copy_(values)
 
 
 def _evaluate(net: resnet.ResNet18, examples: _Examples) -> tuple[float, float]:

@@ -39,7 +39,11 @@ class Panel:
 @style.house()
 def draw(experiment: xr.Dataset) -> Figure:
     """Every measure that the experiment has, with its spread over seeds."""
-    panels = panels_of(experiment)
+    return page(experiment, panels_of(experiment), note(experiment))
+
+
+def page(experiment: xr.Dataset, panels: list[Panel], text: str) -> Figure:
+    """All panels for each arm, one arm below the other, and below them a text that says how to read them."""
     arms = [str(arm) for arm in experiment["arm"].values]
     rows = math.ceil(len(panels) / MOST_COLUMNS)
     columns = math.ceil(len(panels) / rows)
@@ -54,7 +58,7 @@ def draw(experiment: xr.Dataset) -> Figure:
         for ax in axes[len(panels) :]:
             ax.remove()
         style.legend(part, experiment, arm)
-    style.note(figure, note(experiment), experiment)
+    style.note(figure, text, experiment)
     return figure
 
 

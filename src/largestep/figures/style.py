@@ -1,6 +1,6 @@
 """The house style: sizes, colours and the parts that every figure shares.
 
-A colour means a schedule, in every figure: grey is a constant step size; the others come from a map that
+A colour means a schedule, in every figure of schedules: grey is a constant step size; the others come from a map that
 is ordered in lightness and safe for the colour-blind, the darker the longer the large steps last.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure, SubFigure
@@ -31,6 +32,15 @@ from largestep.measures.outcomes import dead
 TEXT_WIDTH = 7.0
 
 CONSTANT = "#767676"
+# Okabe and Ito's colours, safe for the colour-blind; in figures that compare algorithms under one schedule.
+ALGORITHMS = {
+    "sgd": ("SGD", "#0072B2"),
+    "gd": ("gradient descent", "#E69F00"),
+    "flow": ("gradient flow", "#009E73"),
+    "sde": ("SDE, δ from its own loss", "#CC79A7"),
+    "sde_coupled": ("SDE, δ from SGD's loss", "#56B4E9"),
+    "catapult": ("catapult: gradient descent beyond 2/sharpness", "#D55E00"),
+}
 LINE_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 QUANTILES = (0.25, 0.5, 0.75)
 BAND_NOTE = "Lines: median over the runs that never diverge; bands: their middle half (25–75%)."
@@ -147,7 +157,7 @@ def legend(part: Figure | SubFigure, experiment: xr.Dataset, arm: str) -> None:
     key(part, lines, ARMS[arm], columns=2 if longest <= HALF_A_PAGE else 1)
 
 
-def key(part: Figure | SubFigure, entries: Sequence[Line2D], title: str, columns: int) -> None:
+def key(part: Figure | SubFigure, entries: Sequence[Artist], title: str, columns: int) -> None:
     """A legend above the panels, under a title that heads them all."""
     part.legend(handles=entries, title=title, loc="outside upper left", ncols=columns, alignment="left")
 
@@ -163,9 +173,9 @@ def letter(ax: Axes, index: int, title: str) -> None:
     ax.set_title(f"{ascii_lowercase[index]}   {title}")
 
 
-def note(figure: Figure | SubFigure, text: str, shown: xr.Dataset) -> None:
+def note(figure: Figure | SubFigure, text: str, shown: xr.Dataset | None = None) -> None:
     """Lines at the bottom of the figure that say how to read it, and what dead runs are where some are shown."""
-    if dead(shown).any():
+    if shown is not None and dead(shown).any():
         text += f" {DEAD} Dead runs are not left out."
     figure.supxlabel(fill(text, WHOLE_PAGE), fontsize=RC["font.size"], color="#404040", x=0.01, ha="left")
 

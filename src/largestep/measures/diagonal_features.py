@@ -1,28 +1,51 @@
-"""Features of a diagonal linear network: its predictor u * v and the singular values of its Jacobian."""
+"""Features of a diagonal linear network: its predictor u * v, its error by coordinate, and its Jacobian."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 
 from largestep.dynamics.diagonal import predictor
 from largestep.measures import RUN
+from largestep.measures.column_norms import column_statistics, diagonal_column_norms
+from largestep.measures.distance import layer_distances, relative_distance
 from largestep.measures.jacobian import diagonal_singular_values
+from largestep.measures.support import off_support_median, off_support_norm, support_rmse
 from largestep.store import variable
 
 
 def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
-    """Predictor (arm, seed, snapshot_step, input) and singular values (..., singular_value)."""
+    """Predictor (arm, seed, snapshot_step, input) and singular values (..., singular_value).
+
+    Also the norms of the columns of the Jacobian, the predictor on and off the support of the truth, and the
+    distances of u and v from the init.
+    """
     torch.set_num_threads(threads)
     parameters = snapshots["parameters"].values
+    data_set = snapshots["data_set"].values
+    beta = predictor(parameters)
+    truth = data["truth"].values[data_set][:, :, None]
+    norms = diagonal_column_norms(parameters, data["train_inputs"].values[data_set][:, :, None])
     values = diagonal_singular_values(parameters, data["rank_inputs"].values)
-    return xr.Dataset(
+    found = xr.Dataset(
         {
-            "predictor": variable((*RUN, "input"), predictor(parameters), "1", "linear predictor u * v"),
+            "predictor": variable((*RUN, "input"), beta, "1", "linear predictor u * v"),
             "singular_values": variable(
                 (*RUN, "singular_value"), values, "1", "singular values of the Jacobian on fresh inputs, largest first"
             ),
+            "off_support_norm": variable(
+                RUN, off_support_norm(beta, truth), "1", "l2 norm of the predictor off the support of the truth"
+            ),
+            "off_support_median": variable(
+                RUN, off_support_median(beta, truth), "1", "median size of the predictor off the support of the truth"
+            ),
+            "support_rmse": variable(
+                RUN, support_rmse(beta, truth), "1", "root mean square error of the predictor on the truth's support"
+            ),
         }
     )
+    moved = relative_distance(np.split(parameters, 2, axis=-1))
+    return found.merge(column_statistics(norms)).merge(layer_distances(["u", "v"], moved))

@@ -1,4 +1,4 @@
-"""Features of an image classifier: activity and redundancy of the units of its blocks (paper, section 4)."""
+"""Features of an image classifier: activity and redundancy of its units, distance from the init (section 4)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from largestep.measures.distance import layer_distances, relative_distance
 from largestep.measures.units import normalised, unit_statistics_of
 from largestep.models import resnet
 
@@ -22,6 +23,7 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     """Statistics of a fixed random sample of the units of blocks 1 to 5, on the whole training set.
 
     A unit is one channel at one position. The network is in evaluation mode, the images are not augmented.
+    Also the distances of the weights of the stem, the stages and the head from the init.
     """
     resnet.prepare(threads)
     measures = spec["measures"]
@@ -37,7 +39,8 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
 
     flats = parameters.reshape(-1, parameters.shape[-1])
     bar = tqdm(flats, desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True)
-    return unit_statistics_of(map(blocks_of, bar), runs, len(images), "residual stage of the unit, 5 for pooled")
+    found = unit_statistics_of(map(blocks_of, bar), runs, len(images), "residual stage of the unit, 5 for pooled")
+    return found.merge(_distances(net, parameters))
 
 
 def activations(
@@ -67,3 +70,25 @@ def _sample(net: resnet.ResNet18, images: Images, limit: int | None) -> list[NDA
         np.sort(np.random.default_rng(block).permutation(size)[: size if limit is None else limit])
         for block, size in enumerate(sizes, start=1)
     ]
+
+
+def _distances(net: resnet.ResNet18, parameters: NDArray[np.float32]) -> xr.Dataset:
+    """Distances of parts of the network, for snapshots (arm, seed, snapshot_step, p); normalisation is left out."""
+    runs, snapshots = parameters.shape[:2], parameters.shape[2]
+    moved = []
+    for run in parameters.reshape(-1, *parameters.shape[2:]):
+        weights = [_weights(net, flat) for flat in run]
+        moved.append(relative_distance(np.stack([each[name] for each in weights]) for name in weights[0]))
+    return layer_distances(list(weights[0]), np.stack(moved).reshape(*runs, snapshots, -1))
+
+
+def _weights(net: resnet.ResNet18, flat: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Weights of convolutions and of the head, by part of the network from the input on; of each part (size,)."""
+    resnet.load(net, flat)
+    stages = {f"stage {index}": stage for index, stage in enumerate(net.stages, start=1)}
+    parts = {"stem": net.stem, **stages, "head": net.head}
+    # Biases and the parameters of normalisation have one dimension.
+    return {
+        name: torch.cat([weight.detach().flatten() for weight in part.parameters() if weight.dim() > 1]).numpy()
+        for name, part in parts.items()
+    }

@@ -1,9 +1,10 @@
-"""Measures that count what exceeds a threshold: the rank of the Jacobian and the number of non-zeros."""
+"""Rank of the Jacobian and number of non-zeros, which depend on a threshold, and a rank that does not."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 Array = NDArray[np.float64]
 
@@ -16,6 +17,17 @@ def rank(values: Array, threshold: float) -> Array:
     top = values[..., :1]
     count = np.sum(values > threshold * top, axis=-1)
     return np.asarray(np.where(np.isnan(top[..., 0]), np.nan, count))
+
+
+def effective_rank(values: Array) -> Array:
+    """Exponential of the entropy of singular values that are normalised to sum 1, from values of shape (..., k).
+
+    Roy and Vetterli 2007: between 1 and k, k where all are equal. NaN where the run diverged; 0 where every singular
+    value is 0.
+    """
+    total = values.sum(axis=-1, keepdims=True)
+    shares = np.divide(values, total, out=np.zeros_like(values), where=total != 0)
+    return np.asarray(np.where(total[..., 0] == 0, 0.0, np.exp(entr(shares).sum(axis=-1))))
 
 
 def l0_norm(values: Array, threshold: float) -> Array:

@@ -1,0 +1,64 @@
+"""C13: what holds for toy networks holds in deep ones, in every block.
+
+Data: image classifiers trained by SGD, one cell per duration of the large-step phase, and the seeds that diverge
+in none of them. Statistic and criterion are those of `duration`, for the feature sparsity of each block, over the
+large-step cells. The answer rests on experiments whose large-step cells take the same step sizes and differ in
+their duration alone, as long as the run has one: on the paper's own schedules the longer warm-up also reaches the
+larger peak, and the decayed step sizes differ too. Other thresholds are asked of the last block alone, the
+small step as duration 0 of the paper's own schedules alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from largestep.claims import verdict
+from largestep.claims.duration import CRITERION, TOYS, correlations
+from largestep.claims.results import Results
+from largestep.claims.verdict import Measured, missing
+
+CLAIM = "C13"
+CLAIMS = {CLAIM: "The same holds in deep networks: the longer the large steps last, the sparser every block."}
+
+
+def measured(results: Results) -> Iterator[Measured]:
+    """C13 for every block of every image classifier, those of larger scales as not run."""
+    groups = {name: group for name, group in results.stochastic() if "test_error" in group}
+    controlled = [name for name, group in groups.items() if matched(group)]
+    found = False
+    for name, group in groups.items():
+        for each in rows(name, group, headline=name in controlled or not controlled):
+            found = True
+            yield each
+    statistic = "Spearman correlation of duration and feature sparsity of every block"
+    for name, model in sorted(results.later_comparisons.items()):
+        if model not in TOYS:
+            found = True
+            yield missing(CLAIM, name, statistic, CRITERION, results.why_not_run(name))
+    if not found:
+        why = "not run: no experiment of config.yaml compares durations on images"
+        yield missing(CLAIM, "none", statistic, CRITERION, why)
+
+
+def matched(experiment: xr.Dataset) -> bool:
+    """Whether an experiment compares durations by cells that take the same step sizes, warm-up and decay included."""
+    cells = verdict.by_duration(experiment)
+    sizes = [np.unique(cell) for cell in cells["step_size"].values[cells["decay_fraction"].values > 0]]
+    return len(sizes) > 1 and all(np.array_equal(each, sizes[0]) for each in sizes)
+
+
+def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measured]:
+    """The statistics of one experiment: of every block, and of the last one at further thresholds."""
+    final = experiment["feature_sparsity"].isel(snapshot_step=-1)
+    blocks = final["block"].values
+    for place, level in enumerate(final["correlation_threshold"].values):
+        at_level = final.isel(correlation_threshold=place)
+        for block in blocks if place == 0 else blocks[-1:]:
+            what = f"feature sparsity at threshold {level:g}, block {int(block)}"
+            values = at_level.sel(block=block)
+            yield from correlations(CLAIM, name, experiment, what, values, headline=headline and place == 0)
+            if place == 0 and not matched(experiment):
+                yield from correlations(CLAIM, name, experiment, what, values, small=True)

@@ -1,0 +1,91 @@
+"""C9: in the large-step phase the columns of the Jacobian shrink.
+
+Data: the toy networks trained by SGD; phi on the training inputs at the snapshots of the cell whose large step size
+lasts longest, from the first one after the start, where the initial fit of the data is over. Statistics, per seed:
+- the change of log10 of the Frobenius norm of phi to the end of the large-step phase, below 0;
+- the same for the median over columns of their norms; a change of more than `GONE` decades counts as that many, so
+  that columns that vanish altogether do not outweigh the rest;
+- log10 of the ratio of the Frobenius norm to that of the small step at the end of the phase, seeds paired, below 0;
+- Spearman's correlation, over the intervals between snapshots, of the change of log10 of the median column norm
+  and the noise scale sqrt(step size x training loss), below 0: the columns shrink when there is noise, not before
+  or after.
+The last two are asked in the paper's arm alone, to keep the table of this claim short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from largestep.claims import phases
+from largestep.claims.results import Results
+from largestep.claims.verdict import Measured, Values, below, label, missing
+
+CLAIM = "C9"
+CLAIMS = {CLAIM: "While the loss is flat at a large step size, the columns of the Jacobian shrink."}
+GONE = 3.0
+WHOLE = "change of log10 Frobenius norm of the Jacobian over the large-step phase"
+MEDIAN = "change of log10 median column norm of the Jacobian over the large-step phase"
+AGAINST_SMALL = "log10 Frobenius norm of the Jacobian at the end of the large-step phase, minus that at the small step"
+WITH_NOISE = "Spearman correlation between snapshots of the change of the median column norm and the noise scale"
+DECADES, CORRELATION = below(0.0, "decades"), below(0.0)
+
+
+def measured(results: Results) -> Iterator[Measured]:
+    """C9 for every toy network trained by SGD."""
+    return phases.of_those_that_have(results, "jacobian_norm", rows, CLAIM, WHOLE, DECADES)
+
+
+def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
+    """The statistics of one experiment, for each arm."""
+    cell, small = phases.longest(experiment), phases.small_step(experiment)
+    inside = phases.snapshots_inside(cell)
+    if len(inside) < 2:
+        yield missing(CLAIM, name, WHOLE, DECADES, phases.NO_PHASE)
+        return
+    first, last = inside[0], inside[-1]
+    for arm in experiment["arm"].values:
+        where, headline = label(name, arm), phases.is_headline(experiment, arm)
+        runs = cell.sel(arm=arm)
+        alive = phases.complete(runs)
+        lost = int((~alive).sum())
+        norms = phases.logarithm(runs["jacobian_norm"].values)
+        columns = phases.logarithm(runs["column_norm"].sel(column_quantile=0.5).values[alive])
+        whole = (norms[:, last] - norms[:, first])[alive]
+        median = np.clip(columns[:, last] - columns[:, first], -GONE, GONE)
+        yield Measured(CLAIM, where, WHOLE, whole, DECADES, lost, headline=headline)
+        yield Measured(CLAIM, where, MEDIAN, median, DECADES, lost, headline=headline)
+        if not headline:
+            continue
+        if small is None:
+            yield missing(CLAIM, where, AGAINST_SMALL, DECADES, phases.NO_SMALL)
+        else:
+            beside = small.sel(arm=arm)
+            both = phases.complete(runs, beside)
+            ratio = norms[:, last] - phases.logarithm(beside["jacobian_norm"].values)[:, last]
+            yield Measured(CLAIM, where, AGAINST_SMALL, ratio[both], DECADES, int((~both).sum()))
+        noise = _noise_scale(runs)[alive]
+        yield Measured(
+            CLAIM, where, WITH_NOISE, _spearman(np.diff(columns[:, 1:], axis=1), noise[:, 1:]), CORRELATION, lost
+        )
+
+
+def _noise_scale(runs: xr.Dataset) -> Values:
+    """sqrt(step size x loss), the square averaged between one snapshot and the next: (seeds, snapshots - 1)."""
+    steps, times = runs["step"].values, runs["snapshot_step"].values
+    power = runs["step_size"].values * runs["train_loss"].values
+    between = [(steps >= start) & (steps < end) for start, end in pairwise(times)]
+    return np.sqrt(np.stack([power[:, window].mean(axis=1) for window in between], axis=1))
+
+
+def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> Values:
+    """Spearman's correlation of each row, (seeds,); 0 where one of the two does not vary."""
+    x, y = (rankdata(each, axis=1) for each in (x, y))
+    x, y = (each - each.mean(axis=1, keepdims=True) for each in (x, y))
+    scale = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return np.divide((x * y).sum(axis=1), scale, out=np.zeros_like(scale), where=scale > 0)

@@ -1,0 +1,92 @@
+"""C7: the noise is needed: without it neither gradient descent nor gradient flow finds a sparse solution.
+
+Data: the studies of kind flows, the seeds on which none of the algorithms compared diverges; and, for gradient descent
+at its own large step size, where its loss is stabilised too, the experiments diagonal_gd and diagonal_gd_beside_sgd
+at the cell decay50, paired by data set in the arm `data`.
+Statistics, per seed, at the end of training and at the paper's thresholds: the rank, and the non-zeros or the
+feature sparsity, of gradient flow minus those of SGD, and of gradient flow minus those of the SDE, which is gradient
+flow with noise; the non-zeros or the sparsity of gradient descent at SGD's step sizes minus those of SGD; rank,
+non-zeros and log10 test loss of gradient descent at its own large step size minus those of SGD. All were to be
+above 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from largestep.claims.results import Results
+from largestep.claims.sde import final_measures, lost, usable
+from largestep.claims.verdict import Measured, Values, above, missing
+from largestep.measures.outcomes import dead
+
+CLAIM = "C7"
+CLAIMS = {CLAIM: "Without noise, gradient descent and gradient flow do not reach low rank and sparsity."}
+MORE = above(0.0)
+NAMES = {"sgd": "SGD", "gd": "gradient descent", "flow": "gradient flow", "sde_coupled": "SDE"}
+# Of each pair the first was to end less simple; the rank of gradient descent would repeat that of gradient flow.
+PAIRS = {
+    ("flow", "sgd"): ("rank", "l0", "feature sparsity"),
+    ("flow", "sde_coupled"): ("rank", "l0", "feature sparsity"),
+    ("gd", "sgd"): ("l0", "feature sparsity"),
+}
+GD, SGD, CELL, ARM = "diagonal_gd", "diagonal_gd_beside_sgd", "decay50", "data"
+
+
+def measured(results: Results) -> Iterator[Measured]:
+    """C7 under the schedule of SGD, and at gradient descent's own large step size."""
+    for name, study in results.of_kind("flows"):
+        measures = final_measures(study)
+        for (noiseless, noisy), asked in PAIRS.items():
+            both = usable(study, noiseless, noisy)
+            for measure in asked:
+                if measure not in measures:
+                    continue
+                values = measures[measure].sel(algorithm=noiseless) - measures[measure].sel(algorithm=noisy)
+                statistic = f"{measure} of {NAMES[noiseless]} minus that of {NAMES[noisy]}"
+                note, diverged = _note(study, noiseless, noisy), int((~both).sum())
+                yield Measured(CLAIM, name, statistic, values.values[both], MORE, diverged, note, headline=True)
+    yield from results.studies_not_run(CLAIM, "flows", "rank of gradient flow minus that of SGD", MORE)
+    yield from _matched(results)
+
+
+def _note(study: xr.Dataset, *algorithms: str) -> str:
+    """How many seeds were left out, and how many runs end with a block that no example activates."""
+    died = dead(study).sel(algorithm=list(algorithms)).sum("seed").values
+    said = [f"{count} of {NAMES[name]} end dead" for name, count in zip(algorithms, died, strict=True) if count]
+    return "; ".join([lost(study), *said])
+
+
+def _matched(results: Results) -> Iterator[Measured]:
+    where, statistic = f"{GD}/{ARM}", "{} of gradient descent at its own large step size minus that of SGD"
+    absent = [name for name in (GD, SGD) if name not in results.experiments]
+    if absent:
+        later = [f"{name} is of scale {results.later[name]}" for name in absent if name in results.later]
+        why = f"not run: {'; '.join(later) or 'config.yaml has no ' + ' and '.join(absent)}"
+        yield missing(CLAIM, where, statistic.format("l0"), MORE, why)
+        return
+    gd, sgd = (results.experiments[name].sel(cell=CELL, arm=ARM) for name in (GD, SGD))
+    seeds = np.intersect1d(gd["seed"].values, sgd["seed"].values)
+    gd, sgd = gd.sel(seed=seeds), sgd.sel(seed=seeds)
+    gone = [(runs["diverged_step"] >= 0).values for runs in (gd, sgd)]
+    both = ~(gone[0] | gone[1])
+    note = f"{gone[0].sum()} of gradient descent and {gone[1].sum()} of SGD diverged"
+    without, with_noise = (_final(runs) for runs in (gd, sgd))
+    for measure, values in without.items():
+        difference = values[both] - with_noise[measure][both]
+        headline = measure == "l0"
+        yield Measured(
+            CLAIM, where, statistic.format(measure), difference, MORE, int((~both).sum()), note, headline=headline
+        )
+
+
+def _final(runs: xr.Dataset) -> dict[str, Values]:
+    """The measures at the end, at the paper's thresholds, (seeds,)."""
+    end = runs.isel(step=-1, snapshot_step=-1)
+    return {
+        "l0": end["l0"].isel(l0_threshold=0).values,
+        "rank": end["rank"].isel(rank_threshold=0).values,
+        "log10 test loss": np.log10(end["test_loss"].values),
+    }

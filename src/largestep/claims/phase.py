@@ -1,0 +1,131 @@
+"""C4 and C5 at matched step sizes: duration with its size held fixed, and size with its duration held fixed.
+
+Data: the phase diagrams, in which every run decays to one step size. Only decay times up to 50% of training count,
+the longest that the paper uses, since after later ones little of training is left to fit; another row takes all.
+Statistic, duration: Spearman's rank correlation of decay time and the measure at the end of training within one
+seed and one step size, averaged over the step sizes at which this seed survives all decay times and its loss
+stabilises: the claims speak of prolonging a stabilised loss. It does when its level before the latest decay is at
+least a tenth of that before the earliest. Another row takes all step sizes at which the seed survives.
+Statistic, size: the same correlation of step size and the measure at the latest of these decay times, over the step
+sizes at which the seed survives it. Criterion of all: the mean over seeds is below 0.
+The answers rest on duration at stabilised losses and the paper's threshold, the first of the list in config.yaml;
+other thresholds are asked of the fixed data set alone. The row on the paper's own step size was added after the
+first run had been seen, so that nothing rests on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from largestep.claims.duration import CLAIMS as CLAIMS
+from largestep.claims.duration import CRITERION, GENERALISATION, SIMPLICITY, paired_spearman
+from largestep.claims.results import Results
+from largestep.claims.verdict import Measured, missing
+from largestep.measures.outcomes import survived
+
+KIND = "phase_diagram"
+MEASURES = {GENERALISATION: "test loss", SIMPLICITY: "l0"}
+LONGEST = 0.5
+# The level of a stabilised loss before the latest decay, as a share of that before the earliest.
+FALL = 0.1
+STABLE, EVERY = "step sizes at which the loss stabilises", "all step sizes"
+# Of a step size of the grid, when it is compared with the paper's.
+DIGITS = 9
+# A rank correlation over fewer step sizes says nothing of a trend.
+FEWEST_SIZES = 3
+
+
+def measured(results: Results) -> Iterator[Measured]:
+    """C4 and C5 for every phase diagram, those of larger scales as not run."""
+    for name, study in results.of_kind(KIND):
+        if (study["decay_at"] <= LONGEST).sum() < 2:
+            why = f"not run: fewer than two decay times up to {100 * LONGEST:g}%"
+            for claim, what in MEASURES.items():
+                yield missing(claim, name, f"Spearman correlation of duration and {what}", CRITERION, why)
+            continue
+        yield from _rows(GENERALISATION, name, study, "test loss", study["test_loss"])
+        for place, threshold in enumerate(study["l0_threshold"].values):
+            what = f"l0 at threshold {threshold:g}"
+            at_threshold = study["l0"].isel(l0_threshold=place)
+            if place == 0:
+                yield from _rows(SIMPLICITY, name, study, what, at_threshold)
+            elif study["arm"] == "order":
+                yield _duration(SIMPLICITY, name, study, what, at_threshold)
+    for claim, what in MEASURES.items():
+        yield from results.studies_not_run(claim, KIND, f"Spearman correlation of duration and {what}", CRITERION)
+
+
+def _rows(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArray) -> Iterator[Measured]:
+    yield _duration(claim, name, study, what, final, headline=True)
+    yield _duration(claim, name, study, what, final, longest=1.0)
+    yield _duration(claim, name, study, what, final, sizes=EVERY)
+    for size in np.intersect1d(study["step_size"].values.round(DIGITS), study["published_step_size"].values):
+        yield _duration(claim, name, study, what, final, sizes=float(size))
+    yield _size(claim, name, study, what, final)
+
+
+def _duration(
+    claim: str,
+    name: str,
+    study: xr.Dataset,
+    what: str,
+    final: xr.DataArray,
+    *,
+    longest: float = LONGEST,
+    sizes: str | float = STABLE,
+    headline: bool = False,
+) -> Measured:
+    """final: (step_size, decay_at, seed), the measure at the end of training. sizes: a kind of step sizes, or one."""
+    times = study["decay_at"].values
+    compared = times <= longest
+    usable = np.logical_and.reduce(_ordered(survived(study))[:, compared], axis=1)
+    if sizes == STABLE:
+        level = _ordered(study["plateau"])[:, compared]
+        usable &= level[:, -1] >= FALL * level[:, 0]
+    elif sizes != EVERY:
+        usable &= (study["step_size"].values.round(DIGITS) == sizes)[:, None]
+    # Every usable pair of a step size and a seed has all of the decay times.
+    values = _ordered(final)[:, compared].swapaxes(0, 1)[:, usable]
+    correlations = np.full(usable.shape, np.nan)
+    correlations[usable] = paired_spearman(times[compared], values)
+    seeds = usable.any(axis=0)
+    alone = isinstance(sizes, float)
+    which = f"at step size {sizes:g}" if alone else f"at one step size, mean over {sizes}"
+    until = f"decay by {100 * times[compared][-1]:g}%"
+    return Measured(
+        claim,
+        name,
+        f"Spearman correlation of duration and {what} {which}, {until}",
+        np.nanmean(correlations[:, seeds], axis=0),
+        CRITERION,
+        diverged=int((~seeds).sum()),
+        note=f"on average {usable[:, seeds].sum(axis=0).mean():.1f} of {len(usable)} step sizes"
+        if seeds.any() and not alone
+        else "",
+        headline=headline,
+    )
+
+
+def _size(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArray) -> Measured:
+    place = int(np.flatnonzero(study["decay_at"].values <= LONGEST)[-1])
+    alive, values = _ordered(survived(study))[:, place], _ordered(final)[:, place]
+    sizes = study["step_size"].values
+    seeds = np.flatnonzero(alive.sum(axis=0) >= FEWEST_SIZES)
+    found = [paired_spearman(sizes[alive[:, seed]], values[alive[:, seed], seed][:, None]) for seed in seeds]
+    return Measured(
+        claim,
+        name,
+        f"Spearman correlation of step size and {what}, decay at {100 * float(study['decay_at'][place]):g}%",
+        np.concatenate([np.empty(0), *found]),
+        CRITERION,
+        diverged=study.sizes["seed"] - len(seeds),
+    )
+
+
+def _ordered(values: xr.DataArray) -> NDArray[Any]:
+    return np.asarray(values.transpose("step_size", "decay_at", "seed").values)

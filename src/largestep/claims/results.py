@@ -1,0 +1,62 @@
+"""What the claims are tested on: the experiments and studies of a run, and those it leaves to larger scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import xarray as xr
+
+from largestep.claims.verdict import Criterion, Measured, missing
+
+
+@dataclass(frozen=True)
+class Results:
+    """The contents of `results/largestep.nc`.
+
+    later: scale of every experiment of config.yaml that this scale does not run; later_comparisons: the kind of
+    model of those among them that train by SGD and compare durations of the large-step phase; later_studies:
+    scale and kind of every study that this scale does not run.
+    """
+
+    experiments: dict[str, xr.Dataset] = field(default_factory=dict)
+    studies: dict[str, xr.Dataset] = field(default_factory=dict)
+    later: dict[str, str] = field(default_factory=dict)
+    later_studies: dict[str, dict[str, str]] = field(default_factory=dict)
+    later_comparisons: dict[str, str] = field(default_factory=dict)
+
+    def stochastic(self) -> Iterator[tuple[str, xr.Dataset]]:
+        """Experiments trained by SGD, by name; claims on SGD do not ask gradient descent."""
+        for name, group in sorted(self.experiments.items()):
+            if group.attrs["algorithm"] == "SGD":
+                yield name, group
+
+    def of_kind(self, kind: str) -> Iterator[tuple[str, xr.Dataset]]:
+        """Studies of a kind, by name."""
+        for name, study in sorted(self.studies.items()):
+            if study.attrs["kind"] == kind:
+                yield name, study
+
+    def experiments_not_run(self, claim: str, statistic: str, criterion: Criterion) -> Iterator[Measured]:
+        """A row for every experiment that only larger scales run."""
+        for name, scale in sorted(self.later.items()):
+            yield missing(claim, name, statistic, criterion, _not_run(scale))
+
+    def studies_not_run(self, claim: str, kind: str, statistic: str, criterion: Criterion) -> Iterator[Measured]:
+        """A row for every study of a kind that only larger scales run, or one where config.yaml has none."""
+        found = [(name, about["scale"]) for name, about in sorted(self.later_studies.items()) if about["kind"] == kind]
+        for name, scale in found:
+            yield missing(claim, name, statistic, criterion, _not_run(scale))
+        if not found and not any(self.of_kind(kind)):
+            why = f"not run: config.yaml has no study of kind {kind}"
+            yield missing(claim, kind, statistic, criterion, why)
+
+    def why_not_run(self, experiment: str) -> str:
+        """Why an experiment that a claim names is not among those run."""
+        if experiment in self.later:
+            return _not_run(self.later[experiment])
+        return f"not run: config.yaml has no experiment {experiment}"
+
+
+def _not_run(scale: str) -> str:
+    return f"not run at this scale; snakemake --config scale={scale} runs it"

@@ -1,0 +1,162 @@
+"""The answers in short: one line per claim, for a reader with two minutes.
+
+An answer rests on the claim's headline statistics, without those that were not run or have too few seeds for a
+verdict. The claim *holds* if all of them are supported; it *does not hold* if more of them are refuted than
+supported; it *holds in part* if some are supported otherwise; and it is *undecided* if none is supported or
+refuted. It is undecided too if all have too few seeds, and *not run* if there is no headline statistic at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from largestep.claims.verdict import FEWEST_SEEDS, Row
+
+Conclusion = Literal["holds", "holds in part", "does not hold", "undecided", "not run"]
+# A symbol beside each word, so that the column can be skimmed.
+SYMBOLS: dict[Conclusion, str] = {
+    "holds": "●",
+    "holds in part": "◐",
+    "does not hold": "✕",
+    "undecided": "○",
+    "not run": "–",
+}
+HEADINGS = ("claim", "what the paper claims", "answer", "evidence")
+WIDTHS = (6, 26, 14, 54)
+# Experiments named in a sentence; the others are counted.
+MOST_NAMES = 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """One claim: what the paper says, the answer, and what it rests on."""
+
+    claim: str
+    statement: str
+    answer: Conclusion
+    evidence: str
+
+
+def summarise(rows: Iterable[Row], statements: Mapping[str, str]) -> list[Line]:
+    """One line per claim of `statements`, from id to sentence, in the order of their numbers.
+
+    Raises ValueError when there are rows of a claim that has no statement.
+    """
+    found: dict[str, list[Row]] = {claim: [] for claim in sorted(statements, key=number)}
+    for row in rows:
+        if row.claim not in found:
+            raise ValueError(f"{row.claim}: no module says what the paper claims")
+        found[row.claim].append(row)
+    return [Line(claim, statements[claim], conclude(own), evidence(own)) for claim, own in found.items()]
+
+
+def number(claim: str) -> int:
+    """The number in the id of a claim: 13 for C13."""
+    return int(claim.removeprefix("C"))
+
+
+def conclude(rows: list[Row]) -> Conclusion:
+    """The answer for a claim, by the rules at the top of this module."""
+    counts = Counter(row.verdict for row in asked(rows))
+    if not counts:
+        return "undecided" if _too_few_seeds(rows) else "not run"
+    if counts["supported"] == counts.total():
+        return "holds"
+    if counts["refuted"] > counts["supported"]:
+        return "does not hold"
+    return "holds in part" if counts["supported"] else "undecided"
+
+
+def asked(rows: list[Row]) -> list[Row]:
+    """The statistics that the answer rests on: headlines with enough seeds."""
+    return [row for row in rows if row.headline and row.verdict != "not run" and row.seeds >= FEWEST_SEEDS]
+
+
+def evidence(rows: list[Row]) -> str:
+    """How many headline statistics got which verdict, the most telling of them, and what could not be asked."""
+    said = []
+    counted = asked(rows)
+    if counted:
+        said.append(f"{_counts(counted)}.")
+        said += [f"{how}: {describe(row)}." for how, row in _telling(counted).items()]
+    few = _too_few_seeds(rows)
+    if few:
+        said.append(f"Fewer than {FEWEST_SEEDS} usable seeds: {_names(few)}.")
+    absent = [row for row in rows if row.verdict == "not run"]
+    if absent:
+        said.append(f"Not run: {_names(absent)}.")
+    return " ".join(said) or "No statistic that the answer could rest on was run."
+
+
+def describe(row: Row) -> str:
+    """One statistic in words: estimate, interval, criterion and seeds."""
+    lost = f", {row.diverged} more diverged" if row.diverged else ""
+    return (
+        f"{row.statistic} ({row.experiment}) is {row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}], "
+        f"asked: {row.criterion}; {row.seeds} seeds{lost}"
+    )
+
+
+def in_a_sentence(lines: list[Line]) -> str:
+    """How many claims got which answer."""
+    counts = Counter(line.answer for line in lines)
+    said = [f"{answer} {counts[answer]}" for answer in SYMBOLS if counts[answer]]
+    return f"Of {len(lines)} claims: {', '.join(said)}."
+
+
+def as_rst(lines: list[Line]) -> str:
+    """The summary in reStructuredText, a sentence and a table, for the first page of the report."""
+    cells = [HEADINGS]
+    cells += [
+        (line.claim, _plain(line.statement), f"{SYMBOLS[line.answer]} **{line.answer}**", _plain(line.evidence))
+        for line in lines
+    ]
+    body = "\n".join("   * - " + "\n     - ".join(row) for row in cells)
+    widths = " ".join(map(str, WIDTHS))
+    return f"{in_a_sentence(lines)}\n\n.. list-table::\n   :header-rows: 1\n   :widths: {widths}\n\n{body}\n"
+
+
+def _counts(rows: list[Row]) -> str:
+    counts = Counter(row.verdict for row in rows)
+    said = [f"{counts[verdict]} {verdict}" for verdict in ("supported", "refuted", "undecided") if counts[verdict]]
+    return f"Of {len(rows)} statistic{'s' if len(rows) > 1 else ''}, {', '.join(said)}"
+
+
+def _telling(rows: list[Row]) -> dict[str, Row]:
+    """At most two statistics: the clearest for and against, or else the first undecided or the weakest support.
+
+    A statistic is the clearer, the more half-widths of its interval lie between it and its criterion.
+    """
+    by_verdict: dict[str, list[Row]] = {"supported": [], "refuted": [], "undecided": []}
+    for row in rows:
+        by_verdict[row.verdict].append(row)
+    clearest = {key: sorted(found, key=lambda row: -row.margin) for key, found in by_verdict.items()}
+    said = {}
+    if by_verdict["supported"]:
+        said["Clearest support"] = clearest["supported"][0]
+    if by_verdict["refuted"]:
+        said["Clearest refutation"] = clearest["refuted"][0]
+    elif by_verdict["undecided"]:
+        said["Undecided, for one"] = by_verdict["undecided"][0]
+    elif len(rows) > 1:
+        said["Weakest support"] = clearest["supported"][-1]
+    return said
+
+
+def _too_few_seeds(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row.headline and row.verdict != "not run" and row.seeds < FEWEST_SEEDS]
+
+
+def _names(rows: list[Row]) -> str:
+    names = list(dict.fromkeys(row.experiment for row in rows))
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _plain(text: str) -> str:
+    """Text in which reStructuredText sees no markup."""
+    return re.sub(r"([\\*`|_\[\]])", r"\\\1", text)

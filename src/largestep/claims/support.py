@@ -1,0 +1,131 @@
+"""C8: off the support of the truth the predictor decays exponentially; on it the error is O(sqrt(eta delta)).
+
+Off the support. Data: the diagonal networks trained by SGD, at the snapshots of the cell whose large step size lasts
+longest, from the first one after the start to the decay. Statistics, per seed:
+- the slope of log10 of the norm of the predictor off the support, below 0;
+- the R^2 of this straight line, above `STRAIGHT`;
+- that R^2 minus the R^2 of a straight line against the logarithm of the step, which a power law would follow: above 0;
+- the slope minus that of the small step over the same snapshots, seeds paired, below 0;
+- the slope of log10 of the median size of the coordinates off the support, below 0. The norm is that of the largest
+  few; this statistic was added after the others were first looked at, and the answer does not rest on it.
+
+On the support. Data: a phase diagram, at its latest decay up to `LONGEST`, the longest in the paper. Statistic, per
+seed: the slope of the logarithm of the root mean square error on the support against that of sqrt(step size x level
+of the loss), over the step sizes at which the seed survives, at least `FEWEST_STEP_SIZES`: between 0.75 and 1.25,
+as the error is proportional to it in the paper. (The level delta of the noise is that of the loss times 2/n, which
+does not change the slope.) The answer rests on all step sizes. As small ones do not stabilise the loss, which the paper
+presupposes, another row takes those that do, whose level before this decay is at least `STABLE` of that before the
+earliest; it too was added after the first look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from largestep.claims import phases
+from largestep.claims.results import Results
+from largestep.claims.verdict import Measured, Values, above, below, between, label, missing
+
+CLAIM = "C8"
+CLAIMS = {
+    CLAIM: "At a large step size the predictor decays exponentially off the support of the truth, "
+    "and its error on the support is proportional to sqrt(eta delta)."
+}
+STRAIGHT = 0.9
+LONGEST, STABLE = 0.5, 0.1
+FEWEST_POINTS, FEWEST_STEP_SIZES = 3, 3
+DECAYS = "slope of log10 predictor norm off the support in the large-step phase"
+FASTER = "slope of log10 predictor norm off the support minus that at the small step"
+TYPICAL = "slope of log10 median coordinate off the support in the large-step phase"
+LINEAR = "R² of log10 predictor norm off the support against steps"
+EXPONENTIAL = "R² of log10 predictor norm off the support against steps minus that against log steps"
+SCALING = "slope of log RMSE on the support against log sqrt(step size x level of the loss)"
+SCALING_STABLE = f"{SCALING}, step sizes at which the loss stabilises"
+SLOPE, PROPORTIONAL = below(0.0, "decades per thousand steps"), between(0.75, 1.25)
+
+
+def measured(results: Results) -> Iterator[Measured]:
+    """C8 for every diagonal network trained by SGD, and for every phase diagram."""
+    yield from phases.of_those_that_have(results, "off_support_norm", off_support, CLAIM, DECAYS, SLOPE)
+    for name, study in results.of_kind("phase_diagram"):
+        if (study["decay_at"] <= LONGEST).any():
+            yield from on_support(name, study)
+        else:
+            why = f"not run: no decay up to {LONGEST:g} of training"
+            yield missing(CLAIM, name, SCALING, PROPORTIONAL, why)
+    yield from results.studies_not_run(CLAIM, "phase_diagram", SCALING, PROPORTIONAL)
+
+
+def off_support(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
+    """The statistics off the support of one experiment, for each arm."""
+    cell, small = phases.longest(experiment), phases.small_step(experiment)
+    inside = phases.snapshots_inside(cell)
+    if len(inside) < FEWEST_POINTS:
+        yield missing(CLAIM, name, DECAYS, SLOPE, phases.NO_PHASE)
+        return
+    steps = cell["snapshot_step"].values[inside].astype(np.float64)
+    for arm in experiment["arm"].values:
+        where, headline = label(name, arm), phases.is_headline(experiment, arm)
+        runs = cell.sel(arm=arm)
+        alive = phases.complete(runs)
+        lost = int((~alive).sum())
+        norms = phases.logarithm(runs["off_support_norm"].values[:, inside])
+        typical = phases.logarithm(runs["off_support_median"].values[:, inside])
+        straight = _r_squared(steps, norms[alive])
+        power = _r_squared(np.log(steps), norms[alive])
+        yield Measured(CLAIM, where, DECAYS, _slopes(steps, norms[alive]), SLOPE, lost, headline=headline)
+        yield Measured(CLAIM, where, LINEAR, straight, above(STRAIGHT), lost)
+        yield Measured(CLAIM, where, EXPONENTIAL, straight - power, above(0.0), lost, headline=headline)
+        yield Measured(CLAIM, where, TYPICAL, _slopes(steps, typical[alive]), SLOPE, lost)
+        if small is None:
+            yield missing(CLAIM, where, FASTER, SLOPE, phases.NO_SMALL)
+            continue
+        beside = small.sel(arm=arm)
+        both = phases.complete(runs, beside)
+        slower = phases.logarithm(beside["off_support_norm"].values[:, inside])
+        difference = _slopes(steps, norms[both]) - _slopes(steps, slower[both])
+        yield Measured(CLAIM, where, FASTER, difference, SLOPE, int((~both).sum()))
+
+
+def on_support(name: str, study: xr.Dataset) -> Iterator[Measured]:
+    """How the error on the support scales with the noise, in one phase diagram."""
+    times = study["decay_at"].values
+    study = study.transpose("seed", "step_size", "decay_at", ...)
+    latest = study.sel(decay_at=times[times <= LONGEST].max())
+    level = latest["plateau"].values
+    noise = np.log(np.sqrt(latest["step_size"].values * level))
+    errors = np.log(latest["support_rmse"].values)
+    survives = np.isfinite(noise) & np.isfinite(errors)
+    stable = survives & (level >= STABLE * study["plateau"].sel(decay_at=times.min()).values)
+    headline = str(study["arm"].values) == "order"
+    lost = int((survives.sum(axis=1) < FEWEST_STEP_SIZES).sum())
+    for statistic, usable in ((SCALING, survives), (SCALING_STABLE, stable)):
+        enough = usable.sum(axis=1) >= FEWEST_STEP_SIZES
+        slopes = [
+            float(np.polyfit(noise[seed, usable[seed]], errors[seed, usable[seed]], 1)[0])
+            for seed in np.flatnonzero(enough)
+        ]
+        rests = headline and statistic == SCALING
+        yield Measured(CLAIM, name, statistic, np.array(slopes), PROPORTIONAL, lost, _few(enough), headline=rests)
+
+
+def _few(enough: NDArray[np.bool_]) -> str:
+    left_out = int((~enough).sum())
+    return f"{left_out} seeds with fewer than {FEWEST_STEP_SIZES} such step sizes left out" if left_out else ""
+
+
+def _slopes(steps: NDArray[np.float64], values: Values) -> Values:
+    """Least-squares slope of each row of (seeds, snapshots), per thousand steps."""
+    centred = (steps - steps.mean()) / 1000.0
+    return np.asarray((values * centred).sum(axis=1) / (centred**2).sum())
+
+
+def _r_squared(x: NDArray[np.float64], values: Values) -> Values:
+    """Share of the variance of each row that a straight line in x explains; 0 where a row does not vary."""
+    x, y = x - x.mean(), values - values.mean(axis=1, keepdims=True)
+    total = (x**2).sum() * (y**2).sum(axis=1)
+    return np.divide((x * y).sum(axis=1) ** 2, total, out=np.zeros_like(total), where=total > 0)

@@ -1,0 +1,108 @@
+"""Loss, sharpness and smallest curvature along SGD, gradient descent at its edge of stability, and a catapult."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
+from numpy.typing import NDArray
+
+from largestep.figures import style
+
+NEEDS = ("loss_median", "loss_max", "block_step", "sharpness", "smallest", "point_step", "decay_step", "diverged_step")
+HEIGHT = 5.6
+TITLES = ("training loss", "sharpness × η / 2", "smallest / largest eigenvalue")
+LABELS = ("squared error (no unit)", "sharpness over 2/η", "ratio (no unit)")
+# The shortest a loss axis may be cut: losses below are zero for every purpose of the picture.
+FLOOR = 1e-8
+SINGLE = 0.45
+# The ratio of eigenvalues is drawn to a linear scale this close to 0, and else to a logarithmic one.
+CLOSE_TO_ZERO = 1e-3
+RATIOS = (-1.0, -0.1, -0.01, 0.0)
+
+
+@style.house()
+def draw(study: xr.Dataset) -> Figure:
+    """One column per kind of run; medians over the seeds that survive, and one seed's own spikes."""
+    names = [str(name) for name in study["run"].values]
+    figure = Figure(figsize=(style.TEXT_WIDTH, HEIGHT))
+    axes = figure.subplots(len(TITLES), len(names), squeeze=False, sharex="col", sharey="row")
+    for column, name in enumerate(names):
+        run = study.sel(run=name)
+        run = run.isel(seed=run["diverged_step"].values < 0)
+        _column(axes[:, column], run, style.ALGORITHMS[name][1])
+    for row, (title, label) in enumerate(zip(TITLES, LABELS, strict=True)):
+        axes[row, 0].set_ylabel(label)
+        for column in range(len(names)):
+            style.letter(axes[row, column], row * len(names) + column, title)
+    for ax in axes[0]:
+        style.log_axis(ax)
+    for ax in axes[2]:
+        ax.set_yscale("symlog", linthresh=CLOSE_TO_ZERO)
+        ax.yaxis.set_major_locator(FixedLocator(RATIOS))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set_ylim(top=CLOSE_TO_ZERO / 2)
+    low, high = axes[0, 0].get_ylim()
+    axes[0, 0].set_ylim(max(low, FLOOR), high)
+    _legend(figure, study, names)
+    style.note(figure, note(study))
+    return figure
+
+
+def note(study: xr.Dataset) -> str:
+    """How to read the figure."""
+    return (
+        f"{style.BAND_NOTE} Loss: medians over stretches of a {study.sizes['block']}th of the run; faint: their "
+        "largest losses in one seed, the first that survives. Faint below: the same seed. Dotted lines: the step size "
+        "is divided. Dashed: the edge of stability of full-batch gradient descent, and 0."
+    )
+
+
+def _column(axes: NDArray[np.object_], run: xr.Dataset, shade: str) -> None:
+    """Draw the three panels of one kind of run, of its surviving seeds."""
+    loss, edge, saddle = axes
+    first, divide_by = 0, style.step_axis(saddle, np.array([0, int(run["steps"])]))
+    if run["decay_step"] < 0:  # all happens in the first steps
+        first, divide_by = 1, 1.0
+        saddle.set(xscale="log", xlim=(1, int(run["steps"])), xlabel="training step + 1")
+        saddle.xaxis.set_minor_locator(NullLocator())
+    blocks, points = ((run[name].values + first) / divide_by for name in ("block_step", "point_step"))
+    sharpness, smallest = (run[name].transpose("seed", "point").values for name in ("sharpness", "smallest"))
+    _band(loss, blocks, run["loss_median"].values, run["loss_max"].values, shade)
+    for ax, values in (
+        (edge, sharpness * run["step_size"].transpose("seed", "point").values / 2.0),
+        (saddle, smallest / sharpness),
+    ):
+        _band(ax, points, values, values, shade)
+    edge.axhline(1.0, color="black", linestyle="--", linewidth=0.8)
+    saddle.axhline(0.0, color="black", linestyle="--", linewidth=0.8)
+    for ax in axes:
+        if run["decay_step"] >= 0:
+            ax.axvline(float(run["decay_step"]) / divide_by, color=shade, linestyle=":", linewidth=0.8)
+        if not run.sizes["seed"]:
+            style.empty(ax)
+
+
+def _band(ax: Axes, x: NDArray[np.float64], runs: NDArray[np.float64], single: NDArray[np.float64], shade: str) -> None:
+    """The median over runs and their middle half, in front of one run; without runs there is nothing to draw."""
+    if not len(runs):
+        return
+    low, middle, high = np.quantile(runs, style.QUANTILES, axis=0)
+    ax.plot(x, single[0], color=style.tint(shade, SINGLE), linewidth=0.6)
+    ax.fill_between(x, low, high, color=shade, alpha=0.2, linewidth=0)
+    ax.plot(x, middle, color=shade)
+
+
+def _legend(figure: Figure, study: xr.Dataset, names: list[str]) -> None:
+    entries = []
+    for name in names:
+        run = study.sel(run=name)
+        label, shade = style.ALGORITHMS[name]
+        lost = int((run["diverged_step"] >= 0).sum())
+        said = f"{label}, {run['rule'].item()} ({lost} of {study.sizes['seed']} diverged)"
+        entries.append(Line2D([], [], color=shade, label=said))
+    style.key(figure, entries, "Kind of run, and its step size η", columns=1)

@@ -1,0 +1,115 @@
+"""The training loss around the large-step phase of every cell, and how flat it is: a row of panels per arm."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from largestep.figures import style
+from largestep.figures.labels import Schedule, schedules
+from largestep.measures.outcomes import survived
+from largestep.measures.stabilisation import FEWEST_POINTS, FLAT, decay_step
+
+NEEDS = ("train_loss", "stabilisation_slope")
+MOST_COLUMNS = 4
+ROW_HEIGHT = 1.7
+LEGEND_HEIGHT = 0.5
+# Past the decay, as a share of the phase before it.
+BEYOND = 0.5
+# Decades either way; steeper runs are drawn at the edge.
+STEEPEST = 1.5
+LEVEL = "#0072B2"
+
+
+@style.house()
+def draw(experiment: xr.Dataset) -> Figure:
+    """A panel with the loss of every cell that has a large-step phase, and one with the slopes of all of them."""
+    shown = experiment.isel(cell=experiment["decay_fraction"].values > 0)
+    cells, arms = schedules(shown), [str(arm) for arm in shown["arm"].values]
+    rows = math.ceil((len(cells) + 1) / MOST_COLUMNS)
+    columns = math.ceil((len(cells) + 1) / rows)
+    height = len(arms) * (LEGEND_HEIGHT + rows * ROW_HEIGHT) + LEGEND_HEIGHT
+    figure = Figure(figsize=(style.TEXT_WIDTH, height))
+    letters = itertools.count()
+    for part, arm in zip(figure.subfigures(len(arms), 1, squeeze=False)[:, 0], arms, strict=True):
+        axes = part.subplots(rows, columns, squeeze=False).ravel()
+        for ax, schedule in zip(axes, cells, strict=False):
+            loss(ax, shown.sel(cell=schedule.cell, arm=arm), schedule)
+            ax.set_ylabel("cross-entropy (nat)" if "test_error" in shown else "squared error (no unit)")
+            style.letter(ax, next(letters), f"loss, decay at {100 * schedule.decay_fraction:.3g}%")
+        slopes(axes[len(cells)], shown.sel(arm=arm), cells)
+        style.letter(axes[len(cells)], next(letters), "trend before decay")
+        for ax in axes[len(cells) + 1 :]:
+            ax.remove()
+        style.legend(part, shown, arm)
+    style.note(figure, note(), shown)
+    return figure
+
+
+def note() -> str:
+    """How to read the figure."""
+    return (
+        "Loss: every run that never diverges, and the median over them. Blue line: level of the stable loss, its mean "
+        "over time, from the onset to the decay (median over the runs that stabilise); ticks at the top: their onsets. "
+        "Dotted line: the step size is divided. Trend: change of log10 loss over the second half of the large-step "
+        f"phase, run by run, with 95% block-bootstrap intervals; cells as in the legend. Grey: within ±{FLAT:g}, "
+        f"where the loss counts as flat. Beyond ±{STEEPEST:g}: drawn at the edge."
+    )
+
+
+def loss(ax: Axes, runs: xr.Dataset, schedule: Schedule) -> None:
+    """The loss of every run of one cell and arm around its large-step phase, with onsets and level."""
+    steps = runs["step"].values
+    decay = decay_step(steps, schedule.decay_fraction)
+    divide_by = style.step_axis(ax, steps)
+    near = steps <= (1 + BEYOND) * decay
+    ax.set_xlim(0, steps[near][-1] / divide_by)
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    ax.axvline(decay / divide_by, color="black", linestyle=":", linewidth=0.8)
+    values = runs["train_loss"].values[survived(runs).values][:, near]
+    if not len(values):
+        style.empty(ax)
+        return
+    shade = style.colour(schedule.decay_fraction)
+    for run in values:
+        ax.plot(steps[near] / divide_by, run, color=style.tint(shade, 0.35), linewidth=0.25, rasterized=True)
+    ax.plot(steps[near] / divide_by, np.median(values, axis=0), color=shade, linestyle=style.line_style(schedule))
+    style.log_axis(ax)
+    onsets = runs["stabilisation_onset"].dropna("seed").values / divide_by
+    if len(onsets):
+        level = float(runs["stabilisation_level"].median())
+        ax.plot([np.median(onsets), decay / divide_by], [level, level], color=LEVEL, linewidth=1.6, zorder=4)
+        ax.vlines(onsets, 0.95, 1.0, transform=ax.get_xaxis_transform(), color=LEVEL, linewidth=0.5)
+    said = f"stable: {len(onsets)} of {len(values)}"
+    if runs["stabilisation_slope"].isnull().all():
+        said = f"fewer than {FEWEST_POINTS}\nrecorded steps\nbefore the decay"
+    ax.text(0.03, 0.04, said, transform=ax.transAxes, va="bottom", bbox=style.BEHIND_TEXT, zorder=5)
+
+
+def slopes(ax: Axes, runs: xr.Dataset, cells: list[Schedule]) -> None:
+    """The slope of every run of one arm with its interval, cell by cell, beside the range that counts as flat."""
+    ax.axvspan(-FLAT, FLAT, color=style.tint(style.CONSTANT, 0.25), linewidth=0)
+    ax.axvline(0, color="black", linewidth=0.6)
+    for place, schedule in enumerate(cells):
+        of_cell = runs.sel(cell=schedule.cell).dropna("seed", subset=["stabilisation_slope"])
+        of_cell = of_cell.sortby("stabilisation_slope")
+        slope, low, high = (of_cell[f"stabilisation_slope{end}"].values for end in ("", "_low", "_high"))
+        # From the top: the cells in their order, each with as much room whatever the number of its runs.
+        heights = place + (np.arange(len(slope)) + 0.5) / max(len(slope), 1) * 0.8 + 0.1
+        shade = style.colour(schedule.decay_fraction)
+        ax.hlines(heights, low, high, color=style.tint(shade, 0.4), linewidth=0.5)
+        ax.plot(np.clip(slope, -STEEPEST, STEEPEST), heights, ".", color=shade, markersize=2.2, markeredgewidth=0)
+        if not len(slope):
+            ax.text(0.5, place + 0.5, "not measured", transform=ax.get_yaxis_transform(), ha="center", va="center")
+    ax.set_xlim(-STEEPEST, STEEPEST)
+    ax.set_ylim(len(cells), 0)
+    ax.set_yticks(np.arange(len(cells)) + 0.5, [f"{100 * each.decay_fraction:.3g}%" for each in cells])
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel("change (decades)")
+    ax.set_ylabel("decay at")

@@ -1,0 +1,217 @@
+"""Controls: every measure at the end of training against the one quantity that a sweep varies."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from largestep.figures import style
+from largestep.figures.labels import DEAD
+from largestep.measures.outcomes import survived
+
+NEEDS = ("train_loss", "plateau_loss", "diverged_step", "dead", "sweep", "vary", "value", "x", "base")
+MOST_COLUMNS = 4
+ROW_HEIGHT, HEADING = 0.8, 0.6
+# Medians of fewer survivors are not shown.
+FEWEST = 3
+# Labels of an axis that fit side by side.
+MOST_CHARACTERS = 16
+# A loss below this has no level: the run has converged.
+NO_LEVEL = 1e-8
+LINES: tuple[tuple[Any, str], ...] = (("-", "o"), ((0, (3, 1.2)), "s"))
+SHADES = (style.ALGORITHMS["sgd"][1], style.ALGORITHMS["gd"][1])
+DIVERGED, DIED = "#767676", "#d0d0d0"
+AXES = {
+    "decay_at": "decay (% of training)",
+    "sampling": "order of the examples",
+    "batch_size": "batch size (examples)",
+    "momentum": "momentum",
+    "weight_decay": "weight decay",
+    "label_noise": "label noise (std. dev.)",
+    "sam_radius": "SAM radius ρ",
+    "warmup_from": "warm-up from step size",
+    "step_size": "large step size η",
+    "decayed_step_size": "decayed step size",
+    "steps": "training steps",
+}
+ORDERS = {
+    "with_replacement": "with\nreplac.",
+    "without_replacement": "without\nreplac.",
+    "reshuffled": "re-\nshuffled",
+    "cyclic": "cyclic",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One row: its label, and one or two measures with their names, of dimensions (point, seed)."""
+
+    label: str
+    measures: dict[str, xr.DataArray]
+    logarithmic: bool = False
+
+
+@style.house()
+def draw(study: xr.Dataset) -> Figure:
+    """A column for every sweep, a row for every measure and one for the runs that are lost."""
+    panels = panels_of(study)
+    sweeps = list(dict.fromkeys(study["sweep"].values.tolist()))
+    columns = min(MOST_COLUMNS, len(sweeps))
+    blocks = [sweeps[i : i + columns] for i in range(0, len(sweeps), columns)]
+    height = (len(panels) + 1) * ROW_HEIGHT + HEADING
+    figure = Figure(figsize=(style.TEXT_WIDTH, len(blocks) * height + HEADING))
+    letters = itertools.count()
+    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
+    for part, block in zip(parts, blocks, strict=True):
+        axes = part.subplots(len(panels) + 1, columns, squeeze=False, sharey="row")
+        for column, sweep in zip(axes.T, block, strict=False):
+            points = study.isel(point=np.flatnonzero(study["sweep"].values == sweep))
+            style.letter(column[0], next(letters), f"{sweep.replace('_', ' ')}\n{schedule(points)}")
+            for ax, panel in zip(column, panels_of(points), strict=False):
+                show(ax, panel, points)
+            lost(column[-1], points)
+            ticks(column, points)
+        for ax, panel in zip(axes[:, 0], panels, strict=False):
+            ax.set_ylabel(panel.label)
+            if panel.logarithmic:
+                style.log_axis(ax)
+        axes[-1, 0].set_ylabel("runs lost\n(%)")
+        for ax in axes[:, len(block) :].ravel():
+            ax.remove()
+        part.align_ylabels(axes[:, 0])
+    legend(parts[0], panels)
+    style.note(figure, note(study))
+    return figure
+
+
+def panels_of(study: xr.Dataset) -> list[Panel]:
+    """The measures to show, as far as the study has them; all thresholds are the paper's."""
+    found = []
+    for name in ("test_loss", "train_loss"):
+        if name in study:
+            found.append(Panel(name.replace("_", "\n"), {"": study[name]}, logarithmic=True))
+            break
+    if "l0" in study:
+        found.append(Panel("non-zeros\n(count)", {"": study["l0"].isel(l0_threshold=0)}))
+    if "feature_sparsity" in study:
+        percent = 100.0 * study["feature_sparsity"].isel(correlation_threshold=0)
+        names = [f"hidden layer {block}" for block in study["block"].values] if percent.sizes["block"] > 1 else [""]
+        measures = {name: percent.isel(block=index) for index, name in enumerate(names)}
+        found.append(Panel("distinct\nactiv. (%)", measures))
+    if "rank" in study:
+        ranks = {
+            "rank above the paper's threshold": study["rank"].isel(rank_threshold=0),
+            "effective rank": study["effective_rank"],
+        }
+        found.append(Panel("rank\n(count)", ranks))
+    found.append(Panel("loss before\nthe decay", {"": study["plateau_loss"].clip(NO_LEVEL)}, logarithmic=True))
+    return found
+
+
+def schedule(points: xr.Dataset) -> str:
+    """Large and decayed step size of a sweep, where they are the same for all of its points."""
+    peak, decayed = points["step_size"].values, points["decayed_step_size"].values
+    vary = str(points["vary"].values[0])
+    if len(set(peak)) == len(set(decayed)) == 1:
+        return f"η = {peak[0]:.3g} → {decayed[0]:.3g}" if peak[0] != decayed[0] else f"η = {peak[0]:.3g}, constant"
+    if vary == "step_size":
+        return f"η → {decayed[0]:.3g}" if len(set(decayed)) == 1 else f"η → {decayed[0] / peak[0]:.2g} η"
+    return f"η = {peak[0]:.3g} to {peak[-1]:.3g}"
+
+
+def show(ax: Axes, panel: Panel, points: xr.Dataset) -> None:
+    """Median and middle half of the survivors at every point, joined where the quantity is a number."""
+    alive = survived(points).values
+    x = np.arange(points.sizes["point"], dtype=float)
+    for index, values in enumerate(panel.measures.values()):
+        quantiles = np.full((3, len(x)), np.nan)
+        for place in np.flatnonzero(alive.sum(axis=1) >= FEWEST):
+            quantiles[:, place] = np.quantile(values.values[place, alive[place]], style.QUANTILES)
+        low, middle, high = quantiles
+        line, marker = LINES[index]
+        shift = 0.12 * index
+        ax.vlines(x + shift, low, high, color=SHADES[index], linewidth=1.6, alpha=0.45)
+        joined = np.isfinite(points["x"].values).all()
+        ax.plot(x + shift, middle, color=SHADES[index], linestyle=line if joined else "none", linewidth=0.9)
+        for base, face in ((False, SHADES[index]), (True, "white")):
+            chosen = points["base"].values.astype(bool) == base
+            ax.plot(
+                x[chosen] + shift, middle[chosen], marker, color=SHADES[index], markerfacecolor=face, markersize=3.2
+            )
+
+
+def lost(ax: Axes, points: xr.Dataset) -> None:
+    """Share of the seeds that diverge, and on top of it of those that end dead."""
+    x = np.arange(points.sizes["point"])
+    gone = 100.0 * (~survived(points)).mean("seed").values
+    died = 100.0 * points["dead"].mean("seed").values
+    ax.bar(x, gone, width=0.6, color=DIVERGED)
+    ax.bar(x, died, width=0.6, bottom=gone, color=DIED)
+    ax.set_ylim(0, 100)
+
+
+def ticks(column: NDArray[Any], points: xr.Dataset) -> None:
+    """The values of the quantity, equally spaced, under the last panel of a column."""
+    vary = str(points["vary"].values[0])
+    labels = [
+        _tick(vary, str(value), float(x)) for value, x in zip(points["value"].values, points["x"].values, strict=True)
+    ]
+    crowded = vary != "sampling" and sum(map(len, labels)) > MOST_CHARACTERS
+    for ax in column:
+        ax.set_xlim(-0.5, len(labels) - 0.4)
+        ax.set_xticks(range(len(labels)), labels=[])
+    column[-1].set_xticks(range(len(labels)), labels=labels, rotation=45 if crowded else 0)
+    column[-1].set_xlabel(AXES[vary])
+
+
+def _tick(vary: str, value: str, x: float) -> str:
+    if vary == "sampling":
+        return ORDERS[value]
+    if not np.isfinite(x):
+        return value
+    number = f"{100 * x:.3g}" if vary == "decay_at" else f"{x:.2g}"
+    return number.replace("e-0", "e-")
+
+
+def legend(part: SubFigure, panels: list[Panel]) -> None:
+    """The names of the measures that share a panel, and of the two ways in which a run is lost."""
+    named: dict[int, list[str]] = {}
+    for panel in panels:
+        for place, name in enumerate(panel.measures):
+            if name:
+                named.setdefault(place, []).append(name)
+    entries: list[Line2D | Patch] = [
+        Line2D(
+            [],
+            [],
+            color=SHADES[place],
+            linestyle=LINES[place][0],
+            marker=LINES[place][1],
+            markersize=3.2,
+            label=", ".join(names),
+        )
+        for place, names in named.items()
+    ]
+    entries.append(Line2D([], [], color=SHADES[0], marker="o", markerfacecolor="white", linestyle="none", label="base"))
+    entries += [Patch(color=DIVERGED, label="diverged"), Patch(color=DIED, label="dead")]
+    part.legend(handles=entries, loc="outside upper left", ncols=min(4, len(entries)))
+
+
+def note(study: xr.Dataset) -> str:
+    """How to read the figure."""
+    said = (
+        f"{study.sizes['seed']} seeds, the same at every point. Markers: median over the runs that never diverge; "
+        "bars: their middle half (25–75%). A column varies one quantity; all else is that of the base, but for the "
+        "step sizes given above it (large → decayed). Values are equally spaced. Losses are squared errors; those "
+        f"before the decay are cut at {NO_LEVEL:g}. Rank: of the Jacobian."
+    )
+    return f"{said} {DEAD} Dead runs are not left out." if study["dead"].any() else said

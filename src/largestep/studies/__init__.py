@@ -1,0 +1,1 @@
+"""Evidence that is not a cell: one module per kind of study, each with `study(spec, threads)`."""

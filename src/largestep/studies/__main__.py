@@ -1,0 +1,33 @@
+"""Run one study: an identity checked, a grid of short runs, a comparison of algorithms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from largestep import stages, store
+from largestep.cli import run, spec_parser
+from largestep.keys import canonical
+
+
+def main() -> None:
+    """Run the study that the spec describes and write its store."""
+    arguments = spec_parser("studies", __doc__, threads=True)
+    arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
+    options = arguments.parse_args()
+    clock = store.Clock()
+    spec = options.spec
+    found = stages.worker("studies", spec["settings"]["kind"]).study(spec, options.threads)
+    store.write(
+        options.output,
+        found,
+        title=f"Study {spec['study']}",
+        stage="studies",
+        spec=canonical(spec),
+        code=stages.study_code(spec),
+        seeds=", ".join(map(str, found["seed"].values)) if "seed" in found.coords else "none",
+        clock=clock,
+    )
+
+
+if __name__ == "__main__":
+    run(main)

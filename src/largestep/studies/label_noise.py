@@ -1,0 +1,286 @@
+"""Proposition 2.1 by enumeration: a step of SGD on example i is one of gradient descent with label noise.
+
+The noise of index i is [xi]_j = (h(x_j) - y_j) (1 - n 1{j = i}), with which gradient descent on the labels y + xi
+takes the step of SGD on example i. Both steps are taken for every i, from several points of a run. In float64
+the toy networks take them through the kernels that train them; all else goes through autograd.
+
+The proposition is about a fixed function h. For a network with BatchNorm this is the network in evaluation mode, with
+the running statistics that it has at that point; in training mode the output for one example depends on
+the others of its batch. A classifier is given squared loss on one-hot labels, summed over classes, and noise
+for every class. A loss without the half doubles the step on both sides.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from largestep import stages
+from largestep.dynamics import dense, diagonal
+from largestep.dynamics.recording import ORDER
+from largestep.models import dense as architecture
+from largestep.models import resnet
+from largestep.schedules import step_sizes
+from largestep.store import variable
+
+Array = NDArray[np.float64]
+PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
+ERRORS = {
+    "update_error": "distance of the two steps' ends over the norm of SGD's",
+    "step_error": "distance of the two steps' ends over the root mean square length of SGD's steps",
+    "mean_error": "norm of the mean of the noise over its root mean square norm",
+    "variance_error": "relative error of E|xi|^2 / (n (n - 1)) = 2 L",
+}
+
+
+def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
+    """The largest errors over examples and points of a run: dimensions (network, precision, seed).
+
+    Distances and norms are over all parameters. `diverged_step` (network, seed) is the update at which the run
+    diverged, -1 for none; points after it are left out.
+    """
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    resnet.prepare(threads)
+    settings, experiments = spec["settings"], spec["experiments"]
+    names, seeds = sorted(settings["networks"]), settings["seeds"]
+    found = np.full((len(names), seeds, len(PRECISIONS), len(ERRORS)), np.nan)
+    diverged_step = np.full((len(names), seeds), -1)
+    with tqdm(total=found[..., 0, 0].size, desc=spec["study"], unit="run", mininterval=2.0, ascii=True) as bar:
+        for index, name in enumerate(names):
+            about, net = experiments[name], settings["networks"][name]
+            data = stages.worker("data", about["data"]["data"]["kind"]).draw(about["data"]["data"], 0)
+            checked = (_Images if about["model"]["kind"] == "resnet18" else _Toy)(about, net, data)
+            for seed in range(seeds):
+                for now, errors in checked.points(seed):
+                    if errors is None:
+                        diverged_step[index, seed] = now
+                        break
+                    found[index, seed] = np.fmax(found[index, seed], errors)
+                bar.update()
+    dims = ("network", "precision", "seed")
+    return xr.Dataset(
+        {
+            **{
+                name: variable(dims, found[..., place].swapaxes(1, 2), "1", long_name)
+                for place, (name, long_name) in enumerate(ERRORS.items())
+            },
+            "diverged_step": variable(
+                ("network", "seed"), diverged_step, "step", "step at which the run diverged, -1 for none"
+            ),
+        },
+        {
+            "network": variable(("network",), names, "1", "experiment that the network is from"),
+            "precision": variable(("precision",), list(PRECISIONS), "1", "of the arithmetic"),
+            "seed": variable(("seed",), np.arange(seeds), "1", "seed of the init and of the order of examples"),
+        },
+    )
+
+
+class _Toy:
+    """A diagonal or dense network, along the first updates of its run at batch size 1."""
+
+    def __init__(self, about: Mapping[str, Any], net: Mapping[str, Any], data: xr.Dataset) -> None:
+        training = about["training"]
+        self._inputs = data["train_inputs"].values[:1, : net["examples"]]
+        self._labels = data["train_labels"].values[:1, : net["examples"]]
+        self._after = sorted(net["after"])
+        schedule = about["schedules"][net["cell"]]
+        self._sizes = step_sizes(schedule, training["steps"], training["decay_after_update"])
+        self._residual_factor = 1.0 if training["loss"] == "half_mse" else 2.0
+        self._model, self._dimension = about["model"], data.sizes["input"]
+        self._kernel: Callable[..., None] = diagonal.advance
+        self._shape: tuple[Any, ...] = ()
+        if self._model["kind"] == "dense":
+            layers = self._model["layers"]
+            self._kernel = dense.advance
+            self._shape = architecture.widths(self._dimension, layers), architecture.biased(layers)
+
+    def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
+        """Updates before the point and errors there, (precisions, errors); None where the run has diverged."""
+        order, taken = np.random.default_rng([ORDER, seed]), 0
+        parameters = self._initial(seed)
+        for now in self._after:
+            indices = order.integers(len(self._labels[0]), size=(1, now - taken, 1))
+            ended, diverged_step = self._advance(parameters[None], indices, self._sizes[taken:now])
+            if diverged_step[0] >= 0:
+                yield taken + int(diverged_step[0]), None
+                return
+            parameters, taken = ended[0], now
+            yield now, np.array([self._by_kernel(parameters, now), self._by_autograd(parameters, now)])
+
+    def _initial(self, seed: int) -> Array:
+        if self._model["kind"] == "dense":
+            return architecture.draw(self._dimension, self._model["layers"], seed)
+        return np.repeat([float(self._model["u"]), float(self._model["v"])], self._dimension)
+
+    def _advance(
+        self,
+        parameters: Array,
+        indices: NDArray[np.int64],
+        sizes: Array,
+        label_noise: NDArray[np.floating] | None = None,
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Where runs (runs, p) come to, and the step at which each diverged, -1 for none."""
+        ended, diverged_step = parameters.copy(), np.full(len(parameters), -1)
+        if label_noise is None:
+            label_noise = np.zeros((*indices.shape[:2], 0))
+        self._kernel(
+            ended,
+            np.zeros_like(ended),
+            self._inputs,
+            self._labels,
+            np.zeros(len(ended), dtype=np.int64),
+            indices,
+            label_noise,
+            sizes,
+            self._residual_factor,
+            0.0,
+            0.0,
+            0,
+            diverged_step,
+            *self._shape,
+        )
+        return ended, diverged_step
+
+    def _by_kernel(self, parameters: Array, now: int) -> Array:
+        if self._model["kind"] == "dense":
+            widths, biased = self._shape
+            outputs = dense.predict(parameters[None], self._inputs, np.zeros(1, dtype=np.int64), widths, biased)[0]
+        else:
+            outputs = self._inputs[0] @ diagonal.predictor(parameters)
+        residuals = outputs - self._labels[0]
+        noise = enumerated_noise(residuals[:, None])
+        n, size = len(residuals), self._sizes[now : now + 1]
+        here = np.tile(parameters, (n, 1))
+        sgd, _ = self._advance(here, np.arange(n)[:, None, None], size)
+        gd, _ = self._advance(here, np.zeros((n, 1, 0), dtype=np.int64), size, noise[:, None, :, 0])
+        return np.array([*_update_errors(parameters, zip(sgd, gd, strict=True)), *_moment_errors(residuals[:, None])])
+
+    def _by_autograd(self, parameters: Array, now: int) -> Array:
+        net = self._network(parameters)
+        inputs, labels = (torch.tensor(part[0], dtype=torch.float32) for part in (self._inputs, self._labels))
+        return _autograd_errors(net, inputs, labels[:, None], self._sizes[now], self._residual_factor)
+
+    def _network(self, parameters: Array) -> torch.nn.Module:
+        net: torch.nn.Module = _Product(self._dimension)
+        if self._model["kind"] == "dense":
+            net = architecture.network(self._dimension, self._model["layers"])
+        torch.nn.utils.vector_to_parameters(torch.tensor(parameters), net.parameters())
+        return net.float()
+
+
+class _Product(torch.nn.Module):
+    """The diagonal network <u * v, x> as torch sees it."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.u, self.v = (torch.nn.Parameter(torch.empty(dimension)) for _ in range(2))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs (n, 1) of inputs (n, dimension)."""
+        return (inputs @ (self.u * self.v))[:, None]
+
+
+class _Images:
+    """A ResNet, along updates in training mode on the squared loss of all its examples."""
+
+    def __init__(self, about: Mapping[str, Any], net: Mapping[str, Any], data: xr.Dataset) -> None:
+        training = about["training"]
+        images, labels = (torch.from_numpy(data[f"train_{part}"].values) for part in ("images", "labels"))
+        self._inputs = resnet.inputs(images[: net["examples"]], float(data["white_level"]))
+        self._labels = torch.nn.functional.one_hot(labels)[: net["examples"]].float()
+        self._after = sorted(net["after"])
+        steps = training["epochs"] * (len(images) // training["batch_size"])
+        self._sizes = step_sizes(about["schedules"][net["cell"]], steps)
+        self._model, self._data = about["model"], data
+
+    def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
+        """As `_Toy.points`."""
+        net, taken = resnet.draw(self._model, self._data, seed), 0
+        for now in self._after:
+            for step in range(taken, now):
+                if not self._update(net, float(self._sizes[step])):
+                    yield step, None
+                    return
+            taken = now
+            yield now, np.array([self._errors(net, precision, now) for precision in PRECISIONS.values()])
+
+    def _update(self, net: resnet.ResNet18, size: float) -> bool:
+        net.train()
+        loss = _loss(net, self._inputs, self._labels, 1.0)
+        parameters = list(net.parameters())
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                parameter.sub_(gradient, alpha=size)
+        return bool(loss.isfinite())
+
+    def _errors(self, net: resnet.ResNet18, precision: torch.dtype, now: int) -> Array:
+        fixed = copy.deepcopy(net).eval().to(precision)
+        return _autograd_errors(fixed, self._inputs.to(precision), self._labels.to(precision), self._sizes[now], 1.0)
+
+
+def enumerated_noise(residuals: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The noise of every index: (n, n, outputs), the index first, from residuals h(x) - y of shape (n, outputs)."""
+    n = len(residuals)
+    return np.asarray(residuals * (1 - n * np.eye(n, dtype=residuals.dtype))[:, :, None])
+
+
+def _autograd_errors(net: torch.nn.Module, inputs: Tensor, labels: Tensor, size: float, factor: float) -> Array:
+    """What ERRORS names, in the precision of the network; labels: (n, outputs)."""
+    parameters = list(net.parameters())
+    with torch.no_grad():
+        residuals = (net(inputs) - labels).numpy()
+    noise = torch.from_numpy(enumerated_noise(residuals))
+    before = _flat(parameters)
+
+    def after(x: Tensor, y: Tensor) -> NDArray[np.floating]:
+        gradients = torch.autograd.grad(_loss(net, x, y, factor), parameters)
+        return before - np.asarray(size, dtype=before.dtype) * _flat(gradients)
+
+    each = range(len(labels))
+    pairs = ((after(inputs[i : i + 1], labels[i : i + 1]), after(inputs, labels + noise[i])) for i in each)
+    return np.array([*_update_errors(before, pairs), *_moment_errors(residuals)])
+
+
+def _loss(net: torch.nn.Module, inputs: Tensor, labels: Tensor, factor: float) -> Tensor:
+    """Half the mean over examples of the squared error, times the residual factor of the experiment's loss."""
+    return 0.5 * factor * (net(inputs) - labels).square().sum(1).mean()
+
+
+def _flat(tensors: Iterable[Tensor]) -> NDArray[np.floating]:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors]).numpy()
+
+
+def _update_errors(
+    before: NDArray[np.floating], pairs: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]]
+) -> tuple[float, float]:
+    """The largest distance of two ends, over the norm of SGD's end and over the length of SGD's usual step."""
+    distances, ends, lengths = np.array(
+        [[_norm(sgd.astype(float) - gd), _norm(sgd), _norm(sgd.astype(float) - before)] for sgd, gd in pairs]
+    ).T
+    # A single step may have no length, where the network fits its example.
+    return float(np.max(distances / ends)), float(distances.max() / np.sqrt(np.mean(lengths**2)))
+
+
+def _norm(values: NDArray[np.floating]) -> float:
+    return float(np.linalg.norm(values.astype(float)))
+
+
+def _moment_errors(residuals: NDArray[np.floating]) -> tuple[float, float]:
+    """By how much the first two moments of the noise miss what the proposition gives; residuals: (n, outputs)."""
+    n, noise = len(residuals), enumerated_noise(residuals)
+    square = np.mean(np.sum(noise**2, axis=(1, 2)))
+    twice_loss = np.mean(np.sum(residuals**2, axis=1))
+    return (
+        float(np.linalg.norm(noise.mean(axis=0)) / np.sqrt(square)),
+        float(abs(square / (n * (n - 1)) / twice_loss - 1.0)),
+    )

@@ -1,0 +1,170 @@
+"""The loss on the plane through the start, the truth and the end of gradient flow, and three paths over it.
+
+A diagonal network is trained by gradient flow, by gradient descent and by SGD; the last two take steps so large
+that they cannot settle before the step size is divided (paper, Fig. 3, Fig. 8). The paths leave the plane: their
+distance from it is recorded beside their projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from largestep import stages
+from largestep.dynamics import diagonal
+from largestep.dynamics.recording import ORDER, grid
+from largestep.schedules import step_sizes
+from largestep.store import variable
+
+Array = NDArray[np.float64]
+# The points that span the plane, in the order of the store.
+MARKS = ("start", "flow_end", "truth")
+# How far the grid reaches beyond these points, as a share of their larger extent.
+MARGIN = 0.25
+
+
+def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
+    """The plane, the loss on a grid of it, and for `flow`, `gd` and `sgd` the position, distance, loss and error.
+
+    Position is the projection on the plane, distance that from the plane, loss that on the training set and
+    error the distance of the predictor from the truth; SGD has a dimension over seeds. NaN where a run diverged.
+    """
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    settings = spec["settings"]
+    problem = _Problem(stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0))
+    steps, seeds, model = settings["steps"], settings["seeds"], settings["model"]
+    evaluations = grid(steps, settings["evaluations"])
+    start = np.repeat([float(model["u"]), float(model["v"])], problem.truth.size)
+    whole = np.zeros((1, steps - 1, 0), dtype=np.int64)  # all examples at every step, as the kernel takes it
+    order = np.stack(
+        [
+            np.random.default_rng([ORDER, seed]).integers(problem.labels.size, size=(steps - 1, 1))
+            for seed in range(seeds)
+        ]
+    )
+    decays = [{"at": settings["decay_at"], "divide_by": settings["divide_by"]}]
+    paths, diverged_step = {}, {}
+    for name, indices in (("flow", whole), ("gd", whole), ("sgd", order)):
+        # Divided after the update, as in the published code for diagonal networks.
+        schedule = {
+            "step_size": settings["step_sizes"][name],
+            "warmup": None,
+            "decays": [] if name == "flow" else decays,
+        }
+        sizes = step_sizes(schedule, steps, decay_after_update=True)
+        paths[name], diverged_step[name] = _path(problem, start, indices, sizes, evaluations)
+
+    root = np.sqrt(problem.truth)
+    marks = np.stack([start, paths["flow"][0, -1], np.concatenate([root, root])])
+    directions = _orthonormal(marks)
+    spots = (marks - start) @ directions.T
+    low, high = spots.min(axis=0), spots.max(axis=0)
+    low[1] = -high[1]  # as much of either side of the line from the start to the end of the flow
+    reach = MARGIN * (high - low).max()
+    first, second = np.linspace(low - reach, high + reach, settings["resolution"]).T
+    plane = start + first[:, None] * directions[0] + second[:, None, None] * directions[1]
+
+    found = {
+        "plane_loss": variable(("second", "first"), problem.loss(plane), "1", "training loss on the plane"),
+        "mark_position": variable(("mark", "axis"), spots, "1", "the points that span the plane, in it"),
+        "direction": variable(("axis", "parameter"), directions, "1", "orthonormal directions of the plane"),
+    }
+    for name, path in paths.items():
+        found |= _described(name, path, start, directions, problem)
+    lost = np.stack([np.broadcast_to(diverged_step[name], seeds) for name in paths])
+    found |= {
+        "diverged_step": variable(("path", "seed"), lost, "step", "step at which the run diverged, -1 for none"),
+        "step_size": variable(
+            ("path",), [settings["step_sizes"][name] for name in paths], "1", "step size before any decay"
+        ),
+        "decay_at": variable((), settings["decay_at"], "1", "fraction of training before the decay"),
+    }
+    return xr.Dataset(
+        found,
+        {
+            "first": variable(("first",), first, "1", "coordinate along the first direction of the plane"),
+            "second": variable(("second",), second, "1", "coordinate along the second direction of the plane"),
+            "path": variable(("path",), list(paths), "1", "algorithm; only SGD differs between seeds"),
+            "mark": variable(("mark",), list(MARKS), "1", "point that spans the plane"),
+            "step": variable(("step",), evaluations, "step", "updates before the evaluation"),
+            "seed": variable(("seed",), np.arange(seeds), "1", "seed of the order of examples"),
+        },
+    )
+
+
+class _Problem:
+    """The data set and the losses of parameters on it."""
+
+    def __init__(self, data: xr.Dataset) -> None:
+        self.inputs, self.labels = data["train_inputs"].values[0], data["train_labels"].values[0]
+        self.truth = data["truth"].values[0]
+
+    def loss(self, parameters: Array) -> Array:
+        """Half the mean square error of parameters (..., 2 d)."""
+        residuals = diagonal.predictor(parameters) @ self.inputs.T - self.labels
+        with np.errstate(over="ignore"):  # a run about to diverge has an infinite loss
+            return np.asarray(0.5 * np.mean(residuals**2, axis=-1))
+
+    def error(self, parameters: Array) -> Array:
+        """Distance of the predictor from the truth, of parameters (..., 2 d)."""
+        return np.asarray(np.linalg.norm(diagonal.predictor(parameters) - self.truth, axis=-1))
+
+
+def _path(
+    problem: _Problem, start: Array, indices: NDArray[np.int64], sizes: Array, evaluations: NDArray[np.int64]
+) -> tuple[Array, NDArray[np.int64]]:
+    """Parameters (runs, evaluations, 2 d) along training, and the steps (runs,) of divergence."""
+    parameters = np.tile(start, (len(indices), 1))
+    diverged_step = np.full(len(indices), -1, dtype=np.int64)
+    path = np.empty((len(indices), len(evaluations), len(start)))
+    path[:, 0] = start
+    for place, (step, now) in enumerate(pairwise(evaluations), 1):
+        diagonal.advance(
+            parameters,
+            np.zeros_like(parameters),
+            problem.inputs[None],
+            problem.labels[None],
+            np.zeros(len(parameters), dtype=np.int64),
+            indices[:, step:now],
+            np.zeros((len(parameters), now - step, 0)),
+            sizes[step:now],
+            1.0,
+            0.0,
+            0.0,
+            int(step),
+            diverged_step,
+        )
+        path[:, place] = parameters
+    return path, diverged_step
+
+
+def _orthonormal(marks: Array) -> Array:
+    """Directions (2, parameters) of the plane through three points: towards the second, then the third (Gram-Schmidt).
+
+    marks: (3, parameters).
+    """
+    # The columns of Q are those of Gram-Schmidt, up to sign.
+    q, r = np.linalg.qr((marks[1:] - marks[0]).T)
+    return np.asarray((q * np.sign(np.diag(r))).T)
+
+
+def _described(name: str, path: Array, start: Array, directions: Array, problem: _Problem) -> dict[str, xr.Variable]:
+    """The variables of one algorithm; only SGD has more than one run."""
+    runs: tuple[str, ...] = ("seed", "step") if name == "sgd" else ("step",)
+    shown = path if name == "sgd" else path[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        position = (shown - start) @ directions.T
+        distance = np.linalg.norm(shown - start - position @ directions, axis=-1)
+        loss, error = problem.loss(shown), problem.error(shown)
+    return {
+        f"{name}_position": variable((*runs, "axis"), position, "1", f"path of {name}, projected on the plane"),
+        f"{name}_distance": variable(runs, distance, "1", f"distance of {name} from the plane"),
+        f"{name}_loss": variable(runs, loss, "1", f"training loss of {name}"),
+        f"{name}_error": variable(runs, error, "1", f"distance of the predictor of {name} from the truth"),
+    }

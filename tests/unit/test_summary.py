@@ -1,0 +1,231 @@
+"""The summary: fixed rules for the answers, sentences made from the rows, and the first page of the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from docutils.core import publish_parts
+from jinja2 import Environment
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from largestep.claims.summary import HEADINGS, Line, as_rst, conclude, evidence, summarise
+from largestep.claims.verdict import Answer, Row
+from largestep.figures import scorecard, style
+from largestep.store import StoreError
+
+ROOT = Path(__file__).parents[2]
+STATEMENTS = {"C10": "Ten.", "C2": "Two.", "C1": "One."}
+
+
+def row(
+    verdict: Answer, claim: str = "C1", experiment: str = "made_up/order", margin: float = 2.0, **other: object
+) -> Row:
+    """A row of the table, headline unless said otherwise."""
+    settings: dict[str, object] = {
+        "statistic": f"{verdict} number",
+        "estimate": -0.5,
+        "low": -0.75,
+        "high": -0.25,
+        "seeds": 0 if verdict == "not run" else 20,
+        "diverged": 0,
+        "criterion": "below 0",
+        "note": "",
+        "headline": verdict != "not run",
+    }
+    return Row(claim, experiment, verdict=verdict, margin=margin, **(settings | other))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "answer"),
+    [
+        ("s", "holds"),
+        ("sss", "holds"),
+        ("ssn", "holds"),
+        ("ssf", "holds"),
+        ("ssu", "holds in part"),
+        ("su", "holds in part"),
+        ("sr", "holds in part"),
+        ("ssr", "holds in part"),
+        ("srr", "does not hold"),
+        ("r", "does not hold"),
+        ("ru", "does not hold"),
+        ("u", "undecided"),
+        ("un", "undecided"),
+        ("f", "undecided"),
+        ("fn", "undecided"),
+        ("n", "not run"),
+        ("", "not run"),
+    ],
+)
+def test_rules(verdicts: str, answer: str) -> None:
+    """One letter per statistic; f: undecided for want of seeds. Sweeps do not count, nor does the order of rows."""
+    kinds = {
+        "s": row("supported"),
+        "r": row("refuted"),
+        "u": row("undecided"),
+        "n": row("not run"),
+        "f": row("undecided", seeds=3),
+    }
+    found = [kinds[letter] for letter in verdicts]
+    assert conclude(found) == conclude(found[::-1]) == answer
+    assert conclude([*found, row("refuted", headline=False), row("supported", headline=False)]) == answer
+
+
+def test_lines_come_in_order_and_none_is_missing() -> None:
+    lines = summarise([row("supported", "C10"), row("refuted", "C1")], STATEMENTS)
+    assert [(line.claim, line.statement, line.answer) for line in lines] == [
+        ("C1", "One.", "does not hold"),
+        ("C2", "Two.", "not run"),
+        ("C10", "Ten.", "holds"),
+    ]
+    assert lines[1].evidence == "No statistic that the answer could rest on was run."
+
+
+def test_a_claim_without_a_statement_is_an_error() -> None:
+    with pytest.raises(ValueError, match="C3: no module says what the paper claims"):
+        summarise([row("supported", "C3")], STATEMENTS)
+
+
+def test_evidence_names_the_clearest() -> None:
+    found = [
+        row("supported", experiment="vague", margin=1.1),
+        row("supported", experiment="clear", margin=9.0, diverged=4),
+        row("supported", experiment="sweep", margin=99.0, headline=False),
+        row("refuted", experiment="slightly", margin=1.5),
+        row("refuted", experiment="badly", margin=np.inf),
+        row("undecided", experiment="open"),
+        row("undecided", experiment="few", seeds=3),
+        row("not run", experiment="later"),
+    ]
+    assert evidence(found) == (
+        "Of 5 statistics, 2 supported, 2 refuted, 1 undecided. "
+        "Clearest support: supported number (clear) is -0.5 [-0.75, -0.25], asked: below 0; 20 seeds, 4 more diverged. "
+        "Clearest refutation: refuted number (badly) is -0.5 [-0.75, -0.25], asked: below 0; 20 seeds. "
+        "Fewer than 6 usable seeds: few. Not run: later."
+    )
+
+
+def test_evidence_names_the_weakest_of_many_supported() -> None:
+    found = [row("supported", experiment=name, margin=margin) for name, margin in (("b", 2.0), ("a", 5.0), ("c", 1.2))]
+    text = evidence(found)
+    assert text.index("Clearest support: supported number (a)") < text.index("Weakest support: supported number (c)")
+    assert "(b)" not in text
+    assert "Weakest" not in evidence(found[:1])
+
+
+def test_long_lists_are_cut() -> None:
+    text = evidence([row("not run", experiment=name) for name in "abacdefg"])
+    assert text == "Not run: a, b, c, d and 3 more."
+
+
+AWKWARD = "log|β| of `x`_ and *y* [1]_ at a\\b, u_j_"
+
+
+def page(scale: str, files: list[str]) -> str:
+    """The first page of the report as Snakemake renders it, in HTML; anything amiss in it is an error."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"scale": scale}
+    links = "".join(
+        f"\n.. _{name}: javascript:x\n" for name in ("Claims", "Figures", "Tables", "Statistics", "Workflow")
+    )
+    environment = Environment(trim_blocks=True, lstrip_blocks=True)
+    text = environment.from_string((ROOT / "workflow/report/workflow.rst").read_text() + links).render(
+        snakemake=SimpleNamespace(config=config),
+        files=[SimpleNamespace(path=Path(file)) for file in files],
+        categories={},
+    )
+    strict = {"halt_level": 2, "report_level": 2}
+    return str(publish_parts(text, writer="html", settings_overrides=strict)["html_body"])
+
+
+@pytest.mark.parametrize("scale", ["laptop", "workstation", "paper"])
+def test_the_first_page_shows_the_summary(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    lines = [Line("C1", AWKWARD, "holds", AWKWARD), Line("C2", "Two.", "does not hold", "why")]
+    (tmp_path / "results/summary.rst").write_text(as_rst(lines))
+    body = page(scale, ["results/claims.csv", "results/summary.csv"])
+    assert "Of 2 claims: holds 1, does not hold 1." in body
+    assert body.count(AWKWARD) == 2
+    assert body.index("Which claims hold") < body.index("<strong>does not hold</strong>") < body.index("What is asked")
+    assert ("digits_matched" in body) == (scale != "laptop")
+    assert "was made without" not in body
+
+
+def test_the_first_page_says_that_the_summary_is_missing() -> None:
+    body = page("laptop", ["results/figures/digits_curves.png"])
+    assert "This report was made without" in body
+
+
+@pytest.mark.parametrize("caption", ["claims", "summary", "scorecard"])
+def test_captions_are_well_formed(caption: str) -> None:
+    text = (ROOT / f"workflow/report/{caption}.rst").read_text()
+    publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "meaning"),
+    [
+        ({"supported"}, "all supported"),
+        ({"supported", "not run"}, "all supported"),
+        ({"supported", "undecided"}, "some supported, others undecided"),
+        ({"supported", "refuted"}, "some supported, others refuted"),
+        ({"supported", "refuted", "undecided", "not run"}, "some supported, others refuted"),
+        ({"refuted", "undecided"}, "some refuted, others undecided"),
+        ({"not run"}, "not run"),
+    ],
+)
+def test_marks(verdicts: set[str], meaning: str) -> None:
+    assert scorecard.mark(verdicts)[0] == meaning
+
+
+def card() -> Figure:
+    claims = pd.DataFrame(
+        [
+            ("C10", "late/order", "supported"),
+            ("C1", "early/order", "supported"),
+            ("C1", "early/data", "refuted"),
+            ("C1", "never", "not run"),
+            ("C2", "late/order", "not run"),
+        ],
+        columns=["claim", "experiment", "verdict"],
+    )
+    lines = [("C1", "One.", "holds in part", ""), ("C2", "Two.", "not run", ""), ("C10", "T" * 30, "holds", "")]
+    return scorecard.draw(claims, pd.DataFrame(lines, columns=list(HEADINGS)))
+
+
+def test_scorecard_has_a_row_per_claim_and_a_column_per_experiment() -> None:
+    figure = card()
+    statements, ax = figure.axes[:2]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["early", "late"]
+    assert [text.get_text() for text in statements.texts] == ["C1", "One.", "C2", "Two.", "C10", "T" * 30]
+    drawn = {(line.get_xdata()[0], line.get_ydata()[0]): line.get_marker() for line in ax.lines}
+    assert drawn == {(0, 0): "D", (1, 1): "_", (1, 2): "o"}
+    words = [text.get_text() for text in figure.findobj(Text)]
+    assert any(text.endswith("Not run: never.") for text in words)
+    assert {"holds", "holds in part", "not run"} <= set(words)
+
+
+def test_scorecard_fits_its_page(tmp_path: Path) -> None:
+    figure = card()
+    style.save(figure, tmp_path / "a.png", tmp_path / "a.pdf")
+    with style.house():
+        figure.canvas.draw()
+        width, height = figure.canvas.get_width_height()
+        for text in figure.findobj(Text):
+            if text.get_visible() and text.get_text():
+                box = text.get_window_extent()
+                assert min(box.x0, box.y0) >= -1, text.get_text()
+                assert max(box.x1 - width, box.y1 - height) <= 1, text.get_text()
+
+
+def test_an_unreadable_table_is_one_line(tmp_path: Path) -> None:
+    empty = tmp_path / "claims.csv"
+    empty.write_text("")
+    with pytest.raises(StoreError, match=r"claims\.csv: is not a readable table"):
+        scorecard._read(empty)
