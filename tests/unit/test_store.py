@@ -87,8 +87,10 @@ def test_other_versions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_tree_is_checked_group_by_group(tmp_path: Path) -> None:
     path = tmp_path / "tree.nc"
-    store.write_tree(path, {"one": dataset(), "two": dataset()}, title="t", spec="{}", code="c", clock=store.Clock())
-    assert set(store.read_all(path)) == {"one", "two"}
+    groups = {"one": dataset(), "two": dataset(), "studies/three": dataset()}
+    store.write_tree(path, groups, title="t", spec="{}", code="c", clock=store.Clock())
+    experiments, studies = store.read_all(path)
+    assert (set(experiments), set(studies)) == ({"one", "two"}, {"three"})
     with netCDF4.Dataset(path, "a") as raw:
         raw["one"]["loss"][0] = 7.0
     with pytest.raises(store.StoreError, match="does not match its checksum"):

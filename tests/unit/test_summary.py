@@ -14,7 +14,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from largestep.claims.summary import HEADINGS, Line, as_rst, conclude, evidence, summarise
+from largestep.claims.summary import HEADINGS, Line, as_rst, conclude, evidence, summarise, tally
 from largestep.claims.verdict import Answer, Row
 from largestep.figures import scorecard, style
 from largestep.store import StoreError
@@ -104,11 +104,11 @@ def test_evidence_names_the_clearest() -> None:
         row("not run", experiment="later"),
     ]
     assert evidence(found) == (
-        "Of 5 statistics, 2 supported, 2 refuted, 1 undecided. "
         "Clearest support: supported number (clear) is -0.5 [-0.75, -0.25], asked: below 0; 20 seeds, 4 more diverged. "
         "Clearest refutation: refuted number (badly) is -0.5 [-0.75, -0.25], asked: below 0; 20 seeds. "
         "Fewer than 6 usable seeds: few. Not run: later."
     )
+    assert tally(found) == "2 / 2 / 1"
 
 
 def test_evidence_names_the_weakest_of_many_supported() -> None:
@@ -147,7 +147,10 @@ def page(scale: str, files: list[str]) -> str:
 def test_the_first_page_shows_the_summary(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
-    lines = [Line("C1", AWKWARD, "holds", AWKWARD), Line("C2", "Two.", "does not hold", "why")]
+    lines = [
+        Line("C1", AWKWARD, "holds", "1 / 0 / 0", AWKWARD),
+        Line("C2", "Two.", "does not hold", "0 / 1 / 0", "why"),
+    ]
     (tmp_path / "results/summary.rst").write_text(as_rst(lines))
     body = page(scale, ["results/claims.csv", "results/summary.csv"])
     assert "Of 2 claims: holds 1, does not hold 1." in body
@@ -195,7 +198,11 @@ def card() -> Figure:
         ],
         columns=["claim", "experiment", "verdict"],
     )
-    lines = [("C1", "One.", "holds in part", ""), ("C2", "Two.", "not run", ""), ("C10", "T" * 30, "holds", "")]
+    lines = [
+        ("C1", "One.", "holds in part", "", ""),
+        ("C2", "Two.", "not run", "", ""),
+        ("C10", "T" * 30, "holds", "", ""),
+    ]
     return scorecard.draw(claims, pd.DataFrame(lines, columns=list(HEADINGS)))
 
 

@@ -79,7 +79,7 @@ def test_report(finished: Project) -> None:
     text = (finished.folder / "results/report.html").read_text()
     assert "points_fits" in text
     assert "Which claims hold" in text
-    assert "neurons to the teacher" in text  # of the summary on the first page
+    assert "Large steps align neurons" in text  # of the summary on the first page
 
 
 def test_stale_store_is_refused(finished: Project, tmp_path: Path) -> None:

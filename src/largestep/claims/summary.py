@@ -25,19 +25,20 @@ SYMBOLS: dict[Conclusion, str] = {
     "undecided": "○",
     "not run": "–",
 }
-HEADINGS = ("claim", "what the paper claims", "answer", "evidence")
-WIDTHS = (6, 26, 14, 54)
+HEADINGS = ("claim", "what the paper claims", "answer", "supported / refuted / undecided", "evidence")
+WIDTHS = (5, 25, 13, 11, 50)
 # Experiments named in a sentence; the others are counted.
 MOST_NAMES = 4
 
 
 @dataclass(frozen=True)
 class Line:
-    """One claim: what the paper says, the answer, and what it rests on."""
+    """One claim: what the paper says, the answer, how many statistics it rests on say what, and the evidence."""
 
     claim: str
     statement: str
     answer: Conclusion
+    counts: str
     evidence: str
 
 
@@ -51,7 +52,7 @@ def summarise(rows: Iterable[Row], statements: Mapping[str, str]) -> list[Line]:
         if row.claim not in found:
             raise ValueError(f"{row.claim}: no module says what the paper claims")
         found[row.claim].append(row)
-    return [Line(claim, statements[claim], conclude(own), evidence(own)) for claim, own in found.items()]
+    return [Line(claim, statements[claim], conclude(own), tally(own), evidence(own)) for claim, own in found.items()]
 
 
 def number(claim: str) -> int:
@@ -71,17 +72,22 @@ def conclude(rows: list[Row]) -> Conclusion:
     return "holds in part" if counts["supported"] else "undecided"
 
 
+def tally(rows: list[Row]) -> str:
+    """How many of the statistics that the answer rests on are supported, refuted and undecided."""
+    counts = Counter(row.verdict for row in asked(rows))
+    return f"{counts['supported']} / {counts['refuted']} / {counts['undecided']}"
+
+
 def asked(rows: list[Row]) -> list[Row]:
     """The statistics that the answer rests on: headlines with enough seeds."""
     return [row for row in rows if row.headline and row.verdict != "not run" and row.seeds >= FEWEST_SEEDS]
 
 
 def evidence(rows: list[Row]) -> str:
-    """How many headline statistics got which verdict, the most telling of them, and what could not be asked."""
+    """The most telling of the headline statistics, and what could not be asked."""
     said = []
     counted = asked(rows)
     if counted:
-        said.append(f"{_counts(counted)}.")
         said += [f"{how}: {describe(row)}." for how, row in _telling(counted).items()]
     few = _too_few_seeds(rows)
     if few:
@@ -112,18 +118,18 @@ def as_rst(lines: list[Line]) -> str:
     """The summary in reStructuredText, a sentence and a table, for the first page of the report."""
     cells = [HEADINGS]
     cells += [
-        (line.claim, _plain(line.statement), f"{SYMBOLS[line.answer]} **{line.answer}**", _plain(line.evidence))
+        (
+            line.claim,
+            _plain(line.statement),
+            f"{SYMBOLS[line.answer]} **{line.answer}**",
+            line.counts,
+            _plain(line.evidence),
+        )
         for line in lines
     ]
     body = "\n".join("   * - " + "\n     - ".join(row) for row in cells)
     widths = " ".join(map(str, WIDTHS))
     return f"{in_a_sentence(lines)}\n\n.. list-table::\n   :header-rows: 1\n   :widths: {widths}\n\n{body}\n"
-
-
-def _counts(rows: list[Row]) -> str:
-    counts = Counter(row.verdict for row in rows)
-    said = [f"{counts[verdict]} {verdict}" for verdict in ("supported", "refuted", "undecided") if counts[verdict]]
-    return f"Of {len(rows)} statistic{'s' if len(rows) > 1 else ''}, {', '.join(said)}"
 
 
 def _telling(rows: list[Row]) -> dict[str, Row]:

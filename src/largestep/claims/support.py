@@ -32,8 +32,8 @@ from largestep.claims.verdict import Measured, Values, above, below, between, la
 
 CLAIM = "C8"
 CLAIMS = {
-    CLAIM: "At a large step size the predictor decays exponentially off the support of the truth, "
-    "and its error on the support is proportional to sqrt(eta delta)."
+    CLAIM: "With large steps the predictor decays exponentially off the true support; "
+    "its error on it is of the order of √(ηδ)."
 }
 STRAIGHT = 0.9
 LONGEST, STABLE = 0.5, 0.1
