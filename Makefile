@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce test lint bench setup schema lock clean
+.PHONY: reproduce test lint bench times setup schema lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -24,6 +24,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py
+
+# Where the time of the last run went.
+times: setup
+	@$(BIN)/python benchmarks/times.py
 
 setup: $(READY)
 

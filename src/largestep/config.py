@@ -258,6 +258,8 @@ class Config(Strict):
         for name, study in self.studies.items():
             if name in self.experiments:
                 raise ValueError(f"studies.{name}: an experiment has this name; rename the study")
+            if name == "scorecard":
+                raise ValueError("studies.scorecard: a figure of the claims has this name; rename the study")
             if any(name == f"{experiment}_{view}" for experiment, e in self.experiments.items() for view in e.views):
                 raise ValueError(f"studies.{name}: a figure of an experiment has this name; rename the study")
             for used, cells in study.uses().items():

@@ -169,6 +169,11 @@ class PhaseDiagram(StudyBase):
         """Predictors on and off the support are those of diagonal networks."""
         return frozenset({"diagonal"})
 
+    def check(self, experiments: Mapping[str, Any]) -> None:
+        """Refuse label noise, which its runs do not draw."""
+        if experiments[self.experiment].training.label_noise:
+            raise ValueError(f"experiment: {self.experiment} has label_noise, which a phase diagram does not draw")
+
     @model_validator(mode="after")
     def decay_times_rise(self) -> PhaseDiagram:
         """Refuse decay times out of order: each goes on from the one before."""
@@ -272,6 +277,9 @@ class Varied(Strict):
         lengths = {key: len(values) for key, values in lists.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"its lists must be of one length, not {lengths}")
+        for key, values in lists.items():
+            if key not in FOLLOWERS and len(set(map(str, values))) < len(values):
+                raise ValueError(f"{key} lists a value twice")
         both = sorted(set(lists) & set(self.hold.model_dump(exclude_none=True)))
         if both:
             raise ValueError(f"both varies and holds {', '.join(both)}")
@@ -297,8 +305,11 @@ class Sweep(StudyBase):
         return {"rank_thresholds", "l0_thresholds", "correlation_thresholds", "normalise_activations"}
 
     def check(self, experiments: Mapping[str, Any]) -> None:
-        """Refuse a batch larger than the training set."""
+        """Refuse a batch larger than the training set, and seeds that nothing tells apart."""
         examples = experiments[self.experiment].examples()
+        same = experiments[self.experiment].training.batch_size == "full" and self.base.batch_size is None
+        if same and self.arm == "order" and isinstance(experiments[self.experiment].model, DiagonalNet):
+            raise ValueError("arm: full-batch runs of a diagonal network differ only in their data")
         for name, sweep in self.sweeps.items():
             for batch in [*(sweep.batch_size or []), sweep.hold.batch_size, self.base.batch_size]:
                 if isinstance(batch, int) and batch > examples:
@@ -378,6 +389,13 @@ class Flows(StudyBase):
     pairs: Annotated[Count, Field(description="seeds to compare, the first on which SGD does not diverge")]
     substeps: Annotated[Count, Field(description="steps of the SDE to one of SGD")]
     snapshots: Annotated[int, Field(ge=2, description="intervals between measures of rank and sparsity")]
+
+    @model_validator(mode="after")
+    def enough_seeds(self) -> Flows:
+        """Refuse more pairs than seeds."""
+        if self.pairs > self.seeds:
+            raise ValueError(f"pairs {self.pairs} exceeds seeds {self.seeds}")
+        return self
 
     def uses(self) -> dict[str, list[str]]:
         """The one cell."""

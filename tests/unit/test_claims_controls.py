@@ -87,9 +87,9 @@ def duration(rng: np.random.Generator, effect: float) -> xr.Dataset:
 
 @pytest.mark.parametrize(("effect", "answer"), [(EFFECT, "supported"), (-EFFECT, "refuted"), (0.0, "undecided")])
 def test_duration_alone_follows_the_effect(effect: float, answer: str) -> None:
-    rows = decide(controls.measured(results(duration(np.random.default_rng(0), effect))))
+    rows = decide(controls.measured(results(duration(np.random.default_rng(1), effect))))
     assert {row.claim for row in rows} == {"C4", "C5"}
-    assert {row.verdict for row in rows} == {answer}
+    assert {row.verdict for row in rows if row.headline} == {answer}
     headlines = [row.statistic for row in rows if row.headline]
     assert len(headlines) == 3
     assert all("decay at up to 50%" in statistic for statistic in headlines)
@@ -158,12 +158,9 @@ def warmups(rng: np.random.Generator, failing: float, larger: float) -> xr.Datas
 def test_over_regularisation(failing: float, larger: float, answer: str) -> None:
     rows = decide(over_regularisation.measured(results(warmups(np.random.default_rng(0), failing, larger))))
     asked = [row for row in rows if row.headline]
-    assert [row.statistic.split(", ")[-1] for row in asked] == [
-        "at peak 0.0251 minus at 0.0201",
-        "at peak 0.0401 minus at 0.0201",
-    ]
+    assert [row.statistic.split(", ")[-1] for row in asked] == ["at peak 0.0251 minus at 0.0201"]
     assert {row.verdict for row in asked} == {answer}
-    assert {row.verdict for row in rows if not row.headline} == {"supported"}
+    assert {row.verdict for row in rows if row.statistic.startswith("rank")} == {"supported"}
 
 
 def test_power_and_false_support_of_over_regularisation() -> None:
@@ -187,7 +184,7 @@ BATCH = {"batch_size": [1.0, 2.0, 8.0], "step_size": [0.1, 0.2, 0.8], "steps": [
 
 
 def batches(rng: np.random.Generator, factor: float) -> xr.Dataset:
-    ratio = np.array([1.0, 1.0, factor])[:, None]
+    ratio = np.array([1.0, factor, 9.0])[:, None]  # only the smallest of the larger batches is compared
     shared = {"plateau_loss": ratio * noise(rng, 3, 0.2), "sparsity": 0.2 * ratio * noise(rng, 3, 0.2)}
     return sweep(BATCH, **shared)
 
@@ -199,8 +196,8 @@ def test_batch_collapse(factor: float, answer: str) -> None:
     given = "at one step size / batch size"
     assert found == {
         f"share of runs that diverge or end dead, batch 2 minus 1, {given}": "supported",
-        f"log2 ratio of loss before the decay, batch 8 to 1, {given}": answer,
-        f"log2 ratio of feature sparsity, batch 8 to 1, {given}": answer,
+        f"log2 ratio of loss before the decay, batch 2 to 1, {given}": answer,
+        f"log2 ratio of feature sparsity, batch 2 to 1, {given}": answer,
     }
 
 
@@ -208,7 +205,7 @@ def test_batches_without_a_level_have_none_to_compare() -> None:
     study = sweep(BATCH, plateau_loss=np.array([[1e-20], [1e-18], [1e-12]]))
     rows = [row for row in decide(permitting.measured(results(study))) if row.experiment.startswith("s0")]
     level = next(row for row in rows if "before the decay" in row.statistic)
-    assert (level.verdict, level.headline) == ("not run", False)
+    assert (level.verdict, level.headline) == ("not asked", False)
     assert "converges" in level.note
 
 
@@ -230,7 +227,8 @@ def test_larger_batches_that_diverge_refute_the_collapse() -> None:
     found = {row.statistic.split(",")[0]: row.verdict for row in rows if row.experiment.startswith("s0")}
     assert found == {
         "share of runs that diverge or end dead": "refuted",
-        "log2 ratio of feature sparsity": "not run",
+        "log2 ratio of loss before the decay": "undecided",  # without a seed that survives both
+        "log2 ratio of feature sparsity": "undecided",
     }
 
 

@@ -52,10 +52,11 @@ def study(
     gone = diverged_step >= 0
     return xr.Dataset(
         {
+            "train_loss": ((*runs, "step"), np.full((*shape, 3), [1.0, 0.1, 0.01])),
             "loss_sample": ((*runs, "sample"), np.where(gone[..., None], np.nan, 2.0**loss)),
             "rank": ((*runs, "snapshot_step", "rank_threshold"), np.where(gone, np.nan, end["rank"])[..., None, None]),
             "l0": ((*runs, "snapshot_step", "l0_threshold"), np.where(gone, np.nan, end["l0"])[..., None, None]),
-            "test_loss": ((*runs, "step"), np.where(gone, np.nan, end["test_loss"])[..., None]),
+            "test_loss": ((*runs, "step"), np.where(gone, np.nan, end["test_loss"])[..., None].repeat(3, axis=-1)),
             "diverged_step": (runs, diverged_step),
             "seeds_tried": ((), SEEDS + lost),
             "seeds_lost": ((), lost),
@@ -199,3 +200,13 @@ def test_what_is_not_there_says_so() -> None:
         assert rows
         assert {row.verdict for row in rows} == {"not run"}
     assert "diagonal_gd is of scale workstation" in rows[-1].note
+
+
+def test_a_flow_whose_loss_rises_is_not_asked_about() -> None:
+    data = study()
+    data["train_loss"].loc[{"algorithm": "flow"}] = np.array([1.0, 0.01, 0.1])
+    found = {row.statistic: row.verdict for row in decide(noise_needed.measured(Results(studies={"s": data})))}
+    assert {verdict for text, verdict in found.items() if "gradient flow" in text} == {"not asked"}
+    assert {verdict for text, verdict in found.items() if text.startswith("l0 of gradient descent minus")} == {
+        "supported"
+    }

@@ -50,8 +50,10 @@ def row(
         ("ssf", "holds"),
         ("ssu", "holds in part"),
         ("su", "holds in part"),
-        ("sr", "holds in part"),
-        ("ssr", "holds in part"),
+        ("sssu", "mostly holds"),
+        ("sr", "mixed"),
+        ("sssssr", "mixed"),
+        ("suur", "mixed"),
         ("srr", "does not hold"),
         ("r", "does not hold"),
         ("ru", "does not hold"),
@@ -180,7 +182,8 @@ def test_captions_are_well_formed(caption: str) -> None:
         ({"supported", "refuted"}, "some supported, others refuted"),
         ({"supported", "refuted", "undecided", "not run"}, "some supported, others refuted"),
         ({"refuted", "undecided"}, "some refuted, others undecided"),
-        ({"not run"}, "not run"),
+        ({"not run"}, "nothing measured"),
+        ({"supported", "not asked"}, "all supported"),
     ],
 )
 def test_marks(verdicts: set[str], meaning: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -119,6 +120,13 @@ def test_families_are_claims() -> None:
         assert rows[0].verdict == "supported"
         assert rows[1].verdict == answer
     assert rows[1].note == "undecided only after correction over 11 statistics"
+
+
+def test_sweeps_do_not_blunt_headlines() -> None:
+    vague = dataclasses.replace(measured(np.linspace(-1.7, 0.45, 12)), headline=True)
+    sweep = [measured(np.linspace(-1.0, 1.0, 12)) for _ in range(9)]
+    assert decide([vague, *sweep])[0].verdict == "supported"
+    assert decide([vague, *(dataclasses.replace(each, headline=True) for each in sweep)])[0].verdict == "undecided"
 
 
 def test_few_seeds_decide_nothing_and_do_not_count() -> None:

@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 
 from largestep.claims import phases
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, Values, below, label, missing
+from largestep.claims.verdict import Measured, Values, below, label, not_asked
 
 CLAIM = "C9"
 CLAIMS = {CLAIM: "While the loss is flat at a large step size, the columns of the Jacobian shrink."}
@@ -46,7 +46,7 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     cell, small = phases.longest(experiment), phases.small_step(experiment)
     inside = phases.snapshots_inside(cell)
     if len(inside) < 2:
-        yield missing(CLAIM, name, WHOLE, DECADES, phases.NO_PHASE)
+        yield not_asked(CLAIM, name, WHOLE, DECADES, phases.NO_PHASE)
         return
     first, last = inside[0], inside[-1]
     for arm in experiment["arm"].values:
@@ -63,7 +63,7 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         if not headline:
             continue
         if small is None:
-            yield missing(CLAIM, where, AGAINST_SMALL, DECADES, phases.NO_SMALL)
+            yield not_asked(CLAIM, where, AGAINST_SMALL, DECADES, phases.NO_SMALL)
         else:
             beside = small.sel(arm=arm)
             both = phases.complete(runs, beside)

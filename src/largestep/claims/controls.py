@@ -21,7 +21,7 @@ import xarray as xr
 from largestep.claims.duration import CLAIMS as CLAIMS
 from largestep.claims.duration import GENERALISATION, SIMPLICITY, paired_spearman
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, below, missing
+from largestep.claims.verdict import Measured, below, missing, not_asked
 from largestep.measures.outcomes import survived
 
 KIND = "sweep"
@@ -137,8 +137,11 @@ def _row(
 ) -> Measured:
     statistic = f"Spearman correlation of {key} and {what}"
     if points.sizes["point"] < 2:
-        return missing(claim, where, statistic, CRITERION, "fewer than two points to compare")
+        return not_asked(claim, where, statistic, CRITERION, "fewer than two points to compare")
     complete = survived(points).all("point").values
+    if key == "decay_at":
+        level = float(np.nanmedian(points["plateau_loss"].values))
+        note = "; ".join(filter(None, (note, f"median loss before the decay {level:.2g}")))
     correlation = paired_spearman(points[key].values, values.transpose("point", "seed").values[:, complete])
     note = "; ".join(filter(None, (note, fate(points))))
     return Measured(claim, where, statistic, correlation, CRITERION, int((~complete).sum()), note, headline)

@@ -6,7 +6,7 @@ Statistic: Spearman's rank correlation between duration and the measure at the e
 one seed (which share data set, init and order of examples). Criterion: its mean over seeds is below 0.
 It is taken over the large-step cells alone, which is what "longer" means, and with the constant small step as
 duration 0, which is what the paper's figures compare and which mixes the size of the step with its duration.
-The answers rest on both, in every arm, at the paper's threshold, the first of each list in config.yaml. Other
+The answers rest on the first, in every arm, at the paper's threshold, the first of each list in config.yaml. Other
 thresholds and the effective rank, which has none, are asked of the large-step cells alone, the other thresholds
 on the fixed data set alone: they show whether the answer depends on the threshold.
 """
@@ -65,7 +65,7 @@ def generalisation(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
             final = experiment[measure].isel(step=-1)
             for small in (False, True):
                 what = measure.replace("_", " ")
-                yield from correlations(GENERALISATION, name, experiment, what, final, small=small, headline=True)
+                yield from correlations(GENERALISATION, name, experiment, what, final, small=small, headline=not small)
             return
 
 
@@ -87,7 +87,7 @@ def simplicity(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
                 if place == 0:
                     for small in (False, True):
                         yield from correlations(
-                            SIMPLICITY, name, experiment, what, at_level, small=small, headline=True
+                            SIMPLICITY, name, experiment, what, at_level, small=small, headline=not small
                         )
                 else:
                     yield from correlations(SIMPLICITY, name, fixed, what, at_level)

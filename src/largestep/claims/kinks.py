@@ -17,7 +17,7 @@ import xarray as xr
 
 from largestep.claims import phases
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, above, below, label, missing
+from largestep.claims.verdict import Measured, above, below, label, not_asked
 
 CLAIM = "C10"
 CLAIMS = {CLAIM: "Simplify first, fit later: kinks go while the loss stays high, and few are left when it is fitted."}
@@ -39,7 +39,7 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     cell, short = phases.longest(experiment), phases.small_step(experiment)
     inside = phases.snapshots_inside(cell)
     if len(inside) < 2:
-        yield missing(CLAIM, name, SIMPLIFIES, FEWER, phases.NO_PHASE)
+        yield not_asked(CLAIM, name, SIMPLIFIES, FEWER, phases.NO_PHASE)
         return
     times = [inside[0], inside[-1], -1]
     for arm in experiment["arm"].values:
@@ -57,7 +57,7 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         later = (loss[:, 1] - loss[:, 2]) - (loss[:, 0] - loss[:, 1])
         yield Measured(CLAIM, where, LATER, later, DECADES, lost, headline=headline)
         if short is None:
-            yield missing(CLAIM, where, AGAINST_SHORT, FEWER, phases.NO_SMALL)
+            yield not_asked(CLAIM, where, AGAINST_SHORT, FEWER, phases.NO_SMALL)
             continue
         beside = short.sel(arm=arm)
         both = phases.complete(runs, beside)

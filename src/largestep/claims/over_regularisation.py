@@ -5,8 +5,9 @@ final training loss is above 0.01: one of the twelve points missed by 0.35 costs
 apart or more. Statistics, paired within the seeds that survive both: failing (1 or 0) at the peak that the paper
 calls too large, and at the largest peak at which at most half of the seeds diverge, minus failing at the
 published peak; and the same difference of the rank, by which the larger step is to give the simpler function.
-Criteria: failing more often, above 0; a lower rank, below 0. The answer rests on failing to fit with the published
-decay, which divides all peaks by 3; with one decayed step size for all, no peak ends with larger steps than another.
+Criteria: failing more often, above 0; a lower rank, below 0. The answer rests on failing to fit at the peak that the
+paper calls too large, with the published decay, which divides all peaks by 3; with one decayed step size for all, no
+peak ends with larger steps than another.
 """
 
 from __future__ import annotations
@@ -57,5 +58,7 @@ def _rows(where: str, points: xr.Dataset) -> Iterator[Measured]:
         failing = (runs["train_loss"].values > FAILED).astype(float) - (reference["train_loss"].values > FAILED)
         ranks = (runs["rank"] - reference["rank"]).isel(rank_threshold=0).values
         at = f"at peak {peak:g} minus at {PUBLISHED:g}"
-        yield Measured(CLAIM, where, f"{STATISTIC}, {at}", failing[both], FAILING, lost, "", headline)
+        yield Measured(
+            CLAIM, where, f"{STATISTIC}, {at}", failing[both], FAILING, lost, "", headline and peak == TOO_LARGE
+        )
         yield Measured(CLAIM, where, f"rank of the Jacobian {at}", ranks[both], RANK, lost)

@@ -1,14 +1,14 @@
 """C16 on toy networks: what acts like a large step size, and what permits one.
 
 Data: the sweeps of batch size, momentum, label noise, sharpness-aware minimisation (SAM), warm-up and weight decay.
-Statistics, paired within seeds that survive both runs, at the end of training and at the paper's threshold:
+Statistics, paired within seeds that neither diverge nor end dead in both runs, at the end of training and at the
+paper's threshold:
 
-- Batch size with step size / batch size and epochs held: share of seeds that diverge or end dead, the smallest of the
-  larger batches minus batch size 1, to be within 0.1 of each other; log2 ratio of the loss before the decay, and of
-  the sparsity, of the largest batch at which at most half of the seeds diverge to batch size 1, to be within a factor
-  of 1.25. Where the loss at batch size 1 converges below 1e-8 there is no level to compare, and the row says so. With
-  the step size itself held, a larger batch is a smaller step, so the sparsity must not be the same: its log2 ratio is
-  to be above 0, less sparse.
+- Batch size with step size / batch size and epochs held, the smallest of the larger batches against batch size 1:
+  share of seeds that diverge or end dead, to be within 0.1 of each other; log2 ratio of the loss before the decay, and
+  of the sparsity, to be within a factor of 1.25. Where the loss at batch size 1 converges below 1e-8, or every unit is
+  in use in both, there is nothing to compare, and the row says so. With the step size itself held, a larger batch is
+  a smaller step, so the sparsity must not be the same: its log2 ratio is to be above 0, less sparse.
 - Momentum with step size / (1 - momentum) held: log2 ratio of the sparsity, within the same factor.
 - Label noise and SAM at a small step size: Spearman's correlation of their strength, 0 included, and sparsity.
   Criterion: below 0, the more of it the sparser.
@@ -28,7 +28,7 @@ import xarray as xr
 from largestep.claims import controls
 from largestep.claims.duration import paired_spearman
 from largestep.claims.results import Results
-from largestep.claims.verdict import Criterion, Measured, Values, above, below, between, missing
+from largestep.claims.verdict import Criterion, Measured, Values, above, below, between, missing, not_asked
 from largestep.measures.outcomes import survived
 
 CLAIM = "C16"
@@ -39,8 +39,8 @@ CLAIMS = {
 SAME = between(-float(np.log2(1.25)), float(np.log2(1.25)))
 LESS_SPARSE, SPARSER, SAFER, AS_SAFE = above(0.0), below(0.0), below(0.0), between(-0.1, 0.1)
 WEIGHT_DECAY = 5e-4
-# A dead network has no logarithm of its sparsity, a run that has converged none of its level.
-FLOOR, NO_LEVEL = 1e-4, 1e-8
+# A run that has converged has no logarithm of its level; one on its way to infinity must not outweigh the others.
+NO_LEVEL, EXTREME = 1e-8, 10.0
 
 
 def measured(results: Results) -> Iterator[Measured]:
@@ -70,30 +70,24 @@ def _batch(where: str, points: xr.Dataset) -> Iterator[Measured]:
     held = "step_size" not in controls.differs(points)
     one = points.isel(point=int(points["batch_size"].values.argmin()))
     larger = points.isel(point=np.flatnonzero(points["batch_size"].values > float(one["batch_size"])))
+    least = larger.isel(point=int(larger["batch_size"].values.argmin()))
     name = controls.sparsity_name(points)
     given = "at one step size" if held else "at one step size / batch size"
     converged = float(np.nanmedian(one["plateau_loss"])) <= NO_LEVEL
     if not held:
-        least = larger.isel(point=int(larger["batch_size"].values.argmin()))
         which = f"batch {float(least['batch_size']):g} minus {float(one['batch_size']):g}, {given}"
         statistic = f"share of runs that diverge or end dead, {which}"
         yield Measured(CLAIM, where, statistic, _lost(least) - _lost(one), AS_SAFE, headline=True)
-    larger = controls.mostly_alive(larger)
-    if not larger.sizes["point"]:
-        why = "most runs diverge at every larger batch"
-        yield missing(CLAIM, where, f"log2 ratio of {name}, {given}", SAME, why)
-        return
-    most = larger.isel(point=int(larger["batch_size"].values.argmax()))
-    which = f"batch {float(most['batch_size']):g} to {float(one['batch_size']):g}, {given}"
+    which = f"batch {float(least['batch_size']):g} to {float(one['batch_size']):g}, {given}"
     if held:
-        yield _ratio(where, f"{name}, {which}", most, one, _sparsity, LESS_SPARSE)
+        yield _ratio(where, f"{name}, {which}", least, one, _sparsity, LESS_SPARSE)
         return
     if converged:
         why = "the loss converges at batch size 1: there is no level"
-        yield missing(CLAIM, where, f"log2 ratio of loss before the decay, {which}", SAME, why)
+        yield not_asked(CLAIM, where, f"log2 ratio of loss before the decay, {which}", SAME, why)
     else:
-        yield _ratio(where, f"loss before the decay, {which}", most, one, _plateau, SAME, headline=True)
-    yield _ratio(where, f"{name}, {which}", most, one, _sparsity, SAME, headline=True)
+        yield _ratio(where, f"loss before the decay, {which}", least, one, _plateau, SAME, headline=True)
+    yield _ratio(where, f"{name}, {which}", least, one, _sparsity, SAME, headline=True)
 
 
 def _momentum(where: str, points: xr.Dataset) -> Iterator[Measured]:
@@ -111,7 +105,7 @@ def _strength(where: str, points: xr.Dataset) -> Iterator[Measured]:
     complete = survived(left).all("point").values
     statistic = f"Spearman correlation of {vary} and {controls.sparsity_name(points)}, at a small step size"
     if left.sizes["point"] < 2:
-        yield missing(CLAIM, where, statistic, SPARSER, "most runs diverge")
+        yield not_asked(CLAIM, where, statistic, SPARSER, "most runs diverge")
         return
     values = paired_spearman(left[vary].values, controls.sparsity(left).values[:, complete])
     note = controls.fate(left)
@@ -152,15 +146,19 @@ def _ratio(
     criterion: Criterion,
     headline: bool = False,
 ) -> Measured:
-    both = (survived(runs) & survived(plain)).values
-    values = np.log2(measure(runs)[both] / measure(plain)[both])
-    died = int(runs["dead"].values[both].sum() + plain["dead"].values[both].sum())
-    note = f"{died} of these runs end with a dead block" if died else ""
-    return Measured(CLAIM, where, f"log2 ratio of {what}", values, criterion, int((~both).sum()), note, headline)
+    both = _lost(runs) + _lost(plain) == 0
+    a, b = measure(runs)[both], measure(plain)[both]
+    statistic = f"log2 ratio of {what}"
+    if len(a) and np.ptp([a, b]) == 0.0:
+        return not_asked(CLAIM, where, statistic, criterion, f"{a[0]:g} in every run of both: nothing to compare")
+    values = np.clip(np.log2(a / b), -EXTREME, EXTREME)
+    died = int(runs["dead"].sum() + plain["dead"].sum())
+    note = f"{died} of the seeds left out end with a dead block" if died else ""
+    return Measured(CLAIM, where, statistic, values, criterion, int((~both).sum()), note, headline)
 
 
 def _sparsity(runs: xr.Dataset) -> Values:
-    return np.maximum(controls.sparsity(runs.expand_dims("point")).values[0], FLOOR)
+    return controls.sparsity(runs.expand_dims("point")).values[0]
 
 
 def _plateau(runs: xr.Dataset) -> Values:

@@ -13,8 +13,8 @@ from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, missing
 from largestep.measures.outcomes import survived
 
-NO_PHASE = "not run: no large-step phase with two snapshots after the start"
-NO_SMALL = "not run: no cell whose step size is small at these snapshots to compare with"
+NO_PHASE = "no large-step phase with two snapshots after the start"
+NO_SMALL = "no cell whose step size is small at these snapshots to compare with"
 Rows = Callable[[str, xr.Dataset], Iterator[Measured]]
 
 

@@ -23,7 +23,7 @@ import xarray as xr
 
 from largestep.claims import verdict
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, above, between, missing
+from largestep.claims.verdict import Measured, above, between, missing, not_asked
 from largestep.measures.outcomes import dead, survived
 from largestep.measures.stabilisation import FEWEST_POINTS, FLAT
 
@@ -51,7 +51,7 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     """The four statistics of one experiment, for each arm; one row that says why where there are none."""
     cell = experiment.sel(cell=verdict.by_duration(experiment)["cell"][-1])
     if cell["decay_fraction"] == 0:
-        yield missing(CLAIM, name, SLOPE, LEVEL, "not asked: no cell has a large-step phase")
+        yield not_asked(CLAIM, name, SLOPE, LEVEL, "no cell has a large-step phase")
         return
     for arm in cell["arm"].values:
         runs = cell.sel(arm=arm)
@@ -60,8 +60,8 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
             runs[f"stabilisation_{key}"].values[alive] for key in ("slope", "slope_low", "slope_high", "steps")
         )
         if alive.any() and np.isnan(slope).all():
-            why = f"not asked: fewer than {FEWEST_POINTS} recorded steps in the large-step phase"
-            yield missing(CLAIM, where, SLOPE, LEVEL, why)
+            why = f"fewer than {FEWEST_POINTS} recorded steps in the large-step phase"
+            yield not_asked(CLAIM, where, SLOPE, LEVEL, why)
             continue
         lost = int((~alive).sum())
         outcomes = {"never stabilise": int((steps == 0).sum()), "end with a dead block": int(dead(runs).sum())}

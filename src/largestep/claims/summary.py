@@ -1,8 +1,9 @@
 """The answers in short: one line per claim, for a reader with two minutes.
 
 An answer rests on the claim's headline statistics, without those that were not run or have too few seeds for a
-verdict. The claim *holds* if all of them are supported; it *does not hold* if more of them are refuted than
-supported; it *holds in part* if some are supported otherwise; and it is *undecided* if none is supported or
+verdict. The claim *holds* if all of them are supported, and *mostly holds* if three quarters are and none is refuted;
+it *does not hold* if more of them are refuted than supported; the evidence is *mixed* if some are refuted otherwise;
+the claim *holds in part* if fewer are supported and none is refuted; and it is *undecided* if none is supported or
 refuted. It is undecided too if all have too few seeds, and *not run* if there is no headline statistic at all.
 """
 
@@ -16,15 +17,19 @@ from typing import Literal
 
 from largestep.claims.verdict import FEWEST_SEEDS, Row
 
-Conclusion = Literal["holds", "holds in part", "does not hold", "undecided", "not run"]
+Conclusion = Literal["holds", "mostly holds", "holds in part", "mixed", "does not hold", "undecided", "not run"]
+MOSTLY = 0.75
 # A symbol beside each word, so that the column can be skimmed.
 SYMBOLS: dict[Conclusion, str] = {
     "holds": "●",
-    "holds in part": "◐",
+    "mostly holds": "◕",
+    "holds in part": "◔",
+    "mixed": "◑",
     "does not hold": "✕",
     "undecided": "○",
     "not run": "–",
 }
+UNMEASURED = ("not run", "not asked")
 HEADINGS = ("claim", "what the paper claims", "answer", "supported / refuted / undecided", "evidence")
 WIDTHS = (5, 25, 13, 11, 50)
 # Experiments named in a sentence; the others are counted.
@@ -69,6 +74,10 @@ def conclude(rows: list[Row]) -> Conclusion:
         return "holds"
     if counts["refuted"] > counts["supported"]:
         return "does not hold"
+    if counts["refuted"]:
+        return "mixed"
+    if counts["supported"] >= MOSTLY * counts.total():
+        return "mostly holds"
     return "holds in part" if counts["supported"] else "undecided"
 
 
@@ -80,7 +89,7 @@ def tally(rows: list[Row]) -> str:
 
 def asked(rows: list[Row]) -> list[Row]:
     """The statistics that the answer rests on: headlines with enough seeds."""
-    return [row for row in rows if row.headline and row.verdict != "not run" and row.seeds >= FEWEST_SEEDS]
+    return [row for row in rows if row.headline and row.verdict not in UNMEASURED and row.seeds >= FEWEST_SEEDS]
 
 
 def evidence(rows: list[Row]) -> str:
@@ -92,9 +101,10 @@ def evidence(rows: list[Row]) -> str:
     few = _too_few_seeds(rows)
     if few:
         said.append(f"Fewer than {FEWEST_SEEDS} usable seeds: {_names(few)}.")
-    absent = [row for row in rows if row.verdict == "not run"]
-    if absent:
-        said.append(f"Not run: {_names(absent)}.")
+    for verdict in UNMEASURED:
+        absent = [row for row in rows if row.verdict == verdict]
+        if absent:
+            said.append(f"{verdict.capitalize()}: {_names(absent)}.")
     return " ".join(said) or "No statistic that the answer could rest on was run."
 
 
@@ -133,7 +143,7 @@ def as_rst(lines: list[Line]) -> str:
 
 
 def _telling(rows: list[Row]) -> dict[str, Row]:
-    """At most two statistics: the clearest for and against, or else the first undecided or the weakest support.
+    """At most two statistics: the clearest for and against, or else an undecided one or the weakest support.
 
     A statistic is the clearer, the more half-widths of its interval lie between it and its criterion.
     """
@@ -147,14 +157,14 @@ def _telling(rows: list[Row]) -> dict[str, Row]:
     if by_verdict["refuted"]:
         said["Clearest refutation"] = clearest["refuted"][0]
     elif by_verdict["undecided"]:
-        said["Undecided, for one"] = by_verdict["undecided"][0]
+        said["Undecided, for one"] = clearest["undecided"][0]
     elif len(rows) > 1:
         said["Weakest support"] = clearest["supported"][-1]
     return said
 
 
 def _too_few_seeds(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row.headline and row.verdict != "not run" and row.seeds < FEWEST_SEEDS]
+    return [row for row in rows if row.headline and row.verdict not in UNMEASURED and row.seeds < FEWEST_SEEDS]
 
 
 def _names(rows: list[Row]) -> str:

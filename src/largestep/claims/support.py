@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from largestep.claims import phases
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, Values, above, below, between, label, missing
+from largestep.claims.verdict import Measured, Values, above, below, between, label, missing, not_asked
 
 CLAIM = "C8"
 CLAIMS = {
@@ -65,7 +65,7 @@ def off_support(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     cell, small = phases.longest(experiment), phases.small_step(experiment)
     inside = phases.snapshots_inside(cell)
     if len(inside) < FEWEST_POINTS:
-        yield missing(CLAIM, name, DECAYS, SLOPE, phases.NO_PHASE)
+        yield not_asked(CLAIM, name, DECAYS, SLOPE, phases.NO_PHASE)
         return
     steps = cell["snapshot_step"].values[inside].astype(np.float64)
     for arm in experiment["arm"].values:
@@ -82,7 +82,7 @@ def off_support(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         yield Measured(CLAIM, where, EXPONENTIAL, straight - power, above(0.0), lost, headline=headline)
         yield Measured(CLAIM, where, TYPICAL, _slopes(steps, typical[alive]), SLOPE, lost)
         if small is None:
-            yield missing(CLAIM, where, FASTER, SLOPE, phases.NO_SMALL)
+            yield not_asked(CLAIM, where, FASTER, SLOPE, phases.NO_SMALL)
             continue
         beside = small.sel(arm=arm)
         both = phases.complete(runs, beside)

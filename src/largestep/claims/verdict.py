@@ -2,7 +2,7 @@
 
 A claim module yields `Measured`: one number per seed, and the criterion that this statistic was to meet.
 `decide` turns all of them into the rows of the table: a bootstrap interval over seeds for each, and a verdict
-that holds after Holm's correction over all statistics of the same claim.
+that holds after Holm's correction: over the headline statistics of the same claim, and over its other ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-Answer = Literal["supported", "refuted", "undecided", "not run"]
+Answer = Literal["supported", "refuted", "undecided", "not asked", "not run"]
 Values = NDArray[np.float64]
 CONFIDENCE = 0.95
 RESAMPLES = 20_000
@@ -69,7 +69,8 @@ class Measured:
 
     values: (seeds,), finite, the statistic of each seed that can be used. diverged: seeds left out because
     a run diverged. headline: whether the claim's answer in the summary rests on this statistic; the others show
-    how it depends on thresholds and settings. missing: why there is nothing to measure, empty if there is.
+    how it depends on thresholds and settings. missing: why there is nothing to measure, empty if there is; unasked:
+    that the data are there, but the question has no meaning for them.
     """
 
     claim: str
@@ -81,6 +82,7 @@ class Measured:
     note: str = ""
     headline: bool = False
     missing: str = ""
+    unasked: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no mean or interval can be taken of: ValueError."""
@@ -116,6 +118,11 @@ def missing(claim: str, experiment: str, statistic: str, criterion: Criterion, w
     return Measured(claim, experiment, statistic, np.empty(0), criterion, missing=why)
 
 
+def not_asked(claim: str, experiment: str, statistic: str, criterion: Criterion, why: str) -> Measured:
+    """A statistic that has no meaning for the data that the run has."""
+    return Measured(claim, experiment, statistic, np.empty(0), criterion, missing=why, unasked=True)
+
+
 def interval(values: Values) -> tuple[float, float, float]:
     """Mean over seeds and its 95% bootstrap interval; NaN for the interval below two seeds.
 
@@ -133,14 +140,15 @@ def decide(measured: Iterable[Measured]) -> list[Row]:
     """The rows of the table, in the order given.
 
     A statistic is supported when its interval lies wholly where its criterion wants it, refuted when it lies
-    wholly elsewhere, both at a level corrected by Holm's method over the statistics of the same claim. Those
-    without enough seeds are undecided and do not count for the correction.
+    wholly elsewhere, both at a level corrected by Holm's method over the headline statistics of the same claim, or
+    over its other ones, so that no sweep blunts an answer. Those without enough seeds are undecided and do not count
+    for the correction.
     """
     found = list(measured)
     estimates = _estimates(found)
     answers: dict[int, tuple[Answer, str]] = {}
-    for claim in dict.fromkeys(each.claim for each in found):
-        family = [index for index, each in enumerate(found) if each.claim == claim]
+    for shared in dict.fromkeys((each.claim, each.headline) for each in found):
+        family = [index for index, each in enumerate(found) if (each.claim, each.headline) == shared]
         answers |= _family(family, found, estimates)
     return [_row(each, estimates[index], *answers[index]) for index, each in enumerate(found)]
 
@@ -238,13 +246,13 @@ def _level(bootstrap: _Bootstrap, criterion: Criterion) -> tuple[float, Answer]:
 
 
 def _family(family: list[int], found: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
-    """Answer and note of every statistic of one claim, by Holm's method."""
+    """Answer and note of every statistic of one family, by Holm's method."""
     answers: dict[int, tuple[Answer, str]] = {}
     tested = [index for index in family if len(found[index].values) >= FEWEST_SEEDS]
     for index in set(family) - set(tested):
         each, seeds = found[index], len(found[index].values)
         if each.missing:
-            answers[index] = "not run", each.missing
+            answers[index] = "not asked" if each.unasked else "not run", each.missing
         else:
             why = f"{seeds} usable seeds, {FEWEST_SEEDS} are needed for a verdict"
             answers[index] = "undecided", _joined(each.note, why)

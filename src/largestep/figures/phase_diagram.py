@@ -51,8 +51,10 @@ def draw(study: xr.Dataset) -> Figure:
         figure.colorbar(mappable, ax=ax, label=units, pad=0.02).minorticks_off()
         _published(ax, study)
         style.letter(ax, index, title)
-        ax.set(xlabel="large step size η (no unit)", ylabel="decay (% of training)")
-        ax.label_outer()
+        # On every panel, or the label of a colour bar would be taken for that of the panel beside it.
+        ax.set_ylabel("decay (% of training)")
+        if index >= 2:
+            ax.set_xlabel("large step size η (no unit)")
     _legend(figure, study)
     style.note(figure, note(study), study)
     return figure

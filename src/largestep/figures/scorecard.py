@@ -34,7 +34,7 @@ MARKS: dict[frozenset[str], tuple[str, dict[str, Any]]] = {
         {"marker": "X", "color": AGAINST, "markerfacecoloralt": "white", "fillstyle": "left"},
     ),
     frozenset({"undecided"}): ("undecided", {"marker": "o", "color": NEITHER, "markerfacecolor": "white"}),
-    frozenset({"not run"}): ("not run", {"marker": "_", "color": NEITHER}),
+    frozenset({"not asked"}): ("nothing measured", {"marker": "_", "color": NEITHER}),
 }
 ROW_HEIGHT = 0.27
 MARGINS = 1.9
@@ -86,8 +86,8 @@ def draw(claims: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 
 
 def mark(verdicts: set[str]) -> tuple[str, dict[str, Any]]:
-    """What the verdicts of several statistics come to, in words and as a symbol; "not run" counts only alone."""
-    decided = frozenset(verdicts - {"not run"}) or frozenset({"not run"})
+    """What the verdicts of several statistics come to, in words and as a symbol; those not measured only alone."""
+    decided = frozenset(verdicts - {"not run", "not asked"}) or frozenset({"not asked"})
     if {"supported", "refuted"} <= decided:
         decided -= {"undecided"}
     return MARKS[decided]
