@@ -148,7 +148,7 @@ def test_says_why_there_is_nothing_to_ask() -> None:
         short[name] = short[name] * np.nan
     for data, why in ((no_phase, "no cell has a large-step phase"), (short, "fewer than 10 recorded steps")):
         (row,) = rows(data)
-        assert row.verdict == "not run"
+        assert row.verdict == "not asked"
         assert why in row.note
 
 
