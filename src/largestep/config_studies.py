@@ -60,6 +60,14 @@ class StudyBase(Strict):
         """Raise ValueError, naming the key, where a setting does not suit the experiments used."""
 
 
+class StudyOfFeatures(StudyBase):
+    """A study that takes the measures of the cells."""
+
+    def thresholds(self) -> set[str]:
+        """All: it takes the measures that the cells take."""
+        return {"rank_thresholds", "l0_thresholds", "correlation_thresholds", "normalise_activations"}
+
+
 class CheckedNet(Strict):
     """A network whose steps are compared along the first updates of a run of SGD.
 
@@ -286,7 +294,7 @@ class Varied(Strict):
         return self
 
 
-class Sweep(StudyBase):
+class Sweep(StudyOfFeatures):
     """Controls: one quantity varied at a time, all else as in the base (C4, C5, C11, C16)."""
 
     kind: Literal["sweep"]
@@ -299,10 +307,6 @@ class Sweep(StudyBase):
     def uses(self) -> dict[str, list[str]]:
         """The experiment, without its cells: the schedules are the study's own."""
         return {self.experiment: []}
-
-    def thresholds(self) -> set[str]:
-        """All: it takes the measures that the cells take."""
-        return {"rank_thresholds", "l0_thresholds", "correlation_thresholds", "normalise_activations"}
 
     def check(self, experiments: Mapping[str, Any]) -> None:
         """Refuse a batch larger than the training set, and seeds that nothing tells apart."""
@@ -379,7 +383,7 @@ class Sharpness(StudyBase):
                 )
 
 
-class Flows(StudyBase):
+class Flows(StudyOfFeatures):
     """C6, C7: SGD beside gradient descent, gradient flow and the SDE, at the schedule of one cell (Fig. 9)."""
 
     kind: Literal["flows"]
@@ -400,10 +404,6 @@ class Flows(StudyBase):
     def uses(self) -> dict[str, list[str]]:
         """The one cell."""
         return {self.experiment: [self.cell]}
-
-    def thresholds(self) -> set[str]:
-        """All: it takes the measures that the cells take."""
-        return {"rank_thresholds", "l0_thresholds", "correlation_thresholds", "normalise_activations"}
 
     def check(self, experiments: Mapping[str, Any]) -> None:
         """Refuse all but plain SGD with a large-step phase: the SDE is derived for that."""

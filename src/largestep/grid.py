@@ -6,7 +6,6 @@ It nests the spec of the stage before, so that a store can be checked against th
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,26 +79,33 @@ def cells(config: Config) -> dict[str, Cell]:
 
 def study_spec(config: Config, name: str) -> str:
     """Canonical JSON of all that a study depends on: its settings, and what it takes from experiments."""
+    return canonical(_study_spec(config, name))
+
+
+def study_code(config: Config, name: str) -> str:
+    """Digest of the code of a study and of what it takes from experiments."""
+    return stages.study_code(_study_spec(config, name))
+
+
+def _study_spec(config: Config, name: str) -> dict[str, Any]:
     study = config.studies[name]
-    return canonical(
-        {
-            "study": name,
-            "settings": study.model_dump(mode="json", exclude={"title", "paper", "scale"}),
-            "experiments": {
-                used: {
-                    "data": data_spec(config.experiments[used]),
-                    "model": config.experiments[used].model.model_dump(mode="json"),
-                    "training": config.experiments[used].training.model_dump(mode="json"),
-                    "measures": config.experiments[used].measures.model_dump(mode="json", include=study.thresholds()),
-                    "schedules": {
-                        cell: config.experiments[used].cells[cell].model_dump(mode="json", exclude={"published"})
-                        for cell in cells
-                    },
-                }
-                for used, cells in study.uses().items()
-            },
-        }
-    )
+    return {
+        "study": name,
+        "settings": study.model_dump(mode="json", exclude={"title", "paper", "scale"}),
+        "experiments": {
+            used: {
+                "data": data_spec(config.experiments[used]),
+                "model": config.experiments[used].model.model_dump(mode="json"),
+                "training": config.experiments[used].training.model_dump(mode="json"),
+                "measures": config.experiments[used].measures.model_dump(mode="json", include=study.thresholds()),
+                "schedules": {
+                    cell: config.experiments[used].cells[cell].model_dump(mode="json", exclude={"published"})
+                    for cell in cells
+                },
+            }
+            for used, cells in study.uses().items()
+        },
+    }
 
 
 def aggregate_spec(config: Config) -> str:
@@ -164,8 +170,3 @@ def results_key(config: Config) -> str:
     codes = [cell.code("sparsity") for cell in cells(config).values()]
     codes += [study_code(config, name) for name in config.studies_at_scale()]
     return digest(*codes, aggregate_spec(config), stages.code("aggregate"))
-
-
-def study_code(config: Config, name: str) -> str:
-    """Digest of the code of a study and of what it takes from experiments."""
-    return stages.study_code(json.loads(study_spec(config, name)))

@@ -11,6 +11,12 @@ from typing import Any
 from largestep.fingerprint import fingerprint
 from largestep.keys import digest
 
+# Views of an experiment; every kind of study has a figure of its own name.
+VIEWS = ("curves", "progress", "stabilisation", "fits", "neurons", "blocks")
+STUDIES = (
+    *("label_noise", "bouncing", "phase_diagram", "loss_slice"),
+    *("sweep", "sharpness", "flows", "sde_convergence"),
+)
 # Named by text and imported late, so that a stage depends on the one worker that it uses.
 WORKERS = {
     "data": {kind: f"largestep.data.{kind}" for kind in ("sparse_regression", "points", "teacher_student", "digits")},
@@ -24,38 +30,8 @@ WORKERS = {
         "dense": "largestep.measures.dense_features",
         "resnet18": "largestep.measures.image_features",
     },
-    "studies": {
-        kind: f"largestep.studies.{kind}"
-        for kind in (
-            "label_noise",
-            "bouncing",
-            "phase_diagram",
-            "loss_slice",
-            "sweep",
-            "sharpness",
-            "flows",
-            "sde_convergence",
-        )
-    },
-    "figures": {
-        view: f"largestep.figures.{view}"
-        for view in (
-            "curves",
-            "progress",
-            "stabilisation",
-            "fits",
-            "neurons",
-            "blocks",
-            "label_noise",
-            "bouncing",
-            "phase_diagram",
-            "loss_slice",
-            "sweep",
-            "sharpness",
-            "flows",
-            "sde_convergence",
-        )
-    },
+    "studies": {kind: f"largestep.studies.{kind}" for kind in STUDIES},
+    "figures": {view: f"largestep.figures.{view}" for view in (*VIEWS, *STUDIES)},
 }
 # Kinds of study that call the worker of the features stage; all others call no worker but that of their data.
 STUDIES_OF_FEATURES = ("sweep", "flows")

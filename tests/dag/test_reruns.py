@@ -122,7 +122,7 @@ def test_claim_edited(project: Project) -> None:
 
 def test_worker_added(project: Project) -> None:
     """The table of workers names them; a stage depends on the one that it uses."""
-    project.edit("src/largestep/stages.py", '            "blocks",\n', '            "blocks",\n            "more",\n')
+    project.edit("src/largestep/stages.py", '"neurons", "blocks")', '"neurons", "blocks", "more")')
     assert project.planned() == set()
 
 

@@ -19,10 +19,9 @@ from itertools import pairwise
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from largestep.claims import phases
+from largestep.claims.duration import paired_spearman
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, label, not_asked
 
@@ -71,7 +70,12 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
             yield Measured(CLAIM, where, AGAINST_SMALL, ratio[both], DECADES, int((~both).sum()))
         noise = _noise_scale(runs)[alive]
         yield Measured(
-            CLAIM, where, WITH_NOISE, _spearman(np.diff(columns[:, 1:], axis=1), noise[:, 1:]), CORRELATION, lost
+            CLAIM,
+            where,
+            WITH_NOISE,
+            paired_spearman(np.diff(columns[:, 1:], axis=1).T, noise[:, 1:].T),
+            CORRELATION,
+            lost,
         )
 
 
@@ -81,11 +85,3 @@ def _noise_scale(runs: xr.Dataset) -> Values:
     power = runs["step_size"].values * runs["train_loss"].values
     between = [(steps >= start) & (steps < end) for start, end in pairwise(times)]
     return np.sqrt(np.stack([power[:, window].mean(axis=1) for window in between], axis=1))
-
-
-def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> Values:
-    """Spearman's correlation of each row, (seeds,); 0 where one of the two does not vary."""
-    x, y = (rankdata(each, axis=1) for each in (x, y))
-    x, y = (each - each.mean(axis=1, keepdims=True) for each in (x, y))
-    scale = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    return np.divide((x * y).sum(axis=1), scale, out=np.zeros_like(scale), where=scale > 0)

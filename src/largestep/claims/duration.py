@@ -135,11 +135,11 @@ def correlations(
 
 
 def paired_spearman(durations: Values, values: Values) -> Values:
-    """Spearman's correlation within each seed, shape (seeds,); 0 where the measure does not vary.
+    """Spearman's correlation within each seed, shape (seeds,); 0 where one of the two does not vary.
 
-    durations: (cells,); values: (cells, seeds), finite.
+    durations: (cells,), or (cells, seeds) where they differ between seeds; values: (cells, seeds), finite.
     """
-    x, y = rankdata(durations)[:, None], rankdata(values, axis=0)
+    x, y = rankdata(durations.reshape(len(durations), -1), axis=0), rankdata(values, axis=0)
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
     return np.divide((x * y).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)

@@ -28,7 +28,17 @@ import xarray as xr
 from largestep.claims import controls
 from largestep.claims.duration import paired_spearman
 from largestep.claims.results import Results
-from largestep.claims.verdict import Criterion, Measured, Values, above, below, between, missing, not_asked
+from largestep.claims.verdict import (
+    Criterion,
+    Measured,
+    Values,
+    above,
+    below,
+    between,
+    missing,
+    not_asked,
+    within_factor,
+)
 from largestep.measures.outcomes import survived
 
 CLAIM = "C16"
@@ -36,7 +46,7 @@ CLAIMS = {
     CLAIM: "Warm-up, BatchNorm and weight decay permit larger steps; a batch of B acts as a step / B; noisy labels and "
     "SAM resemble them."
 }
-SAME = between(-float(np.log2(1.25)), float(np.log2(1.25)))
+SAME = within_factor(1.25)
 LESS_SPARSE, SPARSER, SAFER, AS_SAFE = above(0.0), below(0.0), below(0.0), between(-0.1, 0.1)
 WEIGHT_DECAY = 5e-4
 # A run that has converged has no logarithm of its level; one on its way to infinity must not outweigh the others.

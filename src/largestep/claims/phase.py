@@ -60,6 +60,15 @@ def measured(results: Results) -> Iterator[Measured]:
         yield from results.studies_not_run(claim, KIND, f"Spearman correlation of duration and {what}", CRITERION)
 
 
+def stabilises(study: xr.Dataset, longest: float = LONGEST) -> xr.DataArray:
+    """At which step sizes the loss of a seed stabilises, of dimensions step_size and seed.
+
+    longest: the latest decay time looked at, as a fraction of training.
+    """
+    level = study["plateau"].isel(decay_at=np.flatnonzero(study["decay_at"].values <= longest))
+    return level.isel(decay_at=-1, drop=True) >= FALL * level.isel(decay_at=0, drop=True)
+
+
 def _rows(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArray) -> Iterator[Measured]:
     yield _duration(claim, name, study, what, final, headline=True)
     yield _duration(claim, name, study, what, final, longest=1.0)
@@ -85,8 +94,7 @@ def _duration(
     compared = times <= longest
     usable = np.logical_and.reduce(_ordered(survived(study))[:, compared], axis=1)
     if sizes == STABLE:
-        level = _ordered(study["plateau"])[:, compared]
-        usable &= level[:, -1] >= FALL * level[:, 0]
+        usable &= stabilises(study, longest).transpose("step_size", "seed").values
     elif sizes != EVERY:
         usable &= (study["step_size"].values.round(DIGITS) == sizes)[:, None]
     # Every usable pair of a step size and a seed has all of the decay times.

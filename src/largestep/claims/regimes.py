@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, above, below, between, missing
 from largestep.measures.spikes import FACTOR, FLOOR
+from largestep.measures.stabilisation import FLAT
 
 CLAIM = "C17"
 CLAIMS = {
     CLAIM: "Loss stabilisation is neither the catapult, one spike and then a monotone fall, nor gradient descent's "
     "edge of stability."
 }
-FLAT = 0.3
 EDGE = (0.9, 1.2)
 
 

@@ -26,13 +26,13 @@ import xarray as xr
 from scipy.stats import ks_2samp
 
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, Values, below, between
+from largestep.claims.verdict import Measured, Values, below, between, within_factor
 
 CLAIM = "C6"
 CLAIMS = {CLAIM: "An SDE with the noise of SGD at its loss describes SGD: its level, its rank and sparsity, its loss."}
 FACTOR, FURTHER, EXTREME = 1.25, 0.2, 10.0
 TEST_LEVEL = 0.05
-EQUIVALENT = between(-float(np.log2(FACTOR)), float(np.log2(FACTOR)))
+EQUIVALENT = within_factor(FACTOR)
 CLOSE = below(FURTHER)
 ORDER = between(0.8, 1.2)
 LEVEL = "log2 ratio SDE / SGD of the loss in the large-step phase"

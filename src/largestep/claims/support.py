@@ -27,6 +27,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.claims import phases
+from largestep.claims.phase import LONGEST, stabilises
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, above, below, between, label, missing, not_asked
 
@@ -36,7 +37,6 @@ CLAIMS = {
     "its error on it is of the order of √(ηδ)."
 }
 STRAIGHT = 0.9
-LONGEST, STABLE = 0.5, 0.1
 FEWEST_POINTS, FEWEST_STEP_SIZES = 3, 3
 DECAYS = "slope of log10 predictor norm off the support in the large-step phase"
 FASTER = "slope of log10 predictor norm off the support minus that at the small step"
@@ -100,7 +100,7 @@ def on_support(name: str, study: xr.Dataset) -> Iterator[Measured]:
     noise = np.log(np.sqrt(latest["step_size"].values * level))
     errors = np.log(latest["support_rmse"].values)
     survives = np.isfinite(noise) & np.isfinite(errors)
-    stable = survives & (level >= STABLE * study["plateau"].sel(decay_at=times.min()).values)
+    stable = survives & stabilises(study).transpose("seed", "step_size").values
     headline = str(study["arm"].values) == "order"
     lost = int((survives.sum(axis=1) < FEWEST_STEP_SIZES).sum())
     for statistic, usable in ((SCALING, survives), (SCALING_STABLE, stable)):

@@ -63,6 +63,11 @@ def between(low: float, high: float, unit: str = "") -> Criterion:
     return Criterion(low, high, unit)
 
 
+def within_factor(factor: float) -> Criterion:
+    """The mean of a log2 ratio was to lie within a factor of 1: a test of equivalence."""
+    return between(-float(np.log2(factor)), float(np.log2(factor)))
+
+
 @dataclass(frozen=True)
 class Measured:
     """One statistic of one claim in one experiment.
