@@ -78,7 +78,7 @@ def draw(claims: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     _statements(words, summary)
     _axes(ax, columns, summary)
     entries = [Line2D([], [], linestyle="none", markersize=5.0, label=text, **drawn) for text, drawn in MARKS.values()]
-    style.key(figure, entries, "Statistics of the claim in this experiment or study", columns=4)
+    style.key(figure, entries, "Statistics of the claim in this experiment or study", columns=3)
     absent = sorted(set(claims["experiment"]) - set(columns))
     text = NOTE + (f" Not run: {', '.join(absent)}." if absent else "")
     figure.supxlabel(fill(text, style.WHOLE_PAGE), fontsize=style.RC["font.size"], color="#404040", x=0.01, ha="left")
