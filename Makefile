@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce test lint bench times setup schema lock clean
+.PHONY: reproduce test test-kills lint bench bench-gpu precision disk times setup schema lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -24,6 +24,22 @@ lint: setup
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench_images.py
+
+bench-gpu: setup
+	$(BIN)/python benchmarks/bench_images.py --gpu
+
+# Twenty kills of one training job; make test does three.
+test-kills: setup
+	LARGESTEP_KILLS=20 $(BIN)/python -m pytest -s tests/reliability/test_kills.py
+
+# Whether test error and sparsity depend on the precision of the arithmetic.
+precision: setup
+	$(BIN)/python benchmarks/precision.py
+
+# What each image cell takes on disk.
+disk: setup
+	@$(BIN)/python benchmarks/disk.py
 
 # Where the time of the last run went.
 times: setup

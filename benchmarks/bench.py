@@ -26,22 +26,19 @@ import plain  # noqa: E402
 import torch  # noqa: E402
 import xarray as xr  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
 from largestep import config, grid  # noqa: E402
-from largestep.data import digits, points, sparse_regression, teacher_student  # noqa: E402
+from largestep.data import points, sparse_regression, teacher_student  # noqa: E402
 from largestep.dynamics import dense as dense_dynamics  # noqa: E402
-from largestep.dynamics import diagonal, images, toy  # noqa: E402
-from largestep.measures import image_features  # noqa: E402
+from largestep.dynamics import diagonal, toy  # noqa: E402
 from largestep.measures.jacobian import dense_singular_values, diagonal_singular_values  # noqa: E402
 from largestep.measures.thresholds import rank  # noqa: E402
-from largestep.measures.units import feature_sparsity, unit_statistics  # noqa: E402
-from largestep.models import dense, resnet  # noqa: E402
+from largestep.models import dense  # noqa: E402
 from largestep.schedules import step_sizes  # noqa: E402
 
 Array = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parent.parent
-DRAW = {"points": points, "teacher_student": teacher_student, "sparse_regression": sparse_regression, "digits": digits}
+DRAW = {"points": points, "teacher_student": teacher_student, "sparse_regression": sparse_regression}
 SEEDS = 20
 PLAIN_STEPS = 2500
 LAST = -1
@@ -125,7 +122,7 @@ def main() -> int:
     """Print every row; 1 where results differ."""
     torch.set_num_threads(1)
     started = time.perf_counter()
-    print(f"{_processor()}, {os.cpu_count()} cores, 1 thread; Python {platform.python_version()}, ", end="")
+    print(f"{processor()}, {os.cpu_count()} cores, 1 thread; Python {platform.python_version()}, ", end="")
     print(f"torch {torch.__version__}, numpy {np.__version__}")
     print(f"{'':<46}{'ours':>12} {'plain':>13}{'ratio':>8}  {'goal':>5}")
     same = True
@@ -146,7 +143,6 @@ def _rows() -> Iterator[Row]:
     yield _ranks("1-D net", Dense("regression_1d.decay50"), seeds=3)
     yield _ranks("two-layer net", two_layer, seeds=5)
     yield _diagonal_ranks(Case("diagonal_sgd.decay50"))
-    yield _block_sparsity(Case("digits.decay50"))
 
 
 def _steps(name: str, case: Dense) -> Row:
@@ -248,31 +244,6 @@ def _diagonal_ranks(case: Case) -> Row:
     return Row("Jacobian rank, diagonal net, a checkpoint", "ms", our_time / count, their_time / count, 8, same, note)
 
 
-def _block_sparsity(case: Case) -> Row:
-    case.spec["training"] |= {"seeds": 1, "epochs": 4, "snapshots": 2, "evaluations": 2}
-    _, kept = images.train(case.spec, case.data, 1)
-    net = resnet.draw(case.spec["model"], case.data, seed=0).eval()
-    resnet.load(net, kept["parameters"].values[0, 0, LAST])
-    pixels, white_level = case.data["train_images"].values, float(case.data["white_level"])
-    inputs = resnet.inputs(torch.from_numpy(pixels), white_level)
-    generator = np.random.default_rng(0)
-    with torch.no_grad():
-        units = [np.sort(generator.permutation(block[0].numel())[:1000]) for block in net.blocks(inputs[:1])]
-    loader = DataLoader(TensorDataset(inputs, torch.from_numpy(case.data["train_labels"].values)), batch_size=256)
-    ours, theirs = _Recorded(), _Recorded()
-
-    def sparsity() -> list[float]:
-        blocks = image_features.activations(net, pixels, white_level, units, normalise=False)
-        return [float(feature_sparsity(*unit_statistics(block), len(pixels), 0.95)) for block in blocks]
-
-    our_time = _best(lambda: ours(sparsity()), 5)
-    their_time = _best(lambda: theirs(plain.block_sparsity(net, loader, units, 0.95)), 3)
-    # Batches of other sizes round differently in single precision.
-    same = np.allclose(ours.value, theirs.value, atol=1e-3)
-    note = f"  (sparsity {', '.join(f'{100 * value:.1f}' for value in ours.value)}%)"
-    return Row("sparsity of five blocks, ResNet-18, 1000 images", "s", our_time, their_time, 6, same, note)
-
-
 class _Recorded:
     """Keeps the value of the last call."""
 
@@ -328,7 +299,8 @@ def _close(ours: Array, theirs: Array, tolerance: float) -> bool:
     return bool(np.linalg.norm(ours - theirs) <= tolerance * np.linalg.norm(theirs))
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

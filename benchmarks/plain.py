@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
 
 Array = NDArray[np.float64]
 
@@ -34,6 +37,45 @@ def diagonal_sgd(
         grad_u, grad_v = error * x[i] * v, error * x[i] * u
         u, v = u - step_size * grad_u, v - step_size * grad_v
     return u, v
+
+
+class Pictures(Dataset):
+    """Images (n, row, column, channel) and labels, cropped and flipped one by one as Pillow images."""
+
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        self.images, self.labels = images, labels
+        side = images.shape[1]
+        crop, flip = transforms.RandomCrop(side, padding=4), transforms.RandomHorizontalFlip()
+        self.transform = transforms.Compose([crop, flip, transforms.ToTensor()])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+
+
+def loader(images: NDArray[np.uint8], labels: NDArray[np.int64], batch: int) -> DataLoader:
+    """Mini-batches from four workers."""
+    pictures = Pictures(images, labels)
+    return DataLoader(pictures, batch, shuffle=True, drop_last=True, num_workers=4, persistent_workers=True)
+
+
+def image_sgd(
+    net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], step_size: float, penalty: float, device: torch.device
+) -> list[float]:
+    """Train a classifier for an epoch, the squared norm of its weights in the loss; returns the losses."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=step_size)
+    losses = []
+    for images, labels in batches:
+        images, labels = images.to(device), labels.to(device)
+        loss = nn.functional.cross_entropy(net(images), labels)
+        total = loss + 0.5 * penalty * sum(p.pow(2).sum() for p in net.parameters())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
 
 
 def jacobian_ranks(nets: Sequence[nn.Module], inputs: Tensor, threshold: float) -> list[int]:

@@ -31,6 +31,9 @@ SHOWN_FEATURES = (
     "student_alignment",
     "teacher_alignment",
     "distance",
+    "weight_distance",
+    "feature_effective_rank",
+    "filters",
 )
 
 
@@ -56,8 +59,9 @@ def main() -> None:
 
 def experiment(results: Path, name: str, about: dict[str, Any]) -> xr.Dataset:
     """One experiment: the stores of its cells along the dimension `cell`, and what the paper reports."""
-    # By duration of the large steps, so that the order of keys in config.yaml does not matter.
-    cells = sorted(about["cells"], key=lambda cell: (decay_fraction(about["cells"][cell]["schedule"]), cell))
+    # By duration of the large steps, so that the order of keys in config.yaml does not matter; annealed ones last.
+    durations = {cell: decay_fraction(settings["schedule"]) for cell, settings in about["cells"].items()}
+    cells = sorted(durations, key=lambda cell: (np.nan_to_num(durations[cell], nan=np.inf), cell))
     about = about | {"cells": {cell: about["cells"][cell] for cell in cells}}
     parts = [_cell(results / "cells" / f"{name}.{cell}", about, about["cells"][cell]["spec_sha256"]) for cell in cells]
     joined = xr.concat(
@@ -72,13 +76,15 @@ def experiment(results: Path, name: str, about: dict[str, Any]) -> xr.Dataset:
         ("cell",),
         [decay_fraction(s) for s in schedules],
         "1",
-        "fraction of training before the first decay, 0 for none",
+        "fraction of training before the first decay, 0 for a constant step size, NaN for an annealed one",
     )
     for key, (dims, values) in _published(about, joined.sizes.get("block", 1)).items():
         long_name = f"{key.replace('_', ' ')} of the paper's single run"
         joined[f"published_{key}"] = variable(dims, values, joined[key].attrs["units"], long_name)
-    data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", about["data"]))
-    joined = joined.merge(_problem(data)).merge(stabilisation(joined))
+    if not stages.is_images(about["data"]):
+        data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", about["data"]))
+        joined = joined.merge(_problem(data))
+    joined = joined.merge(stabilisation(joined))
     return joined.assign_attrs({key: about[key] for key in ("title", "paper", "algorithm")})
 
 
@@ -118,7 +124,8 @@ def _published(about: dict[str, Any], blocks: int) -> dict[str, tuple[tuple[str,
         by_block = key == "feature_sparsity"
         missing = [np.nan] * blocks if by_block else np.nan
         dims = ("cell", "block") if by_block else ("cell",)
-        found[key] = dims, [values.get(key, missing) for values in reported]
+        values_of = [values.get(key, missing) for values in reported]
+        found[key] = dims, np.array(values_of, dtype=float).tolist()
     return found
 
 

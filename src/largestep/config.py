@@ -18,28 +18,33 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from largestep.config_studies import Study
 from largestep.config_types import (
+    DATA_KINDS,
+    IMAGE_SETS,
+    MLP,
+    MODEL_KINDS,
     SCALES,
     Arm,
     BatchSize,
     Count,
+    CustomModel,
+    Data,
     DenseNet,
     DiagonalNet,
-    Digits,
     Fraction,
+    Images,
+    Model,
     Momentum,
     Name,
     NonNegative,
     Points,
     Positive,
-    ResNet,
+    PublishedImages,
     Sampling,
     Scale,
-    SparseRegression,
     Strict,
-    TeacherStudent,
 )
 
-View = Literal["curves", "progress", "stabilisation", "fits", "neurons", "blocks"]
+View = Literal["curves", "progress", "stabilisation", "schedules", "fits", "neurons", "blocks", "filters", "distances"]
 
 
 class ConfigError(ValueError):
@@ -77,11 +82,23 @@ class ToyTraining(Training):
     sam_radius: NonNegative = 0.0
 
 
+class Augmentation(Strict):
+    """What is done to each training image each time it is used: a random crop after padding with black, a flip."""
+
+    crop_padding: Annotated[int, Field(ge=0)] = 0
+    flip: bool = False
+
+
 class ImageTraining(Training):
-    """Training of an image classifier by cross-entropy, counted in epochs."""
+    """Training of an image classifier by cross-entropy, counted in epochs.
+
+    precision: of the arithmetic of a step, by autocast; weights and updates are float32 in both.
+    """
 
     epochs: Count
     batch_size: Count
+    precision: Literal["float32", "bfloat16"] = "float32"
+    augmentation: Augmentation = Augmentation()
     label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0
     sam_radius: NonNegative = 0.0
 
@@ -101,6 +118,14 @@ class ExponentialWarmup(Strict):
     base: Positive
 
 
+class LinearWarmup(Strict):
+    """From `start` times the step size up to it, linearly over the fraction `until` of training."""
+
+    kind: Literal["linear"]
+    start: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    until: Fraction
+
+
 class Decay(Strict):
     """Divide the step size at a fraction of training."""
 
@@ -116,24 +141,32 @@ class Published(Strict):
     test_error: NonNegative | None = None
     rank: NonNegative | None = None
     l0: NonNegative | None = None
-    feature_sparsity: list[NonNegative] | None = Field(default=None, description="one value per block")
+    feature_sparsity: list[NonNegative | None] | None = Field(
+        default=None, description="one value per block, null where the paper gives none"
+    )
 
 
 class CellConfig(Strict):
     """One cell: a step size and a schedule, with the paper's own numbers for comparison."""
 
     step_size: Positive
-    warmup: Annotated[PowerWarmup | ExponentialWarmup, Field(discriminator="kind")] | None = None
+    warmup: Annotated[PowerWarmup | ExponentialWarmup | LinearWarmup, Field(discriminator="kind")] | None = None
     decays: list[Decay] = Field(default_factory=list)
+    annealing: Literal["cosine"] | None = None
     published: Published = Published()
 
     @model_validator(mode="after")
     def schedule_is_ordered(self) -> CellConfig:
-        """Refuse decays out of order and a warm-up without end."""
+        """Refuse decays out of order, a warm-up without end or beyond the first decay, and two ways to decay."""
         fractions = [decay.at for decay in self.decays]
         if any(later <= earlier for earlier, later in pairwise(fractions)):
             raise ValueError(f"decays must come in increasing order, not at {fractions}")
-        if self.warmup is not None and not self.decays:
+        if self.annealing is not None and self.decays:
+            raise ValueError("annealing and decays exclude each other; keep one of them")
+        if isinstance(self.warmup, LinearWarmup):
+            if self.decays and self.warmup.until > fractions[0]:
+                raise ValueError(f"warmup.until {self.warmup.until} lies after the first decay, at {fractions[0]}")
+        elif self.warmup is not None and not self.decays:
             raise ValueError("warmup lasts until the first decay, but there is no decay")
         return self
 
@@ -146,6 +179,7 @@ class Measures(Strict):
     l0_thresholds: list[Positive] = Field(default_factory=list)
     normalise_activations: bool = False
     units_per_block: Count | None = None
+    probe_images: Count | None = None
 
 
 class Experiment(Strict):
@@ -154,16 +188,35 @@ class Experiment(Strict):
     title: str
     paper: str
     scale: Scale
-    data: Annotated[SparseRegression | Points | TeacherStudent | Digits, Field(discriminator="kind")]
-    model: Annotated[DiagonalNet | DenseNet | ResNet, Field(discriminator="kind")]
+    data: Data
+    model: Model
     training: ToyTraining | ImageTraining
     measures: Measures
     views: Annotated[list[View], Field(min_length=1)]
     cells: Annotated[dict[Name, CellConfig], Field(min_length=1)]
 
-    def examples(self) -> int:
-        """Size of the training set."""
-        return len(self.data.inputs) if isinstance(self.data, Points) else self.data.examples
+    @property
+    def images(self) -> bool:
+        """Whether this is an image classifier."""
+        return isinstance(self.data, Images)
+
+    def examples(self) -> int | None:
+        """Size of the training set; None where only the data set itself knows."""
+        if isinstance(self.data, Points):
+            return len(self.data.inputs)
+        if isinstance(self.data, PublishedImages):
+            return self.data.examples or IMAGE_SETS[self.data.kind][0]
+        return self.data.examples
+
+    def blocks(self) -> int | None:
+        """Number of blocks whose sparsity is measured; None where only the network itself knows."""
+        if isinstance(self.model, DenseNet):
+            return len(self.model.layers) - 1
+        if isinstance(self.model, MLP):
+            return len(self.model.hidden)
+        if isinstance(self.model, CustomModel):
+            return len(self.model.blocks) or None
+        return 5
 
     @field_validator("training", mode="wrap")
     @classmethod
@@ -176,30 +229,36 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def parts_fit(self) -> Experiment:
         """Refuse data, model, training, measures and views that do not go together."""
-        needs = {"diagonal": {"sparse_regression"}, "dense": {"points", "teacher_student"}, "resnet18": {"digits"}}
-        if self.data.kind not in needs[self.model.kind]:
-            raise ValueError(
-                f"a {self.model.kind} model needs data of kind {sorted(needs[self.model.kind])}, not {self.data.kind}"
-            )
-        images = isinstance(self.model, ResNet)
+        toys = {"diagonal": {"sparse_regression"}, "dense": {"points", "teacher_student"}}
+        images, needed = self.images, toys.get(self.model.kind)
+        if needed is None and not images:
+            raise ValueError(f"a {self.model.kind} model needs images, not data of kind {self.data.kind}")
+        if needed is not None and self.data.kind not in needed:
+            raise ValueError(f"a {self.model.kind} model needs data of kind {sorted(needed)}, not {self.data.kind}")
         if images != isinstance(self.training, ImageTraining):
             raise ValueError(f"a {self.model.kind} model is trained in {'epochs' if images else 'steps'}")
         if images and "data" in self.training.arms:
             raise ValueError("image data sets are fixed: the only arm is order")
         examples, batch = self.examples(), self.training.batch_size
-        if isinstance(batch, int) and batch > examples:
+        if isinstance(batch, int) and examples is not None and batch > examples:
             raise ValueError(f"batch_size {batch} exceeds the {examples} training examples")
-        needed = ["l0_thresholds"] if self.model.kind == "diagonal" else ["correlation_thresholds"]
-        needed += [] if images else ["rank_thresholds"]
-        for key in needed:
+        needed_lists = ["l0_thresholds"] if self.model.kind == "diagonal" else ["correlation_thresholds"]
+        needed_lists += [] if images else ["rank_thresholds"]
+        for key in needed_lists:
             if not getattr(self.measures, key):
                 raise ValueError(f"measures.{key} must list at least one threshold for a {self.model.kind} model")
-        wanted = {"fits": "points", "neurons": "teacher_student", "blocks": "digits"}
+        if not images and self.measures.probe_images is not None:
+            raise ValueError("measures.probe_images is for image classifiers; remove it")
+        wanted = {"fits": "points", "neurons": "teacher_student"}
         for view in self.views:
             if view in wanted and wanted[view] != self.data.kind:
                 raise ValueError(f"view {view} needs data of kind {wanted[view]}, not {self.data.kind}")
+            if view in {"blocks", "filters", "distances"} and not images:
+                raise ValueError(f"view {view} needs images, not data of kind {self.data.kind}")
         if "neurons" in self.views and getattr(self.data, "dimension", None) != 2:
             raise ValueError("view neurons needs inputs of dimension 2")
+        if all(cell.annealing for cell in self.cells.values()):
+            raise ValueError("cells needs one without annealing, with which the annealed ones can be compared")
         if "stabilisation" in self.views and not any(cell.decays for cell in self.cells.values()):
             raise ValueError("view stabilisation needs a cell whose step size is divided")
         return self
@@ -208,7 +267,7 @@ class Experiment(Strict):
     def published_is_measured(self) -> Experiment:
         """Refuse published values of measures that the experiment does not have."""
         model = self.model
-        images = isinstance(model, ResNet)
+        images = self.images
         measured = {
             "train_loss": True,
             "test_loss": not isinstance(self.data, Points),
@@ -217,7 +276,7 @@ class Experiment(Strict):
             "l0": isinstance(model, DiagonalNet),
             "feature_sparsity": not isinstance(model, DiagonalNet),
         }
-        blocks = len(model.layers) - 1 if isinstance(model, DenseNet) else 5
+        blocks = self.blocks()
         for name, cell in self.cells.items():
             key = f"cells.{name}.published"
             for measure in cell.published.model_dump(exclude_none=True):
@@ -227,28 +286,71 @@ class Experiment(Strict):
                         f"a {model.kind} model on {self.data.kind} data has no {measure}"
                     )
             sparsity = cell.published.feature_sparsity
-            if sparsity is not None and len(sparsity) != blocks:
+            if sparsity is not None and blocks is not None and len(sparsity) != blocks:
                 raise ValueError(f"{key}.feature_sparsity must list one value per block: {blocks}, not {len(sparsity)}")
         return self
 
 
+class DataSource(Strict):
+    """Where image data sets come from: a folder that holds their archives, and a server to take the place of theirs.
+
+    Neither is part of what a result depends on: checksums decide what the images are.
+    """
+
+    root: Annotated[str, Field(min_length=1)] | None = None
+    mirror: Annotated[str, Field(pattern=r"^https?://[^\s'\"$;]+$")] | None = None
+
+
+class DeviceConfig(Strict):
+    """What image classifiers are trained on, and how many jobs share a GPU."""
+
+    kind: Literal["auto", "cpu", "cuda"] = "auto"
+    jobs_per_gpu: Count = 1
+
+
 class Config(Strict):
-    """The whole of `config.yaml`."""
+    """The whole of `config.yaml`.
+
+    only: names of the experiments and studies to run; all of the scale where it is empty.
+    """
 
     scale: Scale
+    only: list[Name] = Field(default_factory=list)
+    data: DataSource = DataSource()
+    device: DeviceConfig = DeviceConfig()
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)]
     studies: dict[Name, Study] = Field(default_factory=dict)
 
     def at_scale(self) -> dict[str, Experiment]:
         """Experiments that run at the chosen scale; each scale includes the ones before; sorted by name."""
-        return {name: e for name, e in sorted(self.experiments.items()) if self._reached(e.scale)}
+        return {name: e for name, e in sorted(self.experiments.items()) if self._runs(name, e.scale)}
 
     def studies_at_scale(self) -> dict[str, Study]:
         """Studies that run at the chosen scale, sorted by name."""
-        return {name: study for name, study in sorted(self.studies.items()) if self._reached(study.scale)}
+        return {name: study for name, study in sorted(self.studies.items()) if self._runs(name, study.scale)}
+
+    def missing(self, scale: Scale) -> str:
+        """Why something of a scale is not run, where it is not: the scale that it needs, or `only`."""
+        return "only" if self._reached(scale) else scale
 
     def _reached(self, scale: Scale) -> bool:
         return SCALES.index(scale) <= SCALES.index(self.scale)
+
+    def _runs(self, name: str, scale: Scale) -> bool:
+        return self._reached(scale) and (not self.only or name in self.only)
+
+    @model_validator(mode="after")
+    def only_names_what_runs(self) -> Config:
+        """Refuse a name in `only` that is not there or belongs to a larger scale."""
+        for name in self.only:
+            found = self.experiments.get(name) or self.studies.get(name)
+            if found is None:
+                raise ValueError(f"only: there is no experiment or study {name}")
+            if not self._reached(found.scale):
+                raise ValueError(f"only: {name} runs at scale {found.scale}; set scale to {found.scale} as well")
+        if self.only and not self.at_scale():
+            raise ValueError("only: names no experiment; add one, or the aggregates have nothing to show")
+        return self
 
     @model_validator(mode="after")
     def studies_fit(self) -> Config:
@@ -340,13 +442,20 @@ def json_schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
+# What a text under these keys has to be; under all others it is a name.
+_PATTERNS = {
+    "mirror": "the address of a server; write it like https://example.org/datasets",
+    "sha256": "a checksum of 64 hexadecimal digits; python -m largestep.images --checksum FOLDER prints it",
+    "kind": "a dotted name; write it like my_module.my_function",
+}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
+# Tags that pydantic puts after a key whose value is one of several types.
 _ALTERNATIVES = {
-    "data": ("sparse_regression", "points", "teacher_student", "digits"),
-    "model": ("diagonal", "dense", "resnet18"),
-    "warmup": ("power", "exponential"),
+    "data": (*DATA_KINDS, "published", "custom"),
+    "model": (*MODEL_KINDS, "custom"),
+    "warmup": ("power", "exponential", "linear"),
 }
 # Where a study's tag stands: studies, its name, the tag.
 _STUDY_TAG = 2
@@ -381,6 +490,13 @@ def _one_line(error: ValidationError, source: str) -> str:
         and _NUMBER.fullmatch(given.strip())
     ):
         message = f"'{given}' is text in YAML; write the number with a decimal point, like 1.0e-4, and without quotes"
+    elif kind == "union_tag_invalid" and first["loc"][-1] in ("data", "model"):
+        known = DATA_KINDS if first["loc"][-1] == "data" else MODEL_KINDS
+        own = ", or the dotted name of your own" if first["loc"][0] == "experiments" else ""
+        wrong = given.get("kind") if isinstance(given, Mapping) else given
+        message = f"unknown kind {wrong!r:.60}; choose one of {', '.join(known)}{own}"
+    elif kind == "string_pattern_mismatch" and first["loc"][-1] in _PATTERNS:
+        message = f"{given!r:.60} is not {_PATTERNS[str(first['loc'][-1])]}"
     elif kind == "string_pattern_mismatch":
         message = f"{given!r:.60} is not a name; use at most 48 lower-case letters, digits and _, a letter first"
     else:

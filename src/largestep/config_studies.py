@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, computed_field, model_validator
 
 from largestep.config_types import (
+    MODEL_KINDS,
     Arm,
     BatchSize,
     Count,
@@ -92,14 +93,16 @@ class LabelNoise(StudyBase):
         return {name: [net.cell] for name, net in self.networks.items()}
 
     def models(self) -> frozenset[str]:
-        """The proposition holds for every model."""
-        return TOYS | {"resnet18"}
+        """Toy networks, and the image classifiers of the package."""
+        return TOYS | frozenset(MODEL_KINDS)
 
     def check(self, experiments: Mapping[str, Any]) -> None:
         """Refuse points beyond the end of a run, and more examples than there are."""
         for name, net in self.networks.items():
             training, examples = experiments[name].training, experiments[name].examples()
-            images = experiments[name].model.kind == "resnet18"
+            if examples is None:
+                raise ValueError(f"networks.{name}: the size of its data set is not known; set data.examples there")
+            images = experiments[name].images
             steps = training.epochs * (examples // training.batch_size) if images else training.steps
             if max(net.after) >= steps:
                 raise ValueError(f"networks.{name}.after: {max(net.after)} is not a step of a run of {steps} steps")

@@ -13,7 +13,7 @@ from largestep.measures import RUN
 def main() -> None:
     """Read the snapshots of one cell and write its features."""
     arguments = spec_parser("features", __doc__, threads=True)
-    arguments.add_argument("--data", required=True, type=existing, help="store of the data stage")
+    arguments.add_argument("--data", required=True, type=existing, help="what the data or the images stage made")
     arguments.add_argument("--snapshots", required=True, type=existing, help="snapshots of the training stage")
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
     options = arguments.parse_args()
@@ -21,10 +21,11 @@ def main() -> None:
     spec = options.spec
     trained = spec["train"]
     kinds = trained["data"]["data"]["kind"], trained["model"]["kind"]
-    data = store.read(options.data, spec=canonical(trained["data"]), code=stages.chain("data", *kinds))
-    snapshots = store.read(options.snapshots, spec=canonical(trained), code=stages.chain("train", *kinds))
-    found = stages.worker("features", kinds[1]).features(spec, data, snapshots, options.threads)
-    found = found.assign_coords({name: snapshots.variables[name] for name in RUN})
+    data = stages.reader(kinds[0]).read_problem(options.data, trained["data"])
+    with store.opened(options.snapshots, spec=canonical(trained), code=stages.chain("train", *kinds)) as snapshots:
+        found = stages.worker("features", kinds[1]).features(spec, data, snapshots, options.threads)
+        found = found.assign_coords({name: snapshots.variables[name].load() for name in RUN})
+        seeds = snapshots.attrs["seeds"]
     store.write(
         options.output,
         found,
@@ -32,7 +33,7 @@ def main() -> None:
         stage="features",
         spec=canonical(spec),
         code=stages.chain("features", *kinds),
-        seeds=snapshots.attrs["seeds"],
+        seeds=seeds,
         clock=clock,
     )
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from largestep import stages
-from largestep.config import CellConfig, Config, Experiment
+from largestep.config import CellConfig, Config, ConfigError, Experiment
+from largestep.data.image_spec import image_name, image_spec
 from largestep.keys import canonical, digest
 from largestep.schedules import decay_fraction
 
@@ -34,7 +35,7 @@ class Cell:
         return self.settings.cells[self.name]
 
     def spec(self, stage: str) -> str:
-        """Canonical JSON of all that `stage` (data, train, features or sparsity) depends on."""
+        """Canonical JSON of all that `stage` (data or images, train, features or sparsity) depends on."""
         return canonical(self._spec(stage))
 
     def code(self, stage: str) -> str:
@@ -45,6 +46,8 @@ class Cell:
         settings = self.settings
         if stage == "data":
             return data_spec(settings)
+        if stage == "images":
+            return image_spec(settings.data.model_dump(mode="json"))
         if stage == "train":
             schedule = self.config.model_dump(mode="json", exclude={"published"})
             return {
@@ -56,7 +59,9 @@ class Cell:
             }
         measures = settings.measures
         if stage == "features":
-            read = measures.model_dump(mode="json", include={"normalise_activations", "units_per_block"})
+            read = measures.model_dump(
+                mode="json", include={"normalise_activations", "units_per_block", "probe_images"}
+            )
             return {"cell": self.id, "train": self._spec("train"), "measures": read}
         if stage == "sparsity":
             keys = {"rank_thresholds", "correlation_thresholds", "l0_thresholds"}
@@ -66,9 +71,21 @@ class Cell:
 
 
 def data_spec(settings: Experiment) -> dict[str, Any]:
-    """What the data stage reads: the problem and, for the arm that varies it, how many draws."""
+    """What the data stage reads: the problem and, for the arm that varies it, how many draws.
+
+    For images, which are prepared once for all experiments, what the experiment takes of them.
+    """
     draws = settings.training.seeds if "data" in settings.training.arms else 0
     return {"data": settings.data.model_dump(mode="json"), "draws": draws}
+
+
+def image_sets(config: Config) -> dict[str, Cell]:
+    """Every image data set of the configuration at its scale, by name, each with a cell that uses it."""
+    found: dict[str, Cell] = {}
+    for cell in cells(config).values():
+        if cell.settings.images:
+            found.setdefault(image_name(cell.settings.data.model_dump(mode="json")), cell)
+    return found
 
 
 def cells(config: Config) -> dict[str, Cell]:
@@ -137,21 +154,23 @@ def _experiment_spec(name: str, settings: Experiment) -> dict[str, Any]:
 
 
 def claims_spec(config: Config) -> str:
-    """Canonical JSON of what the claims may ask for and this scale does not run: names, scales, kinds.
+    """Canonical JSON of what the claims may ask for and this run leaves out: names, scales (or `only`), kinds.
 
     comparisons: the kind of model of every such experiment whose cells keep large steps for different durations.
     """
     here, studies_here = config.at_scale(), config.studies_at_scale()
     return canonical(
         {
-            "experiments": {name: e.scale for name, e in config.experiments.items() if name not in here},
+            "experiments": {
+                name: config.missing(e.scale) for name, e in config.experiments.items() if name not in here
+            },
             "comparisons": {
                 name: e.model.kind
                 for name, e in config.experiments.items()
                 if name not in here and e.training.batch_size != "full" and _durations(e) > 1
             },
             "studies": {
-                name: {"scale": study.scale, "kind": study.kind}
+                name: {"scale": config.missing(study.scale), "kind": study.kind}
                 for name, study in config.studies.items()
                 if name not in studies_here
             },
@@ -162,11 +181,20 @@ def claims_spec(config: Config) -> str:
 def _durations(settings: Experiment) -> int:
     """How many durations of the large-step phase an experiment has."""
     fractions = {decay_fraction(cell.model_dump(mode="json")) for cell in settings.cells.values()}
-    return len(fractions - {0.0})
+    return sum(fraction > 0 for fraction in fractions)
 
 
 def results_key(config: Config) -> str:
-    """Digest of everything that `results/largestep.nc` depends on, settings and code."""
-    codes = [cell.code("sparsity") for cell in cells(config).values()]
+    """Digest of everything that `results/largestep.nc` depends on, settings and code.
+
+    Raises ConfigError when config.yaml names a user's own code that is not there.
+    """
+    codes = []
+    for cell in cells(config).values():
+        try:
+            codes.append(cell.code("sparsity"))
+        except (ModuleNotFoundError, SyntaxError) as error:
+            kinds = f"{cell.settings.data.kind} or {cell.settings.model.kind}"
+            raise ConfigError(f"experiments.{cell.experiment}: {kinds} cannot be used: {error}") from error
     codes += [study_code(config, name) for name in config.studies_at_scale()]
     return digest(*codes, aggregate_spec(config), stages.code("aggregate"))

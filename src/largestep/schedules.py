@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 def step_sizes(schedule: Mapping[str, Any], steps: int, decay_after_update: bool = False) -> NDArray[np.float64]:
     """The step size of every step.
 
-    schedule: `step_size`, `warmup` (None, or a power or exponential law) and `decays`, a list of
-    `at` (fraction of training) and `divide_by`, as in a cell of `config.yaml`.
+    schedule: `step_size`, `warmup` (None, or a power, exponential or linear law), `decays`, a list of
+    `at` (fraction of training) and `divide_by`, and perhaps `annealing`, cosine or None, as in a cell of
+    `config.yaml`.
     decay_after_update: the published diagonal-network code divides after the update of the step
     at which the decay falls due, the ReLU code before it.
 
@@ -21,23 +22,31 @@ def step_sizes(schedule: Mapping[str, Any], steps: int, decay_after_update: bool
     """
     step = np.arange(steps)
     sizes = np.full(steps, float(schedule["step_size"]))
-    decays = schedule["decays"]
-    if schedule["warmup"] is not None:
-        until = int(decays[0]["at"] * steps)
+    decays, warmup = schedule["decays"], schedule["warmup"]
+    risen = 0
+    if warmup is not None:
+        risen = int((warmup["until"] if warmup["kind"] == "linear" else decays[0]["at"]) * steps)
         # The step size stays at its peak after the warm-up: the decays divide that peak.
-        sizes *= _warmup(schedule["warmup"], np.minimum(step, until) / steps)
+        sizes *= _warmup(warmup, np.minimum(step, risen) / steps)
     for decay in decays:
         due = int(decay["at"] * steps)
         sizes[step > due if decay_after_update else step >= due] /= decay["divide_by"]
+    if schedule.get("annealing") is not None:
+        # Half a cosine from the end of the warm-up to 0 after the last step (Loshchilov and Hutter 2017).
+        sizes *= 0.5 * (1.0 + np.cos(np.pi * np.maximum(step - risen, 0) / (steps - risen)))
     return sizes
 
 
 def decay_fraction(schedule: Mapping[str, Any]) -> float:
-    """Fraction of training spent before the first decay; 0 for a constant step size."""
+    """Fraction of training spent before the first decay; 0 for a constant step size, NaN for an annealed one."""
+    if schedule.get("annealing") is not None:
+        return np.nan
     return float(schedule["decays"][0]["at"]) if schedule["decays"] else 0.0
 
 
 def _warmup(law: Mapping[str, Any], progress: NDArray[np.float64]) -> NDArray[np.float64]:
     if law["kind"] == "power":
         return 1.0 + (law["factor"] - 1.0) * progress ** law["exponent"]
+    if law["kind"] == "linear":
+        return np.minimum(law["start"] + (1.0 - law["start"]) * progress / law["until"], 1.0)
     return np.asarray(law["base"] ** (100.0 * progress), dtype=np.float64)

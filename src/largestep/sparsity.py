@@ -79,6 +79,7 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
     parts = [(count[..., block_of_unit == b], later[..., block_of_unit == b]) for b in blocks]
     distinct = [[feature_sparsity(c, r, examples, t) for t in sweep] for c, r in parts]
     active = [feature_sparsity(c, r, examples, np.inf) for c, r in parts]
+    dead = [np.where(np.isnan(r).all(axis=-1), np.nan, (c == 0).mean(axis=-1)) for c, r in parts]
     return xr.Dataset(
         {
             "feature_sparsity": variable(
@@ -92,6 +93,12 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
                 np.moveaxis(np.array(active), 0, -1),
                 "1",
                 "mean fraction of non-zero activations over the training set, correlated units counted apart",
+            ),
+            "dead_fraction": variable(
+                (*RUN, "block"),
+                np.moveaxis(np.array(dead), 0, -1),
+                "1",
+                "share of units that no training example activates",
             ),
         },
         {

@@ -8,31 +8,58 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from largestep.fingerprint import fingerprint
+from largestep.fingerprint import fingerprint, user_fingerprint
 from largestep.keys import digest
 
 # Views of an experiment; every kind of study has a figure of its own name.
-VIEWS = ("curves", "progress", "stabilisation", "fits", "neurons", "blocks")
+VIEWS = ("curves", "progress", "stabilisation", "schedules", "fits", "neurons", "blocks", "filters", "distances")
 STUDIES = (
     *("label_noise", "bouncing", "phase_diagram", "loss_slice"),
     *("sweep", "sharpness", "flows", "sde_convergence"),
 )
 # Named by text and imported late, so that a stage depends on the one worker that it uses.
+TOY_DATA = ("sparse_regression", "points", "teacher_student")
+IMAGE_SETS = {
+    "digits": "largestep.data.digits",
+    "mnist": "largestep.data.mnist",
+    "fashion_mnist": "largestep.data.mnist",
+    "svhn": "largestep.data.svhn",
+    "cifar10": "largestep.data.cifar",
+    "cifar100": "largestep.data.cifar",
+    "tiny_imagenet": "largestep.data.tiny_imagenet",
+    "folder": "largestep.data.folder",
+}
+NETWORKS = {
+    "resnet18": "largestep.models.resnet",
+    "resnet34": "largestep.models.resnet",
+    "densenet": "largestep.models.densenet",
+    "vgg11": "largestep.models.vgg",
+    "vgg16": "largestep.models.vgg",
+    "mlp": "largestep.models.mlp",
+}
 WORKERS = {
-    "data": {kind: f"largestep.data.{kind}" for kind in ("sparse_regression", "points", "teacher_student", "digits")},
-    "train": {
-        "diagonal": "largestep.dynamics.toy",
-        "dense": "largestep.dynamics.toy",
-        "resnet18": "largestep.dynamics.images",
-    },
+    "data": {kind: f"largestep.data.{kind}" for kind in TOY_DATA},
+    "images": IMAGE_SETS,
+    "models": NETWORKS,
+    "train": dict.fromkeys(("diagonal", "dense"), "largestep.dynamics.toy")
+    | dict.fromkeys(NETWORKS, "largestep.dynamics.images"),
     "features": {
         "diagonal": "largestep.measures.diagonal_features",
         "dense": "largestep.measures.dense_features",
-        "resnet18": "largestep.measures.image_features",
-    },
+    }
+    | dict.fromkeys(NETWORKS, "largestep.measures.image_features"),
     "studies": {kind: f"largestep.studies.{kind}" for kind in STUDIES},
     "figures": {view: f"largestep.figures.{view}" for view in (*VIEWS, *STUDIES)},
 }
+# What serves a user's own data set or network, which config.yaml gives by a dotted name.
+CUSTOM = {
+    "images": "largestep.data.custom_images",
+    "models": "largestep.models.custom",
+    "train": "largestep.dynamics.images",
+    "features": "largestep.measures.image_features",
+}
+# What reads the data of toys, and of images.
+READERS = ("largestep.data.problem", "largestep.data.images")
 # Kinds of study that call the worker of the features stage; all others call no worker but that of their data.
 STUDIES_OF_FEATURES = ("sweep", "flows")
 # Stages that are packages keep their command line in __main__.
@@ -40,15 +67,42 @@ PACKAGES = ("data", "studies", "figures", "claims")
 
 
 def worker(stage: str, kind: str) -> ModuleType:
-    """The module that does the stage's work for a kind of data, model or view."""
-    return importlib.import_module(WORKERS[stage][kind])
+    """The module that does the stage's work for a kind of data, model or view, or for a dotted name."""
+    return importlib.import_module(_worker(stage, kind))
+
+
+def reader(data: str) -> ModuleType:
+    """The module whose `read_problem` gives a trainer and the features what they are computed on."""
+    return importlib.import_module(READERS[is_images(data)])
+
+
+def is_images(data: str) -> bool:
+    """Whether a kind of data is an image data set."""
+    return data in IMAGE_SETS or "." in data
 
 
 @cache
 def code(stage: str, kind: str | None = None) -> str:
-    """Fingerprint of a stage's module and, where it dispatches by kind, of that kind's worker."""
-    module = f"largestep.{stage}.__main__" if stage in PACKAGES else f"largestep.{stage}"
-    return fingerprint(module, *([WORKERS[stage][kind]] if stage in WORKERS and kind else []))
+    """Fingerprint of a stage's module and, where it dispatches by kind, of that kind's worker.
+
+    Training an image classifier depends on the network too, and a dotted name on the user's own code.
+    Raises ModuleNotFoundError when there is no such code.
+    """
+    images = stage in ("train", "features") and kind is not None and (kind in NETWORKS or "." in kind)
+    modules = [f"largestep.{stage}.__main__" if stage in PACKAGES else f"largestep.{stage}"]
+    if stage == "train" and images:
+        modules = ["largestep.train_images", _worker("models", str(kind))]
+    if stage in ("train", "features"):
+        modules.append(READERS[images])
+    if kind is not None and stage in WORKERS:
+        modules.append(_worker(stage, kind))
+    found = fingerprint(*modules)
+    own = kind is not None and "." in kind and stage in ("images", "train")
+    return digest(found, user_fingerprint(str(kind))) if own else found
+
+
+def _worker(stage: str, kind: str) -> str:
+    return CUSTOM[stage] if "." in kind else WORKERS[stage][kind]
 
 
 def study_code(spec: Mapping[str, Any]) -> str:
@@ -60,7 +114,8 @@ def study_code(spec: Mapping[str, Any]) -> str:
     used = [(e["data"]["data"]["kind"], e["model"]["kind"]) for _, e in sorted(spec["experiments"].items())]
     if "data" in settings:
         used.append((settings["data"]["kind"], settings["model"]["kind"]))
-    workers = [code("data", data) for data, _ in used]
+    workers = [chain("images" if is_images(data) else "data", data) for data, _ in used]
+    workers += [fingerprint(_worker("models", model)) for data, model in used if is_images(data)]
     if settings["kind"] in STUDIES_OF_FEATURES:
         workers += [code("features", model) for _, model in used]
     return digest(code("studies", settings["kind"]), *workers)
@@ -72,6 +127,7 @@ def chain(stage: str, data: str, model: str | None = None) -> str:
     With the spec it decides the content of a store, so that neither file times nor the order of runs
     have to be trusted.
     """
-    kinds = {"data": data, "train": model, "features": model, "sparsity": None}
+    first = "images" if is_images(data) else "data"
+    kinds = {first: data, "train": model, "features": model, "sparsity": None}
     stages = list(kinds)[: list(kinds).index(stage) + 1]
     return digest(*(code(each, kinds[each]) for each in stages))

@@ -11,28 +11,53 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from largestep import __version__
 from largestep.keys import canonical, digest
 
 # These differ from run to run and from machine to machine; all else must not.
-RUN_ATTRIBUTES = ("created", "machine", "wall_time_s", "content_sha256")
+RUN_ATTRIBUTES = ("created", "machine", "device", "wall_time_s", "content_sha256")
 NUMERICAL = ("version_numpy", "version_numba", "version_torch", "version_torchvision")
 # The group of the aggregate that holds the studies; no experiment may have its name.
 STUDIES = "studies"
+# Bytes of a variable that are in memory at once while a store is checked.
+SLAB = 2**26
 LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
 
 
 class StoreError(RuntimeError):
     """A store cannot be used; the message is one line naming the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A variable too large for memory, written slab by slab.
+
+    slabs: a fresh iterator over arrays of shape shape[k:], one for every index of the first k dimensions, in their
+    order.
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    units: str
+    long_name: str
+    slabs: Callable[[], Iterator[NDArray[np.generic]]]
+
+    def attributes(self) -> dict[object, object]:
+        """What `variable` gives every other variable."""
+        return {"units": self.units, "long_name": self.long_name}
 
 
 class Clock:
@@ -52,19 +77,47 @@ def variable(dims: tuple[str, ...], values: object, units: str, long_name: str) 
 
 
 def write(
-    path: Path, dataset: xr.Dataset, *, title: str, stage: str, spec: str, code: str, seeds: str, clock: Clock
+    path: Path,
+    dataset: xr.Dataset,
+    *,
+    title: str,
+    stage: str,
+    spec: str,
+    code: str,
+    seeds: str,
+    clock: Clock,
+    streamed: Mapping[str, Streamed] | None = None,
+    device: str | None = None,
 ) -> None:
     """Write a store in one move: a reader sees the whole of it or nothing.
 
-    spec, code: what the store was made from (see `largestep.grid` and `largestep.stages.chain`).
+    spec, code: what the store was made from (see `largestep.grid` and `largestep.stages.chain`). streamed: variables
+    beside those of the dataset. device: what computed it, where that is not the machine's processor.
     Raises StoreError when a variable lacks units or a long name, or the file cannot be written.
     """
     _check_documented(path, dataset)
+    streamed = streamed or {}
     dataset = dataset.assign_attrs(title=title, stage=stage, seeds=seeds, **_provenance(spec, code))
-    dataset.attrs["content_sha256"] = content_digest(dataset)
-    dataset.attrs |= _run_attributes(clock)
+    dataset.attrs["content_sha256"] = content_digest(dataset, streamed)
+    dataset.attrs |= _run_attributes(clock) | ({"device": device} if device else {})
     with replacing(path) as part:
         dataset.to_netcdf(part, engine="netcdf4")
+        if streamed:
+            _append(part, streamed)
+
+
+def _append(path: Path, streamed: Mapping[str, Streamed]) -> None:
+    with netCDF4.Dataset(path, "a") as file:
+        for name, values in streamed.items():
+            for dim, size in zip(values.dims, values.shape, strict=True):
+                if dim not in file.dimensions:
+                    file.createDimension(dim, size)
+            target = file.createVariable(name, values.dtype, values.dims, fill_value=False)
+            target.setncatts({"units": values.units, "long_name": values.long_name})
+            indices: Iterator[tuple[int, ...]] | None = None
+            for slab in values.slabs():
+                indices = indices or np.ndindex(*values.shape[: len(values.shape) - slab.ndim])
+                target[next(indices)] = slab
 
 
 def write_tree(path: Path, groups: Mapping[str, xr.Dataset], *, title: str, spec: str, code: str, clock: Clock) -> None:
@@ -182,11 +235,31 @@ def read(path: Path, *, spec: str | None = None, code: str | None = None, made_f
     Raises StoreError for a file that is missing, damaged, foreign or stale, or that was made with
     another version of a library that computes.
     """
+    with opened(path, spec=spec, code=code, made_from=made_from) as dataset:
+        return dataset.load()
+
+
+@contextmanager
+def opened(
+    path: Path, *, spec: str | None = None, code: str | None = None, made_from: str | None = None
+) -> Iterator[xr.Dataset]:
+    """A store whose variables are read where they are indexed; for those too large for memory. As `read` otherwise."""
     try:
-        dataset = xr.load_dataset(path, engine="netcdf4")
+        dataset = xr.open_dataset(path, engine="netcdf4", cache=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{path}: is not a readable NetCDF file; delete it and run again ({error})") from error
-    _check_content(path, dataset)
+    with dataset:
+        _check_store(path, dataset, spec, code, made_from)
+        yield dataset
+
+
+def _check_store(path: Path, dataset: xr.Dataset, spec: str | None, code: str | None, made_from: str | None) -> None:
+    try:
+        _check_content(path, dataset)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{path}: is not a readable NetCDF file; delete it and run again ({error})") from error
     for wanted, key, what in ((spec, "spec", "settings"), (code, "code_fingerprint", "code")):
         if wanted is not None and dataset.attrs.get(key) != wanted:
             raise StoreError(f"{path}: is stale: it was made from other {what}; delete it and run again")
@@ -199,22 +272,38 @@ def read(path: Path, *, spec: str | None = None, code: str | None = None, made_f
             raise StoreError(
                 f"{path}: was made with {name} {made_with}, but {installed} is installed; delete it and run again"
             )
-    return dataset
 
 
-def content_digest(dataset: xr.Dataset) -> str:
+def content_digest(dataset: xr.Dataset, streamed: Mapping[str, Streamed] | None = None) -> str:
     """sha256 over names, dimensions, attributes and the bytes of every variable, run attributes excepted."""
     seal = hashlib.sha256()
     seal.update(_attributes(dataset.attrs))
-    for name in sorted(map(str, dataset.variables)):
-        values = dataset.variables[name]
-        seal.update(f"{name}{values.dims}{values.shape}{values.dtype.kind}".encode())
+    streamed = streamed or {}
+    for name in sorted([*map(str, dataset.variables), *streamed]):
+        values = streamed[name] if name in streamed else dataset.variables[name]
+        kind = np.dtype(values.dtype).kind
+        seal.update(f"{name}{values.dims}{values.shape}{kind}".encode())
+        if isinstance(values, Streamed):
+            seal.update(_attributes(values.attributes()))
+            for slab in values.slabs():
+                seal.update(np.ascontiguousarray(slab).tobytes())
+            continue
         seal.update(_attributes(values.attrs))
-        if values.dtype.kind in "OUT":
-            seal.update("\0".join(map(str, values.values.ravel())).encode())
-        else:
-            seal.update(np.ascontiguousarray(values.values).tobytes())
+        for slab in _slabs(values):
+            if kind in "OUT":
+                seal.update("\0".join(map(str, slab.ravel())).encode())
+            else:
+                seal.update(np.ascontiguousarray(slab).tobytes())
     return seal.hexdigest()
+
+
+def _slabs(values: xr.Variable) -> Iterator[NDArray[np.generic]]:
+    """The values of a variable in order, no more than `SLAB` bytes at once unless its last dimension is larger."""
+    if values.ndim < 2 or values.nbytes <= SLAB:
+        yield values.values
+    else:
+        for index in range(values.shape[0]):
+            yield from _slabs(values[index])
 
 
 def _attributes(attributes: Mapping[object, object]) -> bytes:

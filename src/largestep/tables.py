@@ -27,6 +27,8 @@ MEASURES = {
     "effective_rank": "effective rank of the Jacobian",
     "l0": "non-zeros of the predictor",
     "feature_sparsity": "feature sparsity",
+    "dead_fraction": "dead units",
+    "feature_effective_rank": "effective rank of the features",
 }
 # Of the large-step phase, which only cells with a decay have.
 PHASE_MEASURES = {
@@ -44,6 +46,7 @@ UNITS = {
     "rank": "count",
     "l0": "count",
     "feature_sparsity": "%",
+    "dead_fraction": "%",
     "stabilisation_onset": "step",
     "stabilisation_fraction": "%",
     "stabilisation_slope": "decades",
@@ -102,8 +105,9 @@ def table(experiment: xr.Dataset) -> pd.DataFrame:
 
 def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any]]:
     """The rows of one measure: for every block and threshold that it has, one per cell that has the measure."""
+    cells = schedules(experiment)
     if name in PHASE_MEASURES:
-        experiment = experiment.isel(cell=experiment["decay_fraction"].values > 0)
+        cells = [schedule for schedule in cells if schedule.decay_fraction > 0]
     values = experiment[name].sel(arm=arm)
     if name in MEASURES:
         values = values.isel({values.dims[2]: -1})
@@ -112,7 +116,7 @@ def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any
     for place in np.ndindex(values.shape[2:]):
         where = dict(zip(values.dims[2:], place, strict=True))
         threshold = next((dim for dim in where if dim in THRESHOLDS), None)
-        for schedule in schedules(experiment):
+        for schedule in cells:
             lasted = alive.sel(cell=schedule.cell).values
             final = values.sel(cell=schedule.cell).isel(where).values[lasted]
             final = final[np.isfinite(final)]

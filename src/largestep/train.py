@@ -1,37 +1,54 @@
-"""Train every seed of one cell and record its losses and snapshots of its parameters."""
+"""Train every seed of one cell of a toy network and record its losses and snapshots of its parameters."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
+from largestep.dynamics.recording import Trained
 from largestep.keys import canonical
 
 
 def main() -> None:
     """Train one cell and write its two stores."""
-    arguments = spec_parser("train", __doc__, threads=True)
-    arguments.add_argument("--data", required=True, type=existing, help="store of the data stage")
-    arguments.add_argument("--output", required=True, type=Path, help="NetCDF store of the losses to write")
-    arguments.add_argument("--snapshots", required=True, type=Path, help="NetCDF store of the parameters to write")
-    options = arguments.parse_args()
+    options = arguments("train", __doc__).parse_args()
     clock = store.Clock()
     spec = options.spec
-    kinds = spec["data"]["data"]["kind"], spec["model"]["kind"]
-    data = store.read(options.data, spec=canonical(spec["data"]), code=stages.chain("data", *kinds))
-    losses, snapshots = stages.worker("train", kinds[1]).train(spec, data, options.threads)
+    data = stages.reader(spec["data"]["data"]["kind"]).read_problem(options.data, spec["data"])
+    trained = stages.worker("train", spec["model"]["kind"]).train(spec, data, options.threads)
+    write(Trained(*trained), spec, options, clock)
+
+
+def arguments(stage: str, description: str | None) -> argparse.ArgumentParser:
+    """The arguments that every trainer takes."""
+    parser = spec_parser(stage, description, threads=True)
+    parser.add_argument("--data", required=True, type=existing, help="what the data or the images stage made")
+    parser.add_argument("--output", required=True, type=Path, help="NetCDF store of the losses to write")
+    parser.add_argument("--snapshots", required=True, type=Path, help="NetCDF store of the parameters to write")
+    return parser
+
+
+def write(trained: Trained, spec: dict[str, Any], options: argparse.Namespace, clock: store.Clock) -> None:
+    """Write both stores. Raises StoreError when one cannot be written."""
     # The losses last: the stage is done when they are there.
-    for path, dataset, what in ((options.snapshots, snapshots, "Snapshots"), (options.output, losses, "Training")):
+    for path, dataset, streamed, what in (
+        (options.snapshots, trained.snapshots, trained.streamed, "Snapshots"),
+        (options.output, trained.losses, None, "Training"),
+    ):
         store.write(
             path,
             dataset,
             title=f"{what} of {spec['cell']}",
             stage="train",
             spec=canonical(spec),
-            code=stages.chain("train", *kinds),
+            code=stages.chain("train", spec["data"]["data"]["kind"], spec["model"]["kind"]),
             seeds=f"0 to {spec['training']['seeds'] - 1}, arms: {', '.join(spec['training']['arms'])}",
             clock=clock,
+            streamed=streamed,
+            device=trained.device,
         )
 
 

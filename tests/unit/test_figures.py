@@ -41,10 +41,11 @@ def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...
 
     fractions = np.array(list(cells.values()))
     decayed = (fractions[:, None] > 0) & (fractions[:, None] * STEPS[-1] <= STEPS)
+    sizes = np.where(fractions[:, None] == 0, 0.05, np.where(decayed, 0.1, 0.4))
     found = xr.Dataset(
         {
             "train_loss": variable((*RUN, "step"), values(len(STEPS)), "1", "loss"),
-            "step_size": variable(("cell", "step"), np.where(decayed, 0.1, 0.4), "1", "step size"),
+            "step_size": variable(("cell", "step"), sizes, "1", "step size"),
             "diverged_step": variable(RUN, np.full((len(cells), len(arms), SEEDS), -1), "step", "divergence"),
             "decay_fraction": variable(("cell",), fractions, "1", "fraction before the decay"),
             "published_train_loss": variable(("cell",), np.full(len(cells), 0.5), "1", "the paper's"),

@@ -90,5 +90,5 @@ def test_the_code_of_a_study_covers_every_worker_that_it_calls() -> None:
     for kind, worker in stages.WORKERS["studies"].items():
         text = importlib.import_module(worker).__loader__.get_source(worker)
         called = set(re.findall(r"worker\(\s*\"(\w+)\"", text))
-        allowed = {"data", "features"} if kind in stages.STUDIES_OF_FEATURES else {"data"}
+        allowed = {"data", "images"} | ({"features"} if kind in stages.STUDIES_OF_FEATURES else set())
         assert called <= allowed, kind

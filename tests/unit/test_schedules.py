@@ -49,3 +49,28 @@ def test_exponential_warmup_of_the_deep_nets() -> None:
         sizes = step_sizes({"step_size": 1.0, "warmup": law, "decays": decays}, 1500)
         assert sizes[int(at * 1500)] == pytest.approx(peak / 10, rel=1e-3)
         assert sizes[-1] == pytest.approx(peak / 100, rel=1e-3)
+
+
+def test_a_linear_warmup_rises_to_the_step_size_and_stays_there() -> None:
+    law = {"kind": "linear", "start": 0.1, "until": 0.4}
+    sizes = step_sizes(schedule(warmup=law), 10)
+    np.testing.assert_allclose(sizes, 0.1 * np.array([0.1, 0.325, 0.55, 0.775, *[1.0] * 6]))
+    halved = step_sizes(schedule(warmup=law, decays=[{"at": 0.6, "divide_by": 2.0}]), 10)
+    np.testing.assert_allclose(halved, sizes / np.where(np.arange(10) < 6, 1, 2))
+
+
+def test_cosine_annealing_falls_from_the_peak_to_nothing_after_the_last_step() -> None:
+    sizes = step_sizes(schedule(annealing="cosine"), 4)
+    np.testing.assert_allclose(sizes, 0.1 * np.array([1.0, 0.5 + 8**-0.5, 0.5, 0.5 - 8**-0.5]))
+    law = {"kind": "linear", "start": 0.0, "until": 0.2}
+    warm = step_sizes(schedule(warmup=law, annealing="cosine"), 10)
+    assert warm[0] == 0
+    assert warm.argmax() == 2
+    assert warm[2] == pytest.approx(0.1)
+    assert (np.diff(warm[2:]) < 0).all()
+
+
+def test_the_duration_of_the_large_steps_is_that_before_the_first_decay() -> None:
+    assert decay_fraction(schedule()) == 0
+    assert decay_fraction(schedule(decays=[{"at": 0.3, "divide_by": 2.0}, {"at": 0.9, "divide_by": 2.0}])) == 0.3
+    assert np.isnan(decay_fraction(schedule(annealing="cosine")))

@@ -1,9 +1,15 @@
 # What rules pass to the stages: settings and fingerprints, by wildcards.
 
-IMAGES = [
-    name for name, settings in EXPERIMENTS.items() if settings.model.kind == "resnet18"
-]
+IMAGES = [name for name, settings in EXPERIMENTS.items() if settings.images]
 TOYS = [name for name in EXPERIMENTS if name not in IMAGES]
+
+
+def data_file(wildcards):
+    """What the cells of an experiment are trained on; images are shared by experiments."""
+    settings = EXPERIMENTS[wildcards.experiment]
+    if not settings.images:
+        return f"results/data/{wildcards.experiment}.nc"
+    return f"results/images/{image_name(settings.data.model_dump(mode='json'))}.safetensors"
 
 
 def data_spec(wildcards):

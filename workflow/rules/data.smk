@@ -1,4 +1,4 @@
-# Draw or prepare the data sets of each experiment.
+# Draw the data sets of each toy problem.
 
 
 rule data:
@@ -8,8 +8,8 @@ rule data:
         "results/logs/data/{experiment}.log",
     benchmark:
         "results/benchmarks/data/{experiment}.tsv"
-    # What the longest jobs wait for.
-    priority: 100
+    wildcard_constraints:
+        experiment="|".join(TOYS) or "none",
     conda:
         "../../envs/train.yaml"
     threads: 1

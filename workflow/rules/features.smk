@@ -3,7 +3,7 @@
 
 rule features:
     input:
-        data="results/data/{experiment}.nc",
+        data=data_file,
         snapshots="results/cells/{experiment}.{cell}/snapshots.nc",
     output:
         "results/cells/{experiment}.{cell}/features.nc",
@@ -11,6 +11,8 @@ rule features:
         "results/logs/features/{experiment}.{cell}.log",
     benchmark:
         "results/benchmarks/features/{experiment}.{cell}.tsv"
+    wildcard_constraints:
+        experiment="|".join(TOYS) or "none",
     conda:
         "../../envs/train.yaml"
     threads: 1
@@ -23,3 +25,12 @@ rule features:
     shell:
         "python -m largestep.features --spec {params.spec:q} --threads {threads} --data {input.data:q}"
         " --snapshots {input.snapshots:q} --output {output:q} 2> {log:q}"
+
+
+use rule features as features_images with:
+    wildcard_constraints:
+        experiment="|".join(IMAGES) or "none",
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=GPUS_PER_JOB,

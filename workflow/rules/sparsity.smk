@@ -26,7 +26,7 @@ rule sparsity:
 
 rule aggregate:
     input:
-        [f"results/data/{name}.nc" for name in EXPERIMENTS],
+        [f"results/data/{name}.nc" for name in TOYS],
         [
             f"results/cells/{cell}/{stage}.nc"
             for cell in CELLS

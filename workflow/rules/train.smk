@@ -1,4 +1,4 @@
-# Train every seed of a cell. Image cells have a rule of their own: they take longest, so they start first.
+# Train every seed of a cell. Image classifiers have a rule of their own: they take longest, so they start first.
 
 
 rule train:
@@ -27,10 +27,32 @@ rule train:
         " --output {output.losses:q} --snapshots {output.snapshots:q} 2> {log:q}"
 
 
-use rule train as train_images with:
+# Outside of the outputs, which Snakemake deletes when a job fails: a killed job continues from its checkpoints.
+rule train_images:
+    input:
+        data=data_file,
+    output:
+        losses="results/cells/{experiment}.{cell}/train.nc",
+        # Large, and needed for the features alone; --notemp keeps them.
+        snapshots=temp("results/cells/{experiment}.{cell}/snapshots.nc"),
+    log:
+        "results/logs/train/{experiment}.{cell}.log",
+    benchmark:
+        "results/benchmarks/train/{experiment}.{cell}.tsv"
     wildcard_constraints:
         experiment="|".join(IMAGES) or "none",
     priority: 100
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
     resources:
         mem_mb=6000,
-        runtime=240,
+        runtime=1440,
+        gpu=GPUS_PER_JOB,
+    params:
+        spec=cell_spec("train"),
+        code=cell_code("train"),
+    shell:
+        "python -m largestep.train_images --spec {params.spec:q} --threads {threads} --data {input.data:q}"
+        " --checkpoints results/checkpoints/{wildcards.experiment}.{wildcards.cell}"
+        " --output {output.losses:q} --snapshots {output.snapshots:q} 2> {log:q}"

@@ -14,9 +14,9 @@ from largestep.claims.verdict import Criterion, Measured, missing
 class Results:
     """The contents of `results/largestep.nc`.
 
-    later: scale of every experiment of config.yaml that this scale does not run; later_comparisons: the kind of
-    model of those among them that train by SGD and compare durations of the large-step phase; later_studies:
-    scale and kind of every study that this scale does not run.
+    later: scale of every experiment of config.yaml that this run leaves out, or `only` where that key does;
+    later_comparisons: the kind of model of those among them that train by SGD and compare durations of the
+    large-step phase; later_studies: scale (or `only`) and kind of every study that this run leaves out.
     """
 
     experiments: dict[str, xr.Dataset] = field(default_factory=dict)
@@ -59,4 +59,7 @@ class Results:
 
 
 def _not_run(scale: str) -> str:
+    """scale: the one that runs it, or `only` where that key of config.yaml leaves it out."""
+    if scale == "only":
+        return "not run: left out by the key only of config.yaml"
     return f"not run at this scale; snakemake --config scale={scale} runs it"

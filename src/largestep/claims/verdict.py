@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from largestep.measures.small_step import small_step
+
 Answer = Literal["supported", "refuted", "undecided", "not asked", "not run"]
 Values = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -328,8 +330,13 @@ def _margin(estimate: _Estimate, criterion: Criterion) -> float:
 def by_duration(experiment: xr.Dataset) -> xr.Dataset:
     """The cells that differ in how long the large step size is kept: one per duration, small step included.
 
-    Where several cells share a duration, the one with the smallest peak step size stays.
+    Annealed cells, which keep no step size, are left out, and so is a constant step size beside large ones that are no
+    larger (`small_step`): it is no duration of 0. Where several cells share a duration, the one with the smallest peak
+    step size stays. Without a large-step phase the constant cell with the smallest step size is all there is.
     """
+    durations = experiment["decay_fraction"].values
+    kept = (durations > 0) | small_step(experiment).values if (durations > 0).any() else durations == 0
+    experiment = experiment.isel(cell=kept)
     peak = experiment["step_size"].max("step").values
     durations = experiment["decay_fraction"].values
     order = np.lexsort((peak, durations))

@@ -1,4 +1,4 @@
-"""Training of image classifiers by mini-batch SGD, in float32 on the CPU: the seeds of a cell, one by one.
+"""Training of image classifiers by mini-batch SGD: the seeds of a cell, one after the other, on one device.
 
 A seed fixes the initial weights and the order of the examples, and is shared by all cells of an
 experiment, as in `largestep.dynamics.toy`. Inputs lie in [0, 1] and are not normalised further (paper,
@@ -7,28 +7,37 @@ section 4).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from largestep.dynamics.recording import LABEL_NOISE, ORDER, datasets, recorded_steps
-from largestep.models import resnet
+from largestep import store
+from largestep.data.image_set import ImageSet
+from largestep.dynamics.batches import Batches
+from largestep.dynamics.checkpoints import Checkpoints
+from largestep.dynamics.image_step import Stepper
+from largestep.dynamics.recording import Trained, datasets, recorded_steps, streamed_snapshots
+from largestep.models import networks
 from largestep.schedules import step_sizes
 
 # Images that pass through the network at once when nothing is learned; it bounds memory.
-EVALUATION_BATCH = 512
+EVALUATION_BATCH = {"cpu": 512, "cuda": 2500}
+CURVES = {
+    "train_loss": ("1", "mean cross-entropy of the mini-batches since the last evaluation"),
+    "test_loss": ("1", "cross-entropy on the test set"),
+    "test_error": ("percent", "misclassified images of the test set"),
+}
 
 
-def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Dataset, xr.Dataset]:
-    """Train every seed of a cell.
+def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Checkpoints) -> Trained:
+    """Train every seed of a cell, or what is left of it.
 
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the network, weights and
     BatchNorm's running statistics, with dimensions (arm, seed, snapshot_step, parameter). Evaluation
@@ -36,157 +45,153 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
     the evaluation before, each taken before its update; at step 0 it is that of the first mini-batch.
     A run diverges at the step whose mini-batch has a loss that is not finite, and is NaN from there on.
     """
-    resnet.prepare(threads)
     training = spec["training"]
-    examples = _Examples(data, training["batch_size"], training["label_noise"])
-    steps = training["epochs"] * examples.batches
-    sizes = step_sizes(spec["schedule"], steps)
+    if training["batch_size"] > len(images.train_images):
+        raise store.StoreError(
+            f"{spec['cell']}: training.batch_size {training['batch_size']} exceeds the {len(images.train_images)} "
+            "training images; lower it"
+        )
+    batches = Batches(images, training, device)
+    sizes = step_sizes(spec["schedule"], training["epochs"] * batches.count)
     seed_of_run = np.tile(np.arange(training["seeds"]), len(training["arms"]))
     results = []
-    with tqdm(total=steps * len(seed_of_run), unit="step", mininterval=2.0, ascii=True) as bar:
+    with tqdm(total=len(sizes) * len(seed_of_run), unit="step", mininterval=2.0, ascii=True) as bar:
         for run, seed in enumerate(seed_of_run):
             bar.set_description(f"{spec['cell']}, seed {run + 1}/{len(seed_of_run)}")
-            net = resnet.draw(spec["model"], data, int(seed))
-            results.append(_train_run(net, examples.batches_of(int(seed)), examples, sizes, training, bar))
-            bar.update((run + 1) * steps - bar.n)
+            net = networks.draw(spec["model"], images.channels, images.classes, images.size, int(seed))
+            results.append(_Run(f"run{run}", int(seed), spec, sizes, images, batches, device, kept).train(net, bar))
+            bar.update((run + 1) * len(sizes) - bar.n)
+    print(f"{spec['cell']}: {kept.report()}", file=sys.stderr)
     curves = {
-        "train_loss": (
-            _stack(results, "train_loss"),
-            "1",
-            "mean cross-entropy of the mini-batches since the last evaluation",
-        ),
-        "test_loss": (_stack(results, "test_loss"), "1", "cross-entropy on the test set"),
-        "test_error": (_stack(results, "test_error"), "percent", "misclassified images of the test set"),
+        name: (np.stack([getattr(result, name) for result in results]), units, long_name)
+        for name, (units, long_name) in CURVES.items()
     }
     diverged_step = np.array([result.diverged_step for result in results])
-    return datasets(training, sizes, curves, _stack(results, "snapshots"), diverged_step, np.zeros_like(seed_of_run))
+    losses, snapshots = datasets(training, sizes, curves, None, diverged_step, np.zeros_like(seed_of_run))
+    size = len(networks.flatten(net))
 
+    def slabs() -> Iterator[NDArray[np.float32]]:
+        for run, result in enumerate(results):
+            for place, when in enumerate(snapshots["snapshot_step"].values):
+                lost = 0 <= result.diverged_step < when
+                yield np.full(size, np.nan, dtype=np.float32) if lost else _snapshot(kept, f"run{run}", place)
 
-class _Examples:
-    """The two parts of an image data set, and the mini-batches of the first."""
-
-    def __init__(self, data: xr.Dataset, batch_size: int, label_noise: float) -> None:
-        self.white_level = float(data["white_level"])
-        self.images = torch.from_numpy(data["train_images"].values)
-        self.labels = torch.from_numpy(data["train_labels"].values)
-        self.test_images = torch.from_numpy(data["test_images"].values)
-        self.test_labels = torch.from_numpy(data["test_labels"].values)
-        self.batch_size = batch_size
-        self.label_noise = label_noise
-        self.batches = len(self.images) // batch_size
-
-    def batches_of(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Mini-batches of inputs and labels without end; every epoch has its own order and drops the rest.
-
-        Of each mini-batch the share `label_noise` of the labels, on average, is drawn anew from all classes.
-        """
-        generator, noise = np.random.default_rng([ORDER, seed]), np.random.default_rng([LABEL_NOISE, seed])
-        classes = int(self.labels.max()) + 1
-        while True:
-            order = torch.from_numpy(generator.permutation(len(self.images)))
-            for batch in order[: self.batches * self.batch_size].split(self.batch_size):
-                labels = self.labels[batch]
-                if self.label_noise > 0:
-                    redrawn = torch.from_numpy(noise.random(len(batch)) < self.label_noise)
-                    labels = torch.where(redrawn, torch.from_numpy(noise.integers(classes, size=len(batch))), labels)
-                yield resnet.inputs(self.images[batch], self.white_level), labels
+    shape = (*(snapshots.sizes[dim] for dim in ("arm", "seed", "snapshot_step")), size)
+    return Trained(losses, snapshots, streamed_snapshots(shape, slabs))
 
 
 @dataclass
 class _Result:
-    """What one run leaves behind: curves (evaluations,) and snapshots (snapshots, p), NaN once diverged."""
+    """The curves of one run, (evaluations,), NaN once diverged."""
 
     train_loss: NDArray[np.float64]
     test_loss: NDArray[np.float64]
     test_error: NDArray[np.float64]
-    snapshots: NDArray[np.float32]
     diverged_step: int = -1
 
 
-def _train_run(
-    net: resnet.ResNet18,
-    batches: Iterator[tuple[Tensor, Tensor]],
-    examples: _Examples,
-    sizes: NDArray[np.float64],
-    training: dict[str, Any],
-    bar: tqdm,
-) -> _Result:
-    evaluation_steps, snapshot_steps = recorded_steps(len(sizes), training)
-    train_loss, test_loss, test_error = np.full((3, len(evaluation_steps)), np.nan)
-    snapshots = np.full((len(snapshot_steps), len(resnet.flatten(net))), np.nan, dtype=np.float32)
-    result = _Result(train_loss, test_loss, test_error, snapshots)
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=0.0, momentum=training["momentum"], weight_decay=training["weight_decay"]
-    )
-    step = 0
-    for index, now in enumerate(evaluation_steps):
-        losses = torch.empty(int(now) - step)
-        for position, size in enumerate(sizes[step:now]):
-            losses[position] = _update(net, optimizer, float(size), training["sam_radius"], *next(batches))
-            bar.update()
-        # Checked once for all these steps: reading each loss as it comes would have the trainer wait for it.
-        finite = torch.isfinite(losses)
-        if index == 1 and finite[0]:
-            result.train_loss[0] = losses[0]
-        if not finite.all():
-            result.diverged_step = step + int(finite.int().argmin())
-            break
-        if index > 0:
-            result.train_loss[index] = losses.double().mean()
-        result.test_loss[index], result.test_error[index] = _evaluate(net, examples)
-        if now in snapshot_steps:
-            result.snapshots[np.searchsorted(snapshot_steps, now)] = resnet.flatten(net)
-        step = int(now)
-    return result
+@dataclass(frozen=True)
+class _Run:
+    """One seed of a cell."""
+
+    name: str
+    seed: int
+    spec: dict[str, Any]
+    sizes: NDArray[np.float64]
+    images: ImageSet
+    batches: Batches
+    device: torch.device
+    kept: Checkpoints
+
+    def train(self, net: networks.Network, bar: tqdm) -> _Result:
+        """Train from the start, or from where a killed run left off."""
+        training, per_epoch = self.spec["training"], self.batches.count
+        evaluation_steps, snapshot_steps = recorded_steps(len(self.sizes), training)
+        result = _Result(*np.full((len(CURVES), len(evaluation_steps)), np.nan))
+        saved = self._saved(snapshot_steps)
+        step, losses = -1, np.zeros(0, dtype=np.float32)
+        if saved is not None:
+            step, result.diverged_step = (int(value) for value in saved["progress"])
+            for name in CURVES:
+                getattr(result, name)[:] = saved[name]
+            if result.diverged_step >= 0 or step == evaluation_steps[-1]:
+                return result
+        net = net.to(self.device)
+        stepper = Stepper(net, self.batches, training, self.device)
+        if saved is not None:
+            networks.load(net, saved["parameters"])
+            stepper.load_velocities(saved["velocities"])
+            losses = saved["losses"]
+            bar.update(step)
+        # Stretches end where something is recorded and where an epoch does.
+        stops = np.union1d(evaluation_steps, per_epoch * np.arange(1, training["epochs"]))
+        begun = -1
+        for stop in stops[stops > step]:
+            first = max(step, 0)
+            step = int(stop)
+            if step > first:
+                epoch = first // per_epoch
+                start = epoch * per_epoch
+                if epoch != begun:
+                    stepper.begin(self.seed, epoch, self.sizes[start : start + per_epoch])
+                    begun = epoch
+                losses = np.concatenate([losses, stepper.advance(first - start, step - start).numpy()])
+                bar.update(step - first)
+                if first == 0 and np.isfinite(losses[0]):
+                    result.train_loss[0] = losses[0]
+            # Checked once for all these steps: reading each loss as it comes would have the trainer wait for it.
+            finite = np.isfinite(losses)
+            if not finite.all():
+                result.diverged_step = step - len(losses) + int(finite.argmin())
+                break
+            if step in evaluation_steps:
+                place = int(np.searchsorted(evaluation_steps, step))
+                if place > 0:
+                    result.train_loss[place] = losses.astype(np.float64).mean()
+                result.test_loss[place], result.test_error[place] = self._evaluate(stepper)
+                losses = losses[:0]
+            if step in snapshot_steps:
+                name = _snapshot_name(self.name, int(np.searchsorted(snapshot_steps, step)))
+                self.kept.save(name, {"parameters": networks.flatten(net)})
+            if self.kept.due():
+                state = {"parameters": networks.flatten(net), "velocities": stepper.flat_velocities()}
+                self._save(step, result, state | {"losses": losses})
+        self._save(step, result, {})
+        return result
+
+    def _evaluate(self, stepper: Stepper) -> tuple[float, float]:
+        """Cross-entropy and misclassified percentage on the test set."""
+        parts = self.images.test_images.split(EVALUATION_BATCH[self.device.type])
+        labels = self.images.test_labels.to(self.device)
+        logits = torch.cat(
+            [stepper.predict(networks.inputs(part.to(self.device), self.images.white_level)) for part in parts]
+        )
+        loss = cross_entropy(logits, labels)
+        wrong = (logits.argmax(1) != labels).double().mean()
+        return float(loss), 100.0 * float(wrong) if loss.isfinite() else np.nan
+
+    def _save(self, step: int, result: _Result, state: dict[str, NDArray[Any]]) -> None:
+        curves = {name: getattr(result, name) for name in CURVES}
+        self.kept.save_state(self.name, {"progress": np.array([step, result.diverged_step])} | curves | state)
+
+    def _saved(self, snapshot_steps: NDArray[np.int64]) -> dict[str, NDArray[Any]] | None:
+        """The last state of this run, if all snapshots before it are there."""
+        saved = self.kept.load(self.name)
+        if saved is None:
+            return None
+        step, diverged_step = saved["progress"]
+        taken = snapshot_steps <= (step if diverged_step < 0 else diverged_step)
+        found = (self.kept.load(_snapshot_name(self.name, int(place))) for place in np.flatnonzero(taken))
+        return None if any(each is None for each in found) else saved
 
 
-def _update(
-    net: resnet.ResNet18, optimizer: torch.optim.SGD, size: float, sam_radius: float, inputs: Tensor, labels: Tensor
-) -> Tensor:
-    loss = cross_entropy(net(inputs), labels)
-    optimizer.param_groups[0]["lr"] = size
-    optimizer.zero_grad()
-    loss.backward()
-    if sam_radius > 0:
-        _sharpness_aware(net, sam_radius, inputs, labels)
-    optimizer.step()
-    return loss.detach()
+def _snapshot(kept: Checkpoints, run: str, place: int) -> NDArray[np.float32]:
+    found = kept.load(_snapshot_name(run, place))
+    if found is None:
+        raise store.StoreError(f"{kept.folder}: snapshot {place} of {run} was damaged while the job ran; run again")
+    parameters: NDArray[np.float32] = found["parameters"]
+    return parameters
 
 
-def _sharpness_aware(net: resnet.ResNet18, radius: float, inputs: Tensor, labels: Tensor) -> None:
-    """Replace the gradient g by that at theta + radius g / |g| (SAM, Foret et al. 2021)."""
-    parameters = list(net.parameters())
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.linalg.vector_norm(torch.cat([gradient.flatten() for gradient in gradients]))
-    kept = [parameter.detach().clone() for parameter in parameters]
-    # The running statistics are those of the network itself, not of the perturbed one.
-    normalisations = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    momenta = [module.momentum for module in normalisations]
-    with torch.no_grad():
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.add_(gradient * (radius / norm.clamp_min(torch.finfo(norm.dtype).tiny)))
-    for module in normalisations:
-        module.momentum = 0.0
-    net.zero_grad()
-    cross_entropy(net(inputs), labels).backward()
-    for module, momentum in zip(normalisations, momenta, strict=True):
-        module.momentum = momentum
-    with torch.no_grad():
-        for parameter, values in zip(parameters, kept, strict=True):
-            parameter.copy_(values)
-
-
-def _evaluate(net: resnet.ResNet18, examples: _Examples) -> tuple[float, float]:
-    """Cross-entropy and misclassified percentage on the test set, with BatchNorm's running statistics."""
-    net.eval()
-    with torch.inference_mode():
-        parts = examples.test_images.split(EVALUATION_BATCH)
-        logits = torch.cat([net(resnet.inputs(part, examples.white_level)) for part in parts])
-        loss = cross_entropy(logits, examples.test_labels)
-        wrong = (logits.argmax(1) != examples.test_labels).double().mean()
-    net.train()
-    return float(loss), 100.0 * float(wrong) if loss.isfinite() else np.nan
-
-
-def _stack(results: list[_Result], name: str) -> NDArray[np.floating]:
-    return np.stack([getattr(result, name) for result in results])
+def _snapshot_name(run: str, place: int) -> str:
+    return f"{run}-snapshot{place}"

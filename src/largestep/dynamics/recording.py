@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from largestep.store import variable
+from largestep.store import Streamed, variable
 
 # Purposes of the random streams of a seed; their numbers are part of what a result depends on.
-ORDER, LABEL_NOISE = 1, 2
+ORDER, LABEL_NOISE, AUGMENTATION = 1, 2, 3
+
+
+SNAPSHOT = ("arm", "seed", "snapshot_step", "parameter")
+PARAMETERS = "parameters of the network"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the train stage writes: the losses, the snapshots, and those of their variables that memory cannot hold.
+
+    device: what computed them, where that is not the machine's processor.
+    """
+
+    losses: xr.Dataset
+    snapshots: xr.Dataset
+    streamed: Mapping[str, Streamed] = field(default_factory=dict)
+    device: str | None = None
 
 
 def grid(steps: int, intervals: int) -> NDArray[np.int64]:
@@ -30,14 +48,15 @@ def datasets(
     training: Mapping[str, Any],
     sizes: NDArray[np.float64],
     curves: Mapping[str, tuple[NDArray[np.floating], str, str]],
-    snapshots: NDArray[np.floating],
+    snapshots: NDArray[np.floating] | None,
     diverged_step: NDArray[np.int64],
     data_set: NDArray[np.int64],
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """The two datasets of a training stage; a run is one seed of one arm, arm by arm.
 
     sizes: (steps,), the step size of every step. curves: by name, values (runs, evaluations), their
-    units and long name. snapshots: (runs, snapshots, p). diverged_step, data_set: (runs,).
+    units and long name. snapshots: (runs, snapshots, p), None where they are streamed (`streamed_snapshots`).
+    diverged_step, data_set: (runs,).
 
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the parameters, with
     dimensions (arm, seed, snapshot_step, parameter).
@@ -63,16 +82,17 @@ def datasets(
         coordinates | {"step": variable(("step",), evaluation_steps, "step", "updates before the evaluation")},
     )
     kept = xr.Dataset(
-        {
-            "parameters": variable(
-                ("arm", "seed", "snapshot_step", "parameter"),
-                snapshots.reshape(*shape, *snapshots.shape[1:]),
-                "1",
-                "parameters of the network",
-            ),
-            "data_set": variable(("arm", "seed"), data_set.reshape(shape), "1", "data set of the run"),
-        },
+        {"data_set": variable(("arm", "seed"), data_set.reshape(shape), "1", "data set of the run")},
         coordinates
         | {"snapshot_step": variable(("snapshot_step",), snapshot_steps, "step", "updates before the snapshot")},
     )
+    if snapshots is not None:
+        kept["parameters"] = variable(SNAPSHOT, snapshots.reshape(*shape, *snapshots.shape[1:]), "1", PARAMETERS)
     return losses, kept
+
+
+def streamed_snapshots(
+    shape: tuple[int, ...], slabs: Callable[[], Iterator[NDArray[np.float32]]]
+) -> dict[str, Streamed]:
+    """The snapshots of networks too large for memory: shape (arm, seed, snapshot_step, p), one after the other."""
+    return {"parameters": Streamed(SNAPSHOT, shape, "f4", "1", PARAMETERS, slabs)}

@@ -140,6 +140,8 @@ def show(ax: Axes, panel: Panel, experiment: xr.Dataset, arm: str) -> None:
 
 
 def decays(experiment: xr.Dataset, cell: str) -> list[int]:
-    """The recorded steps at which the step size of a cell has just been divided."""
+    """The recorded steps at which the step size of a cell has just been divided; none where it is annealed."""
+    if not experiment["decay_fraction"].sel(cell=cell) > 0:
+        return []
     sizes = experiment["step_size"].sel(cell=cell).values
     return [int(step) for step in experiment["step"].values[1:][sizes[1:] < sizes[:-1]]]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 
 from largestep.measures.outcomes import dead, survived
+from largestep.measures.small_step import small_step
 
 ARMS = {
     "order": "Fixed data set: a seed varies the order of the examples and, where it is random, the init",
@@ -20,7 +21,8 @@ DEAD = "Dead: at the end no unit of some block is active on any training example
 class Schedule:
     """A cell as readers see it.
 
-    twin: 0 for the first cell of an experiment with this decay fraction, 1 for the second, and so on.
+    decay_fraction: 0 for a constant step size, NaN for an annealed one. twin: 0 for the first cell of an experiment
+    with this decay fraction, 1 for the second, and so on.
     """
 
     cell: str
@@ -32,26 +34,44 @@ class Schedule:
 def schedules(experiment: xr.Dataset) -> list[Schedule]:
     """The cells of an experiment in their order, each with a label that no other one has.
 
-    Labels give the peak step sizes of decayed cells where these differ, as with a warm-up, and likewise
-    those of constant cells.
+    Labels give the peak step sizes of cells that divide or anneal them where these differ, as with a warm-up that lasts
+    until the decay, and the step sizes of constant cells where those differ. Cells that are still alike are told apart
+    by whether they have a warm-up, then by their names.
     """
     cells = [str(cell) for cell in experiment["cell"].values]
     fractions = [float(fraction) for fraction in experiment["decay_fraction"].values]
-    peaks = [f"peak η {peak:.2g}" for peak in experiment["step_size"].max("step").values]
-    labels = [_label(fraction) for fraction in fractions]
-    for decayed in (True, False):
-        group = [index for index, fraction in enumerate(fractions) if (fraction > 0) == decayed]
+    labels = [_label(*each) for each in zip(fractions, small_step(experiment).values, strict=True)]
+    peaks = [f"{peak:.2g}" for peak in experiment["step_size"].max("step").values]
+    for constant, size in ((False, "peak η"), (True, "η")):
+        group = [index for index, fraction in enumerate(fractions) if (fraction == 0) == constant]
         if len({peaks[index] for index in group}) > 1:
             for index in group:
-                labels[index] += f", {peaks[index]}"
-    times = Counter(labels)
-    labels = [f"{label}, {cell}" if times[label] > 1 else label for label, cell in zip(labels, cells, strict=True)]
-    twins = [fractions[:index].count(fraction) for index, fraction in enumerate(fractions)]
+                labels[index] += f", {size} {peaks[index]}"
+    rises = (experiment["step_size"].transpose("cell", "step").diff("step") > 0).any("step").values
+    labels = _told_apart(labels, ["warm-up" if rise else "" for rise in rises])
+    labels = _told_apart(labels, cells)
+    kinds = ["annealed" if np.isnan(fraction) else fraction for fraction in fractions]
+    twins = [kinds[:index].count(kind) for index, kind in enumerate(kinds)]
     return [Schedule(*each) for each in zip(cells, labels, fractions, twins, strict=True)]
 
 
-def _label(fraction: float) -> str:
-    return f"large step, decay at {100 * fraction:.3g}%" if fraction > 0 else "small step, constant"
+def _label(fraction: float, small: bool) -> str:
+    if np.isnan(fraction):
+        return "cosine annealing"
+    if fraction == 0:
+        return "small step, constant" if small else "constant step"
+    return f"large step, decay at {100 * fraction:.3g}%"
+
+
+def _told_apart(labels: list[str], marks: list[str]) -> list[str]:
+    """The labels, with a mark after each that another cell has too, where the marks of these cells differ."""
+    marks_of: dict[str, set[str]] = {}
+    for label, mark in zip(labels, marks, strict=True):
+        marks_of.setdefault(label, set()).add(mark)
+    return [
+        f"{label}, {mark}" if mark and len(marks_of[label]) > 1 else label
+        for label, mark in zip(labels, marks, strict=True)
+    ]
 
 
 def outcomes(experiment: xr.Dataset, cell: str, arm: str) -> str:

@@ -1,7 +1,8 @@
 """The house style: sizes, colours and the parts that every figure shares.
 
-A colour means a schedule, in every figure of schedules: grey is a constant step size; the others come from a map that
-is ordered in lightness and safe for the colour-blind, the darker the longer the large steps last.
+A colour means a schedule, in every figure of schedules: grey is a constant step size, sky blue an annealed one; the
+others come from a map that is ordered in lightness and safe for the colour-blind, the darker the longer the large steps
+last.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from largestep.measures.outcomes import dead
 TEXT_WIDTH = 7.0
 
 CONSTANT = "#767676"
+# Of Okabe and Ito's colours the one that stays farthest from grey and from the map, whatever the eye.
+ANNEALED = "#56B4E9"
 # Okabe and Ito's colours, safe for the colour-blind; in figures that compare algorithms under one schedule.
 ALGORITHMS = {
     "sgd": ("SGD", "#0072B2"),
@@ -98,7 +101,9 @@ def house() -> Iterator[None]:
 
 
 def colour(decay_fraction: float) -> str:
-    """The colour of every schedule that keeps its large steps for this fraction of training."""
+    """The colour of every schedule that keeps its large steps for this fraction of training; NaN: anneals them."""
+    if np.isnan(decay_fraction):
+        return ANNEALED
     if decay_fraction == 0:
         return CONSTANT
     # Squared, so that the durations in use lie well apart; the pale end of the map does not print.

@@ -24,7 +24,11 @@ def relative_distance(weights: Iterable[NDArray[np.floating]]) -> NDArray[np.flo
         values = layer.astype(np.float64)
         moved.append(np.linalg.norm(values - values[..., :1, :], axis=-1))
         start.append(np.linalg.norm(values[..., :1, :], axis=-1))
-    distances, lengths = np.stack(moved, axis=-1), np.stack(start, axis=-1)
+    return relative(np.stack(moved, axis=-1), np.stack(start, axis=-1))
+
+
+def relative(distances: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances over the norms at the start, both (..., layers); as `relative_distance` where a norm is 0."""
     whole = np.linalg.norm(lengths, axis=-1, keepdims=True)
     return np.asarray(distances / np.where(lengths == 0, whole, lengths))
 

@@ -2,93 +2,153 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
-from largestep.measures.distance import layer_distances, relative_distance
-from largestep.measures.units import normalised, unit_statistics_of
-from largestep.models import resnet
+from largestep import devices
+from largestep.data.image_set import ImageSet
+from largestep.measures import RUN
+from largestep.measures.distance import layer_distances, relative
+from largestep.measures.unit_tensors import feature_effective_rank, unit_statistics
+from largestep.measures.units import unit_dataset
+from largestep.models import networks
+from largestep.store import variable
 
 # Images that pass through the network at once; it bounds memory.
 BATCH = 512
-Images = NDArray[np.uint8]
+# Of the filters of the first layer, how many are kept, at the start and at the end of a run.
+MOST_FILTERS = 64
 
 
-def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
-    """Statistics of a fixed random sample of the units of blocks 1 to 5, on the whole training set.
+def features(spec: dict[str, Any], images: ImageSet, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
+    """Statistics of a fixed random sample of the units of every block, on a fixed sample of the training images.
 
-    A unit is one channel at one position. The network is in evaluation mode, the images are not augmented.
-    Also the distances of the weights of the stem, the stages and the head from the init.
+    A unit is one channel at one position. The network is in evaluation mode and computes in float32; the images are
+    not augmented. Also the effective rank of each block's activations, the distances of the weights from the init,
+    by part of the network and by layer, and filters of the first layer. snapshots: `parameters`
+    (arm, seed, snapshot_step, p), read one network at a time.
+
+    Raises StoreError for a device that cannot be had or whose memory is too small.
     """
-    resnet.prepare(threads)
+    devices.prepare(threads)
+    with devices.device() as device, devices.out_of_memory(spec["cell"]):
+        return _features(spec, images, snapshots["parameters"], device)
+
+
+def _features(spec: dict[str, Any], images: ImageSet, parameters: xr.DataArray, device: torch.device) -> xr.Dataset:
     measures = spec["measures"]
-    net = resnet.draw(spec["train"]["model"], data, seed=0).eval()
-    images, white_level = data["train_images"].values, float(data["white_level"])
-    units = _sample(net, images, measures["units_per_block"])
-    parameters = snapshots["parameters"].values
-    runs = parameters.shape[:3]
+    net = networks.draw(spec["train"]["model"], images.channels, images.classes, images.size, seed=0).eval().to(device)
+    probe = probe_images(images, measures["probe_images"]).to(device)
+    units = sampled_units(net, probe, measures["units_per_block"])
+    runs, last = parameters.shape[:3], parameters.shape[2] - 1
+    statistics, ranks, filters = [], [], []
+    by_part, by_layer = _Distances(), _Distances()
+    snapshots = list(np.ndindex(*runs))
+    for index in tqdm(snapshots, desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True):
+        networks.load(net, parameters[index].values)
+        blocks = activations(net, probe, images.white_level, units, measures["normalise_activations"])
+        statistics.append([unit_statistics(block) for block in blocks])
+        ranks.append([feature_effective_rank(block) for block in blocks])
+        by_part.add(networks.parts(net), first=index[2] == 0)
+        by_layer.add({name: [weight] for name, weight in networks.weights(net).items()}, first=index[2] == 0)
+        if index[2] in (0, last):
+            filters.append(networks.first_filters(net)[:MOST_FILTERS].cpu().numpy().copy())
+    found = unit_dataset(statistics, runs, len(probe), "block of the unit")
+    found["feature_effective_rank"] = variable(
+        (*RUN, "block"),
+        np.reshape(ranks, (*runs, -1)),
+        "1",
+        "effective rank of the block's activations: exponential of the entropy of their singular values, normalised "
+        "to sum 1",
+    )
+    found["filters"] = variable(
+        ("arm", "seed", "moment", "filter", "channel", "row", "column"),
+        np.stack(filters).reshape(*runs[:2], 2, *filters[0].shape),
+        "1",
+        "weights of the first layer, of its first filters",
+    )
+    found = found.assign_coords(
+        block=variable(("block",), np.arange(1, len(units) + 1), "1", "block of the network"),
+        moment=variable(("moment",), ["start", "end"], "1", "first or last snapshot"),
+        weight=variable(("weight",), list(networks.weights(net)), "1", "layer, as in the state dictionary"),
+    )
+    found["weight_distance"] = variable(
+        (*RUN, "weight"),
+        by_layer.relative(runs),
+        "1",
+        "distance of the layer's weights from their init, relative to their norm there",
+    )
+    return found.merge(layer_distances(list(networks.parts(net)), by_part.relative(runs)))
 
-    def blocks_of(flat: NDArray[np.float32]) -> list[NDArray[np.floating]]:
-        resnet.load(net, flat)
-        return activations(net, images, white_level, units, measures["normalise_activations"])
 
-    flats = parameters.reshape(-1, parameters.shape[-1])
-    bar = tqdm(flats, desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True)
-    found = unit_statistics_of(map(blocks_of, bar), runs, len(images), "residual stage of the unit, 5 for pooled")
-    return found.merge(_distances(net, parameters))
+def probe_images(images: ImageSet, limit: int | None) -> Tensor:
+    """The same `limit` training images each time, or all of them: (n, channel, row, column), uint8."""
+    if limit is None or limit >= len(images.train_images):
+        return images.train_images
+    chosen = np.sort(np.random.default_rng(0).permutation(len(images.train_images))[:limit])
+    return images.train_images[torch.from_numpy(chosen)]
+
+
+def sampled_units(net: networks.Network, images: Tensor, limit: int | None) -> list[Tensor]:
+    """For every block, the same `limit` of its units each time, or all of them: indices over (channel, row, column)."""
+    with torch.inference_mode():
+        sizes = [block[0].numel() for block in net.blocks(networks.inputs(images[:1], 1.0))]
+    return [
+        torch.from_numpy(np.sort(np.random.default_rng(block).permutation(size)[:limit])).to(images.device)
+        for block, size in enumerate(sizes, start=1)
+    ]
 
 
 def activations(
-    net: resnet.ResNet18, images: Images, white_level: float, units: list[NDArray[np.int64]], normalise: bool
-) -> list[NDArray[np.floating]]:
+    net: networks.Network, images: Tensor, white_level: float, units: list[Tensor], normalise: bool
+) -> list[Tensor]:
     """Activations of the chosen units of every block, each of shape (n, chosen units).
 
     images: (n, channel, row, column), integer levels up to white_level. units: for every block, indices
     into its units, counted over (channel, row, column). normalise: divide each example's activations of
     a whole block by their norm.
     """
-    found: list[list[NDArray[np.floating]]] = [[] for _ in units]
-    for part in torch.from_numpy(images).split(BATCH):
+    found: list[list[Tensor]] = [[] for _ in units]
+    for part in images.split(BATCH):
         with torch.inference_mode():
-            blocks = net.blocks(resnet.inputs(part, white_level))
-        for block, chosen, parts in zip(blocks, units, found, strict=True):
-            values = block.flatten(1).numpy()
-            parts.append((normalised(values) if normalise else values)[:, chosen])
-    return [np.concatenate(parts) for parts in found]
+            blocks = net.blocks(networks.inputs(part, white_level))
+            for block, chosen, parts in zip(blocks, units, found, strict=True):
+                values = block.flatten(1)
+                if normalise:
+                    values = torch.nn.functional.normalize(values, dim=1)
+                parts.append(values[:, chosen])
+    return [torch.cat(parts) for parts in found]
 
 
-def _sample(net: resnet.ResNet18, images: Images, limit: int | None) -> list[NDArray[np.int64]]:
-    """For every block, the same `limit` of its units each time, or all of them."""
-    with torch.inference_mode():
-        sizes = [block[0].numel() for block in net.blocks(resnet.inputs(torch.from_numpy(images[:1]), 1.0))]
-    return [
-        np.sort(np.random.default_rng(block).permutation(size)[: size if limit is None else limit])
-        for block, size in enumerate(sizes, start=1)
-    ]
+class _Distances:
+    """Norms of groups of weights at the first snapshot of each run, and how far each snapshot is from there."""
+
+    def __init__(self) -> None:
+        self._first: list[list[Tensor]] = []
+        self._moved: list[list[float]] = []
+        self._start: list[list[float]] = []
+
+    def add(self, groups: dict[str, list[Tensor]], *, first: bool) -> None:
+        """Take the weights of the next snapshot; first: of a run."""
+        if first:
+            self._first = [[weight.clone() for weight in group] for group in groups.values()]
+        pairs = [
+            list(zip(group, start, strict=True)) for group, start in zip(groups.values(), self._first, strict=True)
+        ]
+        self._moved.append([_norm(weight.double() - start.double() for weight, start in group) for group in pairs])
+        self._start.append([_norm(start.double() for _, start in group) for group in pairs])
+
+    def relative(self, runs: tuple[int, ...]) -> NDArray[np.float64]:
+        """The relative distances of all snapshots, of shape (arm, seed, snapshot_step, group)."""
+        return relative(np.reshape(self._moved, (*runs, -1)), np.reshape(self._start, (*runs, -1)))
 
 
-def _distances(net: resnet.ResNet18, parameters: NDArray[np.float32]) -> xr.Dataset:
-    """Distances of parts of the network, for snapshots (arm, seed, snapshot_step, p); normalisation is left out."""
-    runs, snapshots = parameters.shape[:2], parameters.shape[2]
-    moved = []
-    for run in parameters.reshape(-1, *parameters.shape[2:]):
-        weights = [_weights(net, flat) for flat in run]
-        moved.append(relative_distance(np.stack([each[name] for each in weights]) for name in weights[0]))
-    return layer_distances(list(weights[0]), np.stack(moved).reshape(*runs, snapshots, -1))
-
-
-def _weights(net: resnet.ResNet18, flat: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Weights of convolutions and of the head, by part of the network from the input on; of each part (size,)."""
-    resnet.load(net, flat)
-    stages = {f"stage {index}": stage for index, stage in enumerate(net.stages, start=1)}
-    parts = {"stem": net.stem, **stages, "head": net.head}
-    # Biases and the parameters of normalisation have one dimension.
-    return {
-        name: torch.cat([weight.detach().flatten() for weight in part.parameters() if weight.dim() > 1]).numpy()
-        for name, part in parts.items()
-    }
+def _norm(parts: Iterator[Tensor]) -> float:
+    return float(torch.stack([torch.linalg.vector_norm(part) for part in parts]).norm())

@@ -68,7 +68,7 @@ def stabilisation(experiment: xr.Dataset) -> xr.Dataset:
     alive = survived(experiment).transpose(*RUNS).values
     found = {name: np.full(alive.shape, np.nan) for name in VARIABLES}
     for cell, fraction in enumerate(experiment["decay_fraction"].values):
-        if not alive[cell].any() or large_step_phase(steps, fraction).sum() < FEWEST_POINTS:
+        if not fraction > 0 or not alive[cell].any() or large_step_phase(steps, fraction).sum() < FEWEST_POINTS:
             continue
         for name, values in of_runs(loss[cell][alive[cell]], steps, fraction).items():
             found[name][cell][alive[cell]] = values

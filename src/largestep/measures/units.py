@@ -53,12 +53,20 @@ def unit_statistics_of(
     its blocks, each of shape (examples, units). runs: sizes of these three dimensions. blocks: what the
     number of a block means.
     """
-    count, later, sizes = [], [], []
-    for activations in blocks_of_snapshots:
-        statistics = [unit_statistics(block) for block in activations]
-        count.append(np.concatenate([c for c, _ in statistics]))
-        later.append(np.concatenate([r for _, r in statistics]))
-        sizes = [block.shape[1] for block in activations]
+    statistics = [[unit_statistics(block) for block in activations] for activations in blocks_of_snapshots]
+    return unit_dataset(statistics, runs, examples, blocks)
+
+
+def unit_dataset(
+    statistics: Sequence[Sequence[tuple[NDArray[np.int32], NDArray[np.float64]]]],
+    runs: tuple[int, ...],
+    examples: int,
+    blocks: str,
+) -> xr.Dataset:
+    """`unit_statistics_of` from the statistics themselves, by snapshot and block."""
+    count = [np.concatenate([c for c, _ in snapshot]) for snapshot in statistics]
+    later = [np.concatenate([r for _, r in snapshot]) for snapshot in statistics]
+    sizes = [len(c) for c, _ in statistics[0]]
     return xr.Dataset(
         {
             "unit_active_count": variable(
@@ -73,7 +81,7 @@ def unit_statistics_of(
                 "1",
                 "largest absolute correlation with a later unit of the same block",
             ),
-            "examples": variable((), examples, "1", "training examples"),
+            "examples": variable((), examples, "1", "training examples on which units are looked at"),
         },
         {"unit_block": variable(("unit",), np.repeat(np.arange(1, len(sizes) + 1), sizes), "1", blocks)},
     )

@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from largestep import stages
+from largestep import devices, stages
+from largestep.data import archives
+from largestep.data.image_set import ImageSet, part
 from largestep.dynamics import dense, diagonal
 from largestep.dynamics.recording import ORDER
 from largestep.models import dense as architecture
-from largestep.models import resnet
+from largestep.models import networks
 from largestep.schedules import step_sizes
 from largestep.store import variable
 
@@ -49,7 +51,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     diverged, -1 for none; points after it are left out.
     """
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-    resnet.prepare(threads)
+    devices.prepare(threads)
     settings, experiments = spec["settings"], spec["experiments"]
     names, seeds = sorted(settings["networks"]), settings["seeds"]
     found = np.full((len(names), seeds, len(PRECISIONS), len(ERRORS)), np.nan)
@@ -57,8 +59,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     with tqdm(total=found[..., 0, 0].size, desc=spec["study"], unit="run", mininterval=2.0, ascii=True) as bar:
         for index, name in enumerate(names):
             about, net = experiments[name], settings["networks"][name]
-            data = stages.worker("data", about["data"]["data"]["kind"]).draw(about["data"]["data"], 0)
-            checked = (_Images if about["model"]["kind"] == "resnet18" else _Toy)(about, net, data)
+            checked = _checked(about, net)
             for seed in range(seeds):
                 for now, errors in checked.points(seed):
                     if errors is None:
@@ -83,6 +84,14 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
             "seed": variable(("seed",), np.arange(seeds), "1", "seed of the init and of the order of examples"),
         },
     )
+
+
+def _checked(about: Mapping[str, Any], net: Mapping[str, Any]) -> _Toy | _Images:
+    settings = about["data"]["data"]
+    if stages.is_images(settings["kind"]):
+        images = stages.worker("images", settings["kind"]).prepare(settings, *archives.sources())
+        return _Images(about, net, part(images, settings))
+    return _Toy(about, net, stages.worker("data", settings["kind"]).draw(settings, 0))
 
 
 class _Toy:
@@ -191,21 +200,22 @@ class _Product(torch.nn.Module):
 
 
 class _Images:
-    """A ResNet, along updates in training mode on the squared loss of all its examples."""
+    """An image classifier, along updates in training mode on the squared loss of all its examples."""
 
-    def __init__(self, about: Mapping[str, Any], net: Mapping[str, Any], data: xr.Dataset) -> None:
+    def __init__(self, about: Mapping[str, Any], net: Mapping[str, Any], images: ImageSet) -> None:
         training = about["training"]
-        images, labels = (torch.from_numpy(data[f"train_{part}"].values) for part in ("images", "labels"))
-        self._inputs = resnet.inputs(images[: net["examples"]], float(data["white_level"]))
-        self._labels = torch.nn.functional.one_hot(labels)[: net["examples"]].float()
+        self._inputs = networks.inputs(images.train_images[: net["examples"]], images.white_level)
+        labels = images.train_labels[: net["examples"]]
+        self._labels = torch.nn.functional.one_hot(labels, images.classes).float()
         self._after = sorted(net["after"])
-        steps = training["epochs"] * (len(images) // training["batch_size"])
+        steps = training["epochs"] * (len(images.train_images) // training["batch_size"])
         self._sizes = step_sizes(about["schedules"][net["cell"]], steps)
-        self._model, self._data = about["model"], data
+        self._model, self._images = about["model"], images
 
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
         """As `_Toy.points`."""
-        net, taken = resnet.draw(self._model, self._data, seed), 0
+        images, taken = self._images, 0
+        net = networks.draw(self._model, images.channels, images.classes, images.size, seed)
         for now in self._after:
             for step in range(taken, now):
                 if not self._update(net, float(self._sizes[step])):
@@ -214,7 +224,7 @@ class _Images:
             taken = now
             yield now, np.array([self._errors(net, precision, now) for precision in PRECISIONS.values()])
 
-    def _update(self, net: resnet.ResNet18, size: float) -> bool:
+    def _update(self, net: networks.Network, size: float) -> bool:
         net.train()
         loss = _loss(net, self._inputs, self._labels, 1.0)
         parameters = list(net.parameters())
@@ -223,7 +233,7 @@ class _Images:
                 parameter.sub_(gradient, alpha=size)
         return bool(loss.isfinite())
 
-    def _errors(self, net: resnet.ResNet18, precision: torch.dtype, now: int) -> Array:
+    def _errors(self, net: networks.Network, precision: torch.dtype, now: int) -> Array:
         fixed = copy.deepcopy(net).eval().to(precision)
         return _autograd_errors(fixed, self._inputs.to(precision), self._labels.to(precision), self._sizes[now], 1.0)
 

@@ -1,0 +1,83 @@
+"""Whether test error and sparsity depend on the precision: python benchmarks/precision.py, a run on digits.
+
+The small step and the longest large-step phase of config.yaml's digits, trained in float32 and with bfloat16's
+autocast, the same seeds. A measure agrees when the 95% interval of the paired difference of the precisions reaches 0,
+or lies within the spread over seeds, the standard deviation of the float32 runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from bench import ROOT, processor
+from scipy import stats
+
+from largestep import config, devices, grid
+from largestep.data import digits
+from largestep.data.image_set import ImageSet, part
+from largestep.dynamics import images as trainer
+from largestep.dynamics.checkpoints import Checkpoints
+from largestep.measures import image_features
+from largestep.measures.unit_tensors import unit_statistics
+from largestep.measures.units import feature_sparsity
+from largestep.models import networks
+
+CELLS, SEEDS = ("digits.small", "digits.decay50"), 6
+PRECISIONS = ("float32", "bfloat16")
+
+
+def main() -> int:
+    """Print a row for each cell and measure; 1 where one disagrees."""
+    devices.prepare(1)
+    print(f"{processor()}, 1 thread; torch {torch.__version__}; {SEEDS} seeds")
+    data = part(digits.prepare({"kind": "digits"}, Path(), None), _spec(CELLS[0])["data"]["data"])
+    print(f"{'':<40}{'float32':>18}{'bfloat16':>18}{'difference [95% interval]':>34}")
+    agree = True
+    for cell in CELLS:
+        found = {precision: _measured(cell, precision, data) for precision in PRECISIONS}
+        for name in found["float32"]:
+            exact, rounded = (found[precision][name] for precision in PRECISIONS)
+            difference = rounded - exact
+            half = stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference)
+            low, high = difference.mean() - half, difference.mean() + half
+            spread = exact.std(ddof=1)
+            same = low <= 0 <= high or max(abs(low), abs(high)) <= spread
+            agree = agree and same
+            sides = "".join(f"{f'{side.mean():.2f} +- {side.std(ddof=1):.2f}':>18}" for side in (exact, rounded))
+            interval = f"{difference.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+            print(f"{f'{cell}, {name}':<40}{sides}{interval:>34}  {'agree' if same else 'DISAGREE'}", flush=True)
+    return 0 if agree else 1
+
+
+def _spec(cell: str) -> dict[str, Any]:
+    return dict(json.loads(grid.cells(config.load(ROOT / "config.yaml"))[cell].spec("train")))
+
+
+def _measured(cell: str, precision: str, data: ImageSet) -> dict[str, np.ndarray]:
+    """Test error and the sparsity of every block at the end of training, in percent, of shape (seeds,)."""
+    spec = _spec(cell)
+    spec["training"] |= {"precision": precision, "seeds": SEEDS, "evaluations": 2, "snapshots": 2}
+    with tempfile.TemporaryDirectory() as folder:
+        trained = trainer.train(spec, data, torch.device("cpu"), Checkpoints(Path(folder), "key"))
+        ends = list(trained.streamed["parameters"].slabs())[2::3]
+    found = {"test error (%)": trained.losses["test_error"].values[0, :, -1]}
+    net = networks.draw(spec["model"], data.channels, data.classes, data.size, seed=0).eval()
+    units = image_features.sampled_units(net, data.train_images, 1000)
+    sparsity = []
+    for flat in ends:
+        networks.load(net, flat)
+        blocks = image_features.activations(net, data.train_images, data.white_level, units, normalise=False)
+        sparsity.append([100 * float(feature_sparsity(*unit_statistics(b), len(b), 0.95)) for b in blocks])
+    for block, values in enumerate(np.transpose(sparsity), start=1):
+        found[f"sparsity of block {block} (%)"] = values
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

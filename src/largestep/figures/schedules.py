@@ -1,0 +1,90 @@
+"""The step size of every cell along training, in one panel."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+from numpy.typing import NDArray
+
+from largestep.figures import labels, style
+from largestep.figures.labels import Schedule
+
+NEEDS = ("step_size", "decay_fraction")
+HEIGHT = 2.8
+# Points: the width of a line, what each line that lies on it adds, and its white rim.
+WIDTH, WIDER, RIM = 1.2, 1.3, 0.5
+# Step sizes closer than this are one line to the eye.
+ALIKE = 0.02
+# Of the largest: annealed step sizes, which end at 0, are not followed farther down for their own sake.
+LOWEST = 1e-3
+
+
+@style.house()
+def draw(experiment: xr.Dataset) -> Figure:
+    """A line per cell on a logarithmic axis; those that stay large the longest lie at the bottom and are the widest."""
+    cells = labels.schedules(experiment)
+    steps = experiment["step"].values
+    sizes = {each.cell: experiment["step_size"].sel(cell=each.cell).values for each in cells}
+    figure = Figure(figsize=(style.TEXT_WIDTH, HEIGHT))
+    ax = figure.subplots()
+    divide_by = style.step_axis(ax, steps)
+    ordered = sorted(cells, key=_lasts, reverse=True)
+    for index, schedule in enumerate(ordered):
+        above = [np.isclose(sizes[schedule.cell], sizes[each.cell], rtol=ALIKE).any() for each in ordered[index + 1 :]]
+        width = WIDTH + WIDER * sum(above)
+        x, y = _path(steps / divide_by, sizes[schedule.cell], divided=schedule.decay_fraction > 0)
+        ax.plot(
+            x,
+            np.where(y > 0, y, np.nan),
+            color=style.colour(schedule.decay_fraction),
+            linestyle=style.line_style(schedule),
+            linewidth=width,
+            solid_capstyle="butt",
+            path_effects=[Stroke(linewidth=width + 2 * RIM, foreground="white"), Normal()],
+        )
+    lowest, highest = _range(sizes, cells)
+    ax.set_ylim(lowest / 1.6, highest * 1.6)
+    style.log_axis(ax)
+    ax.set_ylabel("step size η (no unit)")
+    style.letter(ax, 0, "step size")
+    entries = [
+        Line2D([], [], color=style.colour(each.decay_fraction), linestyle=style.line_style(each), label=each.label)
+        for each in cells
+    ]
+    style.key(figure, entries, "Schedules", columns=2)
+    style.note(figure, note(cells))
+    return figure
+
+
+def note(cells: list[Schedule]) -> str:
+    """How to read the figure."""
+    lines = ["Step sizes as they are where the loss is evaluated. Where lines coincide, the narrower lie on the wider."]
+    if any(np.isnan(each.decay_fraction) for each in cells):
+        lines.append("An annealed step size goes down to 0 and leaves the panel.")
+    return " ".join(lines)
+
+
+def _lasts(schedule: Schedule) -> float:
+    """How long a cell keeps its step size: for ever where it is constant, not at all where it is annealed."""
+    if np.isnan(schedule.decay_fraction):
+        return -1.0
+    return schedule.decay_fraction if schedule.decay_fraction > 0 else np.inf
+
+
+def _path(
+    x: NDArray[np.float64], sizes: NDArray[np.float64], *, divided: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The line through (x, sizes), both (steps,); where a step size is divided it falls in one step, not on a slope."""
+    falls = 1 + np.flatnonzero(np.diff(sizes) < 0) if divided else np.empty(0, dtype=np.intp)
+    return np.insert(x, falls, x[falls]), np.insert(sizes, falls, sizes[falls - 1])
+
+
+def _range(sizes: dict[str, NDArray[np.float64]], cells: list[Schedule]) -> tuple[float, float]:
+    """The smallest and the largest step size to show."""
+    highest = max(float(values.max()) for values in sizes.values())
+    kept = [sizes[each.cell] for each in cells if not np.isnan(each.decay_fraction)]
+    lowest = min(float(values[values > 0].min()) for values in kept)
+    return (min(lowest, LOWEST * highest), highest) if len(kept) < len(cells) else (lowest, highest)

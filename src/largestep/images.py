@@ -1,0 +1,68 @@
+"""Prepare an image data set, once for all experiments that use it: fetch, decode and write it to one file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from largestep import stages
+from largestep.cli import parser, run
+from largestep.data import archives, image_set
+from largestep.keys import canonical
+from largestep.store import StoreError
+
+
+def main() -> None:
+    """Write the image set that the spec describes, or print the checksum of a folder of images."""
+    arguments = parser("images", __doc__)
+    root, mirror = archives.sources()
+    task = arguments.add_mutually_exclusive_group(required=True)
+    task.add_argument("--spec", type=json.loads, help='what to prepare: {"data": settings} as canonical JSON')
+    task.add_argument("--checksum", type=Path, metavar="FOLDER", help="print what data.sha256 of this folder must be")
+    arguments.add_argument("--output", type=Path, help="image set to write, a safetensors file")
+    arguments.add_argument(
+        "--root",
+        type=Path,
+        default=root,
+        help="folder where published files are looked for and kept (default: %(default)s)",
+    )
+    arguments.add_argument(
+        "--mirror",
+        default=mirror,
+        help="address from which to download FILE as KIND/FILE (default: the published ones)",
+    )
+    options = arguments.parse_args()
+    if options.checksum is not None:
+        print(stages.worker("images", "folder").checksum(options.checksum))
+        return
+    if options.output is None:
+        arguments.error("--spec needs --output")
+    if not isinstance(options.spec, dict) or "data" not in options.spec:
+        arguments.error("--spec must be a JSON object with the key data")
+    _prepare(options.spec, options.output, options.root, options.mirror)
+
+
+def _prepare(spec: dict[str, Any], output: Path, root: Path, mirror: str | None) -> None:
+    settings = spec["data"]
+    try:
+        images = stages.worker("images", settings["kind"]).prepare(settings, root, mirror)
+        image_set.write(output, images, spec=canonical(spec), code=_code(settings["kind"]))
+    except MemoryError as error:
+        raise StoreError(f"{output}: these images do not fit into memory; free some and run again") from error
+    except OSError as error:
+        raise StoreError(f"{error.filename or output}: {error.strerror or image_set.one_line(error)}") from error
+
+
+def _code(kind: str) -> str:
+    try:
+        return stages.chain("images", kind)
+    # The user's own code, which it follows through imports that the function may not have run.
+    except (ModuleNotFoundError, SyntaxError) as error:
+        raise StoreError(
+            f"{kind}: its code cannot be read ({image_set.one_line(error)}); correct its imports"
+        ) from error
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,42 @@
+"""Train every seed of one cell of an image classifier, on a GPU where there is one, going on where a killed job was."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from largestep import devices, stages, store
+from largestep.cli import run
+from largestep.dynamics.checkpoints import Checkpoints
+from largestep.keys import canonical, digest
+from largestep.train import arguments, write
+
+
+def main() -> None:
+    """Train one cell and write its two stores."""
+    parser = arguments("train_images", __doc__)
+    parser.add_argument("--checkpoints", required=True, type=Path, help="folder for what a killed job continues from")
+    parser.add_argument(
+        "--checkpoint-every", type=float, default=30.0, help="seconds at least between two of them (default: 30)"
+    )
+    options = parser.parse_args()
+    clock = store.Clock()
+    spec = options.spec
+    devices.prepare(options.threads)
+    kinds = spec["data"]["data"]["kind"], spec["model"]["kind"]
+    images = stages.reader(kinds[0]).read_problem(options.data, spec["data"])
+    with devices.device() as device, devices.out_of_memory(spec["cell"]):
+        used = devices.describe(device)
+        code = stages.chain("train", *kinds)
+        key = digest(canonical(spec), code, used, str(options.threads), torch.__version__, np.__version__)
+        kept = Checkpoints(options.checkpoints, key, every=options.checkpoint_every)
+        trained = stages.worker("train", kinds[1]).train(spec, images, device, kept)
+    write(dataclasses.replace(trained, device=used), spec, options, clock)
+    kept.remove()
+
+
+if __name__ == "__main__":
+    run(main)
