@@ -68,6 +68,7 @@ ALIGNMENT = ("left",) * 3 + ("right",) * 5
 NOTE = (
     f"Final values: median over the runs that did not diverge, with its 95% bootstrap interval (percentile method, "
     f"{RESAMPLES} resamples of these runs). {DEAD} Medians and intervals include dead runs. "
+    "Dead units, in any run: no example activates them. "
     "The paper's value is that of a single run, at the first threshold listed. "
     "The last measures are those of the loss in the large-step phase and of its fall, a decade being a factor of ten; "
     "a number of runs behind a median counts those whose loss stabilises, where these are not all."

@@ -127,6 +127,7 @@ def said(figure: Figure) -> str:
 
 KIND = {"curves": "diagonal", "fits": "regression_1d", "neurons": "two_layer", "blocks": "images"}
 CASES = [
+    *(("schedules", kind, SCHEDULES) for kind in ("diagonal", "regression_1d", "two_layer", "images")),
     *((view, kind, SCHEDULES) for view, kind in KIND.items()),
     ("curves", "regression_1d", {"decay2": 0.02, "decay50": 0.5, "decay50_larger": 0.5}),
     ("curves", "images", SCHEDULES),
@@ -252,6 +253,70 @@ def test_cells_of_the_same_colour_differ_in_label_and_line() -> None:
     )
 
 
+def test_a_constant_step_is_small_only_below_the_large_ones() -> None:
+    experiment = made_up("diagonal")
+    assert schedules(experiment)[0].label == "small step, constant"
+    experiment["step_size"][0] = 0.4  # the peak of the others
+    assert schedules(experiment)[0].label == "constant step"
+    assert schedules(experiment.isel(cell=[0]))[0].label == "constant step"  # beside nothing
+    two = made_up("diagonal", {"small": 0.0, "large": 0.0, "decay50": 0.5})
+    two["step_size"][1] = 0.1
+    assert [each.label for each in schedules(two)[:2]] == [
+        "small step, constant, η 0.05",
+        "small step, constant, η 0.1",
+    ]
+
+
+def test_annealed_cells_have_a_label_a_colour_and_lines_of_their_own() -> None:
+    cells = {"small": 0.0, "decay50": 0.5, "cosine": np.nan, "cosine_lower": np.nan}
+    experiment = made_up("diagonal", cells)
+    *_, first, second = schedules(experiment)
+    assert (first.label, second.label) == ("cosine annealing, cosine", "cosine annealing, cosine_lower")
+    assert (first.twin, second.twin) == (0, 1)
+    assert style.line_style(first) != style.line_style(second)
+    assert style.colour(first.decay_fraction) == style.ANNEALED
+    assert style.ANNEALED not in {style.colour(part) for part in (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9)}
+    experiment["step_size"][3] *= 0.5
+    assert [each.label for each in schedules(experiment)] == [
+        "small step, constant",
+        "large step, decay at 50%, peak η 0.4",
+        "cosine annealing, peak η 0.4",
+        "cosine annealing, peak η 0.2",
+    ]
+
+
+def test_a_warm_up_tells_cells_of_one_duration_and_peak_apart() -> None:
+    experiment = made_up("diagonal", {"he": 0.5, "linear_warmup": 0.5, "later": 0.7})
+    experiment["step_size"][1, :2] = [0.04, 0.2]
+    assert [each.label for each in schedules(experiment)] == [
+        "large step, decay at 50%",
+        "large step, decay at 50%, warm-up",
+        "large step, decay at 70%",
+    ]
+
+
+def test_an_annealed_step_size_has_no_line_where_it_is_divided() -> None:
+    experiment = made_up("diagonal", {"decay50": 0.5, "cosine": np.nan}, ("order",))
+    experiment["step_size"][1] = np.linspace(0.4, 0.01, len(STEPS))
+    panel = draw("curves", experiment).axes[0]
+    assert [line.get_xdata()[0] for line in panel.lines if line.get_linestyle() == ":"] == [10.0]
+
+
+def test_curves_show_the_last_block_that_the_paper_reports() -> None:
+    experiment = made_up("images", arms=("order",))
+    reported = np.full((len(SCHEDULES), 5), np.nan)
+    experiment["published_feature_sparsity"] = variable(("cell", "block"), reported.copy(), "1", "the paper's")
+    assert draw("curves", experiment).axes[-1].get_title(loc="left")[4:] == "sparsity, block 5"
+    reported[:, 2:4] = 0.5
+    experiment["published_feature_sparsity"] = variable(("cell", "block"), reported, "1", "the paper's")
+    panel = draw("curves", experiment).axes[-1]
+    assert panel.get_title(loc="left")[4:] == "sparsity, block 4"
+    assert [line.get_ydata()[0] for line in panel.lines if line.get_marker() == "D"] == [50.0] * len(SCHEDULES)
+    panels = draw("blocks", experiment).axes
+    diamonds = [sum(line.get_marker() == "D" for line in ax.lines) for ax in panels[:5]]
+    assert diamonds == [0, 0, len(SCHEDULES), len(SCHEDULES), 0]
+
+
 def test_labels_give_the_peaks_of_decayed_cells_where_these_differ() -> None:
     experiment = made_up("diagonal")
     assert not any("peak" in each.label for each in schedules(experiment))
@@ -303,6 +368,7 @@ def test_band_is_the_median_with_the_middle_half() -> None:
         ("curves", "regression_1d", ["training loss", "rank of Jacobian", "feature sparsity"]),
         ("curves", "diagonal", ["training loss", "test loss", "rank of Jacobian", "non-zeros of u⊙v"]),
         ("curves", "images", ["training loss", "test error", "sparsity, block 5"]),
+        ("schedules", "diagonal", ["step size"]),
         ("blocks", "images", [*(f"sparsity, block {block}" for block in range(1, 6)), "test error"]),
     ],
 )
@@ -370,7 +436,16 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         style.save(Figure(), tmp_path / "file" / "figure.png", tmp_path / "figure.pdf")
 
 
-@pytest.mark.parametrize(("view", "key"), [("fits", "fit"), ("neurons", "first_layer"), ("blocks", "feature_sparsity")])
+@pytest.mark.parametrize(
+    ("view", "key"),
+    [
+        ("fits", "fit"),
+        ("neurons", "first_layer"),
+        ("blocks", "feature_sparsity"),
+        ("filters", "filters"),
+        ("distances", "weight_distance"),
+    ],
+)
 def test_a_view_without_its_data_is_one_line(
     view: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,9 +479,17 @@ def test_caption_is_well_formed(experiment: str, view: str) -> None:
     settings = {"halt_level": 2, "report_level": 2}
     body = publish_parts(text, writer="html", settings_overrides=settings)["body"]
     assert ("<li>" in body) == (view in ("curves", "progress"))
-    assert "perfectly sparse, but computes a constant" in " ".join(text.split())
+    assert ("perfectly sparse, but computes a constant" in " ".join(text.split())) == (view != "schedules")
+    annealed = any("annealing" in cell for cell in EXPERIMENTS[experiment]["cells"].values())
+    assert ("*Annealing.*" in text) == (annealed and view != "stabilisation")
     if view == "fits":
         assert ", ".join(f"{100 * part:g}%" for part in list(fits.MOMENTS)[:-1]) in text
+
+
+def test_caption_of_blocks_says_what_they_are_in_this_network() -> None:
+    said = {name: " ".join(caption(name, "blocks").split()) for name in ("digits", "densenet_cifar10_basic")}
+    assert "Blocks 1 to 4 are the stages of the residual network" in said["digits"]
+    assert "blocks 2 and 3 are in the transitions" in said["densenet_cifar10_basic"]
 
 
 def test_caption_of_gradient_descent_claims_the_opposite() -> None:

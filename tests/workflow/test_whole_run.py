@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 from largestep import store
+from largestep.data import image_set
 from tests.conftest import Project, make_project
 
 
@@ -26,7 +28,7 @@ def test_makes_what_the_contract_names(finished: Project) -> None:
     for study in ("label_noise", "bouncing", "phase_diagram", "flows", "sharpness", "controls"):
         assert store.read(results / "studies" / f"{study}.nc").attrs["stage"] == "studies"
     with xr.open_datatree(results / "largestep.nc") as tree:
-        assert set(tree.children) == {"diagonal", "points", "teacher", "digits", "studies"}
+        assert set(tree.children) == {"diagonal", "points", "teacher", "digits", "digits_mlp", "studies"}
         assert {"flows", "controls"} <= set(tree["studies"].children)
     assert (results / "figures/points_fits.pdf").read_bytes().startswith(b"%PDF")
     assert (results / "tables/digits.tex").stat().st_size > 0
@@ -63,15 +65,24 @@ def test_same_stores_from_one_core_and_from_two(finished: Project, tmp_path_fact
     again = make_project(tmp_path_factory.mktemp("again"))
     again.snakemake("--cores", "1")
     stores = sorted(path.relative_to(finished.folder) for path in finished.folder.glob("results/**/*.nc"))
-    assert len(stores) == 41
+    assert len(stores) == 44
     for path in stores:
         with (
             xr.open_dataset(finished.folder / path) as first,
             xr.open_dataset(again.folder / path) as second,
         ):
             assert first.attrs["content_sha256"] == second.attrs["content_sha256"], path
+    sealed = [image_set.read(project.folder / "results/images/digits.safetensors") for project in (finished, again)]
+    assert torch.equal(sealed[0].train_images, sealed[1].train_images)
     for path in finished.folder.glob("results/*/*.p*"):
         assert path.read_bytes() == (again.folder / path.relative_to(finished.folder)).read_bytes(), path
+
+
+def test_what_a_killed_job_continues_from_and_snapshots_of_images_are_gone(finished: Project) -> None:
+    results = finished.folder / "results"
+    assert not list(results.glob("checkpoints/*"))
+    assert not (results / "cells/digits.small/snapshots.nc").exists()
+    assert (results / "cells/diagonal.small/snapshots.nc").exists()
 
 
 def test_report(finished: Project) -> None:

@@ -15,6 +15,9 @@ from largestep.measures.outcomes import survived
 
 NO_PHASE = "no large-step phase with two snapshots after the start"
 NO_SMALL = "no cell whose step size is small at these snapshots to compare with"
+# Of the time until the first snapshot after the start: a phase of large steps that counts as none. At a tenth of training,
+# the paper's shortest, it ends where the first of ten snapshots is taken.
+SHORT = 0.5
 Rows = Callable[[str, xr.Dataset], Iterator[Measured]]
 
 
@@ -31,14 +34,14 @@ def snapshots_inside(cell: xr.Dataset) -> NDArray[np.int64]:
 
 
 def small_step(experiment: xr.Dataset) -> xr.Dataset | None:
-    """The cell whose large step size lasts shortest, if it is over by the first snapshot after the start.
+    """The cell whose large step size lasts shortest, if it is over long before the first snapshot after the start.
 
     None where there is no such cell.
     """
     cell = experiment.sel(cell=verdict.by_duration(experiment)["cell"].values[0])
     steps = cell["step"].values[-1] + 1
     first = cell["snapshot_step"].values[1]
-    return cell if float(cell["decay_fraction"]) * steps < first else None
+    return cell if float(cell["decay_fraction"]) * steps <= SHORT * first else None
 
 
 def complete(*cells: xr.Dataset) -> NDArray[np.bool_]:

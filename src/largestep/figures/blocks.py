@@ -1,32 +1,50 @@
-"""Feature sparsity of every block of an image classifier along training, and the test error beside it."""
+"""Feature sparsity of every block of an image classifier along training, the test error, and what blocks end with."""
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from largestep.figures import style
 from largestep.figures.curves import note, panels_of, show, sparsity_panels
+from largestep.figures.labels import schedules
+from largestep.measures.outcomes import survived
 
 NEEDS = ("feature_sparsity",)
 COLUMNS = 3
 ROW_HEIGHT = 1.7
+# What is shown of every block at the end of training: title, units and what to multiply by.
+AT_THE_END = {
+    "dead_fraction": ("dead units at the end", "never active (%)", 100.0),
+    "feature_effective_rank": ("effective rank at the end", "singular values (count)", 1.0),
+}
+# Of the distance between two blocks: what the marks of all cells share.
+SPREAD = 0.6
 
 
 @style.house()
 def draw(experiment: xr.Dataset) -> Figure:
-    """One panel per block and one for the error, over the seeds of the experiment's first arm."""
+    """A panel per block, one for the error, and one per measure of all blocks, over the experiment's first arm."""
     arm = str(experiment["arm"].values[0])
     experiment = experiment.sel(arm=[arm])
     errors = [panel for panel in panels_of(experiment) if panel.title.startswith("test")]
     panels = sparsity_panels(experiment, most=experiment.sizes["block"]) + errors
-    rows = -(-len(panels) // COLUMNS)
+    ends = [name for name in AT_THE_END if name in experiment]
+    rows = -(-(len(panels) + len(ends)) // COLUMNS)
     figure = Figure(figsize=(style.TEXT_WIDTH, rows * ROW_HEIGHT + 1.0))
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for index, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
+    letters = itertools.count()
+    for ax, panel in zip(axes, panels, strict=False):
         show(ax, panel, experiment, arm)
-        style.letter(ax, index, panel.title)
-    for ax in axes[len(panels) :]:
+        style.letter(ax, next(letters), panel.title)
+    for ax, name in zip(axes[len(panels) :], ends, strict=False):
+        at_the_end(ax, experiment, name, arm)
+        style.letter(ax, next(letters), AT_THE_END[name][0])
+    for ax in axes[len(panels) + len(ends) :]:
         ax.remove()
     # One scale from 0, so that the blocks can be compared.
     sparsity = axes[: experiment.sizes["block"]]
@@ -34,5 +52,32 @@ def draw(experiment: xr.Dataset) -> Figure:
     for ax in sparsity:
         ax.set_ylim(0, highest)
     style.legend(figure, experiment, arm)
-    style.note(figure, note(experiment), experiment)
+    said = " At the end: median and middle half over the same runs, cells in the order of the legend." if ends else ""
+    style.note(figure, note(experiment) + said, experiment)
     return figure
+
+
+def at_the_end(ax: Axes, experiment: xr.Dataset, name: str, arm: str) -> None:
+    """A measure of every block at the end of training: a mark for every cell, with its middle half as a bar."""
+    _, units, factor = AT_THE_END[name]
+    alive = survived(experiment).sel(arm=arm)
+    cells = schedules(experiment)
+    blocks = experiment["block"].values
+    for place, schedule in enumerate(cells):
+        runs = factor * experiment[name].sel(cell=schedule.cell, arm=arm).isel(snapshot_step=-1)
+        runs = runs[alive.sel(cell=schedule.cell).values].transpose("seed", "block").values
+        if not len(runs):
+            continue
+        x = blocks + SPREAD * ((place + 0.5) / len(cells) - 0.5)
+        low, middle, high = np.quantile(runs, style.QUANTILES, axis=0)
+        shade = style.colour(schedule.decay_fraction)
+        ax.vlines(x, low, high, color=style.tint(shade, 0.6), linewidth=1.2)
+        mark = style.MARKS[schedule.twin % len(style.MARKS)]
+        ax.plot(x, middle, mark, color=shade, markersize=2.8, markeredgewidth=0, clip_on=False)
+    ax.set_xticks(blocks)
+    ax.set_xlim(blocks[0] - 0.6, blocks[-1] + 0.6)
+    ax.set_xlabel("block")
+    ax.set_ylabel(units)
+    ax.set_ylim(bottom=0)
+    if not alive.any():
+        style.empty(ax)

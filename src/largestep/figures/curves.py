@@ -103,18 +103,24 @@ def panels_of(experiment: xr.Dataset) -> list[Panel]:
 
 
 def sparsity_panels(experiment: xr.Dataset, most: int = 2) -> list[Panel]:
-    """Feature sparsity in percent, one panel per block; only the last block where there are more than `most`."""
+    """Feature sparsity in percent, one panel per block.
+
+    Where there are more than `most` blocks, only the last one, or the last of those for which the paper reports any.
+    """
     blocks = experiment["block"].values
     percent = 100 * experiment["feature_sparsity"].isel(correlation_threshold=0)
     nothing = xr.full_like(percent.isel(arm=0, seed=0, snapshot_step=0, drop=True), np.nan)
-    reported = 100 * experiment.get("published_feature_sparsity", nothing)
-    shown = blocks if len(blocks) <= most else blocks[-1:]
+    reported = 100 * experiment.get("published_feature_sparsity", nothing).assign_coords(block=blocks)
+    shown = blocks
+    if len(blocks) > most:
+        given = blocks[reported.notnull().any("cell").values]
+        shown = given[-1:] if len(given) else blocks[-1:]
     return [
         Panel(
             "feature sparsity" if len(blocks) == 1 else f"sparsity, block {block}",
             "distinct activations (%)",
             percent.sel(block=block),
-            reported.isel(block=int(np.flatnonzero(blocks == block)[0])),
+            reported.sel(block=block),
         )
         for block in shown
     ]

@@ -56,7 +56,7 @@ def draw(experiment: xr.Dataset) -> Figure:
         else:
             step = int(experiment["diverged_step"].sel(cell=schedule.cell, arm=arm, seed=seed))
             title = "end"
-            frame(end, schedule)
+            frame(end, after.shape, schedule)
             end.text(0.5, 0.5, f"diverged at step {step}", transform=end.transAxes, ha="center", va="center")
         style.letter(end, 2 * place + 1, title)
     style.note(figure, note(experiment, seed, lost=not alive.sel(seed=seed).all()), experiment.sel(arm=[arm]))
@@ -64,20 +64,26 @@ def draw(experiment: xr.Dataset) -> Figure:
 
 
 def note(experiment: xr.Dataset, seed: int, *, lost: bool) -> str:
-    """How to read the figure."""
-    which = f"Seed {seed}, the first that diverges in neither of the schedules shown."
+    """How to read the figure; lost: whether the seed diverges in a schedule shown."""
+    lines = [f"Seed {seed}, the first that diverges in no schedule shown here."]
     if lost:
-        which = f"Every seed diverges in one of the schedules shown; seed {seed} is the first that does in the fewest."
-    channels = experiment.sizes["channel"]
-    how = "Red, green and blue are the weights of the three channels: grey is 0, the ends of the scale are full and none."
-    if channels != 3 or experiment.sizes["row"] * experiment.sizes["column"] == 1:
-        how = "Grey is 0, white the positive and black the negative end of the scale."
-        if channels not in (1, 3) and experiment.sizes["row"] * experiment.sizes["column"] > 1:
-            how += f" Weights are means over {channels} channels."
-    return (
-        f"{which} Filters are sorted by their norm at the end, both before and after, from the upper left on. {how} ±: "
-        f"ends of a panel's scale, its largest weight (no unit). Nearly vanished: below {100 * VANISHED:g}% of the "
-        "filter's norm at the start."
+        lines = [f"No seed survives in all schedules shown here; seed {seed} is the first that survives in the most."]
+    lines.append("Filters stand in the order of their norms at the end, before and after, from the upper left on.")
+    channels, points = experiment.sizes["channel"], experiment.sizes["row"] * experiment.sizes["column"]
+    if channels == 3 and points > 1:
+        lines.append("Red, green and blue are the weights of the three channels, a weight of 0 half of each: grey.")
+    else:
+        lines.append("Grey is a weight of 0, white the upper end of the scale and black the lower one.")
+    if points == 1:
+        lines.append("The inputs of a unit fill a square row by row, with grey at its end.")
+    elif channels not in (1, 3):
+        lines.append(f"Weights are means over {channels} channels.")
+    return " ".join(
+        [
+            *lines,
+            "±: the ends of a panel's scale, its largest weight (no unit).",
+            f"Nearly vanished: a norm below {100 * VANISHED:g}% of that at the start.",
+        ]
     )
 
 
@@ -118,20 +124,21 @@ def as_pictures(filters: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def show(ax: Axes, pictures: NDArray[np.float64], schedule: Schedule) -> None:
     """All filters, (filter, row, column, shade), in rows from the upper left, on a scale that is symmetric about 0."""
-    frame(ax, schedule)
-    count, height, width, _ = pictures.shape
-    rows, columns = layout(count)
+    _, columns = layout(len(pictures))
     shades = np.repeat(pictures, 3, axis=-1) if pictures.shape[-1] == 1 else pictures
     shades = 0.5 + 0.5 * shades / (_scale(pictures) or 1.0)
     for index, shade in enumerate(np.clip(shades, 0.0, 1.0)):
         top, left = divmod(index, columns)
         extent = (left + GAP / 2, left + 1 - GAP / 2, top + 1 - GAP / 2, top + GAP / 2)
-        ax.imshow(shade, extent=extent, interpolation="nearest", aspect="auto")
+        ax.imshow(shade, extent=extent, interpolation="nearest")
+    frame(ax, pictures.shape, schedule)
+
+
+def frame(ax: Axes, shape: tuple[int, ...], schedule: Schedule) -> None:
+    """A frame in the colour of the schedule for pictures of a shape, and no axes: a picture of filters has none."""
+    count, height, width, _ = shape
+    rows, columns = layout(count)
     ax.set(xlim=(-GAP / 2, columns + GAP / 2), ylim=(rows + GAP / 2, -GAP / 2), aspect=height / width)
-
-
-def frame(ax: Axes, schedule: Schedule) -> None:
-    """A frame in the colour of the schedule, and no axes: a picture of filters has none."""
     ax.grid(visible=False)
     ax.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
     ax.spines[:].set(visible=True, color=style.colour(schedule.decay_fraction), linewidth=1.2)

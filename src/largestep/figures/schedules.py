@@ -14,10 +14,10 @@ from largestep.figures.labels import Schedule
 
 NEEDS = ("step_size", "decay_fraction")
 HEIGHT = 2.8
-# Points: the width of a line, what each line that lies on it adds, and its white rim.
-WIDTH, WIDER, RIM = 1.2, 1.3, 0.5
+# Points: the width of a line, what each line that lies on it adds, and the white rim of one that has the colour of another.
+WIDTH, WIDER, RIM = 1.2, 1.5, 0.4
 # Step sizes closer than this are one line to the eye.
-ALIKE = 0.02
+ALIKE = 0.01
 # Of the largest: annealed step sizes, which end at 0, are not followed farther down for their own sake.
 LOWEST = 1e-3
 
@@ -33,7 +33,7 @@ def draw(experiment: xr.Dataset) -> Figure:
     divide_by = style.step_axis(ax, steps)
     ordered = sorted(cells, key=_lasts, reverse=True)
     for index, schedule in enumerate(ordered):
-        above = [np.isclose(sizes[schedule.cell], sizes[each.cell], rtol=ALIKE).any() for each in ordered[index + 1 :]]
+        above = [_coincide(sizes[schedule.cell], sizes[each.cell]) for each in ordered[index + 1 :]]
         width = WIDTH + WIDER * sum(above)
         x, y = _path(steps / divide_by, sizes[schedule.cell], divided=schedule.decay_fraction > 0)
         ax.plot(
@@ -43,7 +43,8 @@ def draw(experiment: xr.Dataset) -> Figure:
             linestyle=style.line_style(schedule),
             linewidth=width,
             solid_capstyle="butt",
-            path_effects=[Stroke(linewidth=width + 2 * RIM, foreground="white"), Normal()],
+            solid_joinstyle="miter",
+            path_effects=[Stroke(linewidth=width + 2 * RIM * (schedule.twin > 0), foreground="white"), Normal()],
         )
     lowest, highest = _range(sizes, cells)
     ax.set_ylim(lowest / 1.6, highest * 1.6)
@@ -72,6 +73,12 @@ def _lasts(schedule: Schedule) -> float:
     if np.isnan(schedule.decay_fraction):
         return -1.0
     return schedule.decay_fraction if schedule.decay_fraction > 0 else np.inf
+
+
+def _coincide(sizes: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+    """Whether two lines, both (steps,), run together somewhere; where they cross they do not."""
+    alike = np.isclose(sizes, others, rtol=ALIKE)
+    return bool((alike[1:] & alike[:-1]).any())
 
 
 def _path(

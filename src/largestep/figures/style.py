@@ -45,6 +45,7 @@ ALGORITHMS = {
     "catapult": ("catapult: gradient descent beyond 2/sharpness", "#D55E00"),
 }
 LINE_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+MARKS = ("o", "D", "s")
 QUANTILES = (0.25, 0.5, 0.75)
 BAND_NOTE = "Lines: median over the runs that never diverge; bands: their middle half (25–75%)."
 LOST = "every run diverged"
