@@ -17,6 +17,7 @@ from largestep.claims import __main__ as command
 from largestep.claims import blocks, duration, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Row, below, decide, missing
+from largestep.measures.small_step import small_step
 
 RUN = ("cell", "arm", "seed")
 CELLS = ["small", "decay10", "decay30", "decay50"]
@@ -230,6 +231,48 @@ def test_one_cell_per_duration() -> None:
     doubled = xr.concat([data, data.isel(cell=[3]).assign_coords(cell=["larger"])], dim="cell")
     doubled["step_size"] = doubled["step_size"] * xr.DataArray([1.0, 1, 1, 1, 2], dims="cell")
     assert list(verdict.by_duration(doubled)["cell"].values) == CELLS
+
+
+def beside(data: xr.Dataset, cell: str, duration: float, size: float) -> xr.Dataset:
+    """The data with one more cell, whose measures are those of the small step, at a step size that is constant."""
+    more = data.isel(cell=[0]).assign_coords(cell=[cell])
+    more["decay_fraction"] = more["decay_fraction"] * 0 + duration
+    more["step_size"] = more["step_size"] * 0 + size
+    return xr.concat([data, more], dim="cell")
+
+
+def test_annealed_cells_are_no_duration() -> None:
+    data = experiment(trend(-3.0))
+    found = beside(data, "cosine", np.nan, 1.0)
+    assert list(verdict.by_duration(found)["cell"].values) == CELLS
+    assert rows(found) == rows(data)
+    assert rows(found, "C5") == rows(data, "C5")
+    low = beside(data, "cosine", np.nan, 0.01)  # the small step is compared with divided step sizes
+    assert list(verdict.by_duration(low)["cell"].values) == CELLS
+
+
+@pytest.mark.parametrize("size", [1.0, 2.0])
+def test_a_constant_step_as_large_as_the_others_is_not_the_small_one(size: float) -> None:
+    data = beside(experiment(trend(-3.0)).isel(cell=[1, 2, 3]), "constant", 0.0, size)
+    assert not small_step(data).any()
+    assert list(verdict.by_duration(data)["cell"].values) == CELLS[1:]
+    assert {row.statistic.rpartition(", ")[2] for row in rows(data)} == {"large-step cells only"}
+    both = beside(experiment(trend(-3.0)), "constant", 0.0, size)
+    assert small_step(both)["cell"].values[small_step(both).values].tolist() == ["small"]
+    assert list(verdict.by_duration(both)["cell"].values) == CELLS
+    only = data.sel(cell=["constant"])
+    assert list(verdict.by_duration(only)["cell"].values) == ["constant"]
+
+
+def test_blocks_leave_out_what_keeps_no_large_step() -> None:
+    plain = images((-3.0, 3.0))
+    found = beside(beside(plain, "cosine", np.nan, 1.0), "constant", 0.0, 1.0)
+    assert blocks.matched(found)
+    assert decide(blocks.measured(Results({"d": found}))) == decide(blocks.measured(Results({"d": plain})))
+    others = found.sel(cell=["constant", "decay50", "cosine"])
+    assert not blocks.matched(others)
+    (row,) = decide(blocks.measured(Results({"d": others})))
+    assert row.verdict == "not run"
 
 
 def test_every_block_has_its_answer() -> None:

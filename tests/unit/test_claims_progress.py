@@ -300,6 +300,81 @@ def test_a_short_phase_counts_as_the_small_step_once_it_is_over() -> None:
     assert phases.small_step(data) is None
 
 
+def test_a_phase_up_to_the_first_snapshot_is_not_a_small_step() -> None:
+    data = jacobian(-0.5)
+    data["decay_fraction"][0] = 0.0998  # 99.9 of 1001 steps, the snapshot being taken at 100
+    assert phases.small_step(data) is None
+
+
+def test_a_large_constant_step_is_not_the_small_one() -> None:
+    data = jacobian(-0.5)
+    data["step_size"][0] = 1.0
+    assert phases.small_step(data) is None
+    assert phases.longest(data)["cell"] == "decay50"
+
+
+def classifier(effect: float, matched: bool = False, seed: int = 0) -> xr.Dataset:
+    """`deep` as the parts of an image classifier; matched: with a third cell, whose large steps last shorter."""
+    data = deep(effect, seed=seed)
+    data = data.assign_coords(layer=["stem", "stage 1", "head"])
+    data["test_error"] = data["train_loss"]
+    if not matched:
+        return data
+    shorter = data.isel(cell=[1]).assign_coords(cell=["decay30"])
+    shorter["decay_fraction"][0] = 0.3
+    return xr.concat([data.isel(cell=[0]), shorter, data.isel(cell=[1])], dim="cell")
+
+
+def test_every_image_classifier_is_asked_for_its_layers() -> None:
+    found = {
+        "three_layer": deep(2.0),
+        "digits_momentum": classifier(2.0),
+        "fashion": classifier(-2.0, matched=True),
+        "toy": deep(2.0),  # neither three_layer nor a classifier
+    }
+    rows = [row for row in decide(layers.measured(Results(found))) if row.verdict != "not run"]
+    assert {row.experiment for row in rows} == {"three_layer/order", "digits_momentum/order", "fashion/order"}
+    nearer = {row.experiment: row.verdict for row in rows if row.statistic == f"{layers.NEARER}, stem"}
+    assert nearer == {"digits_momentum/order": "supported", "fashion/order": "refuted"}
+    headlines = {row.experiment for row in rows if row.headline}
+    assert headlines == {"three_layer/order", "fashion/order"}
+    alone = layers.measured(Results({"digits": classifier(2.0)}))
+    assert {each.experiment for each in alone if each.headline} == {"digits/order"}
+
+
+def test_classifiers_without_a_small_step_are_not_asked_for_their_layers() -> None:
+    large = classifier(2.0, matched=True).isel(cell=[1, 2])
+    found = decide(layers.measured(Results({"digits": classifier(2.0), "fashion_matched": large})))
+    (row,) = [row for row in found if row.experiment == "fashion_matched"]
+    assert row.verdict == "not asked"
+    # Matched, but with nothing to compare: the answer goes on resting on the others.
+    assert {row.experiment for row in found if row.headline} == {"digits/order"}
+    constant = classifier(2.0)
+    constant["step_size"][0] = 1.0
+    (row,) = [row for row in decide(layers.measured(Results({"d": constant}))) if row.experiment == "d"]
+    assert row.verdict == "not asked"
+
+
+def test_classifiers_of_larger_scales_are_named() -> None:
+    later = {"three_layer": "laptop", "digits_matched": "workstation", "resnet": "paper", "digits_sam": "workstation"}
+    comparisons = {"three_layer": "dense", "digits_matched": "resnet18", "resnet": "resnet18"}
+    found = decide(layers.measured(Results(later=later, later_comparisons=comparisons)))
+    assert [(row.experiment, row.verdict) for row in found] == [
+        ("three_layer", "not run"),
+        ("digits_matched", "not run"),
+        ("resnet", "not run"),
+    ]
+    assert "scale=paper" in found[-1].note
+
+
+def test_a_layer_that_never_moves_has_a_ratio() -> None:
+    data = classifier(2.0)
+    data["distance"][:, :, :, :, 1] = 0.0
+    rows = {row.statistic: row for row in decide(layers.measured(Results({"d": data}))) if row.experiment == "d/order"}
+    assert rows[f"{layers.NEARER}, stage 1"].estimate == 0.0
+    assert rows[f"{layers.EARLIER}, stage 1"].verdict == "supported"
+
+
 def test_snapshots_of_the_phase_are_those_after_the_start_up_to_the_decay() -> None:
     cell = phases.longest(jacobian(-0.5))
     assert SNAPSHOTS[phases.snapshots_inside(cell)].tolist() == [100, 200, 300, 400, 500]

@@ -75,7 +75,7 @@ def classifier(
 
 
 def with_step_sizes(experiment: xr.Dataset) -> xr.Dataset:
-    """The experiment with a cosine in its annealed cells, a warm-up and a constant step that is large where they say so."""
+    """The experiment with a cosine in annealed cells, and a warm-up or a large constant step where a cell says so."""
     found = experiment.copy()
     sizes = found["step_size"]
     for place, cell in enumerate(found["cell"].values):

@@ -169,6 +169,39 @@ def test_says_how_many_runs_stabilise(experiment: xr.Dataset) -> None:
     assert r"\emph{training loss stabilises at (step)}" in tables.latex(found, "Made up")
 
 
+def test_dead_units_and_ranks_of_features_have_rows_for_every_block(experiment: xr.Dataset) -> None:
+    sparsity = experiment["feature_sparsity"].isel(correlation_threshold=0, drop=True).assign_attrs(units="1")
+    found = tables.table(experiment.assign(dead_fraction=sparsity, feature_effective_rank=1000 * sparsity))
+    for measure, factor in (("dead_fraction", 1.0), ("feature_effective_rank", 1000.0)):
+        second = only(found, measure=measure, arm="order", cell="small", block=2)
+        assert (second["median"], np.isnan(second["threshold"])) == (pytest.approx(factor * 0.006), True)
+        assert np.isnan(second["published"])
+    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(found, "Made up").splitlines()]
+    assert "| dead units, block 2 | % | small step, constant | 0.6 [0.2, 10] | 5 | 0 | 0 | – |" in lines
+    assert any(line.startswith("| effective rank of the features, block 1 | 1 | small step") for line in lines)
+
+
+def test_annealed_cells_have_values_but_no_large_step_phase(experiment: xr.Dataset) -> None:
+    annealed = with_phase(experiment).assign(
+        decay_fraction=("cell", [0.5, np.nan]), step_size=(("cell", "step"), [[0.4, 0.1], [0.2, 0.1]])
+    )
+    found = tables.table(annealed)
+    assert set(rows(found, cell="large")["schedule"]) == {"cosine annealing, peak η 0.2"}
+    assert set(rows(found, measure="stabilisation_slope")["cell"]) == {"small"}
+    # The label is the same in all rows, whether the annealed cell has the measure or not.
+    assert set(rows(found, cell="small")["schedule"]) == {"large step, decay at 50%, peak η 0.4"}
+
+
+def test_a_block_for_which_the_paper_reports_nothing_has_a_dash(experiment: xr.Dataset) -> None:
+    experiment["published_feature_sparsity"][:, 0] = np.nan
+    found = tables.table(experiment)
+    first = rows(found, measure="feature_sparsity", block=1)
+    assert first["published"].isna().all()
+    assert (
+        only(found, measure="feature_sparsity", block=2, cell="small", arm="order", threshold=0.99)["published"] == 0.5
+    )
+
+
 def test_effective_rank_has_no_threshold(experiment: xr.Dataset) -> None:
     without = experiment["rank"].isel(rank_threshold=0, drop=True).assign_attrs(units="1")
     found = tables.table(experiment.assign(effective_rank=without))

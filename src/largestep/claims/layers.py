@@ -1,15 +1,16 @@
 """C14: a small step size leaves the early and middle layers at the init.
 
-Data: three_layer and every image classifier, at the end of training: the small step and, beside it, the cell whose large
-step size lasts longest, seeds paired. Early and middle layers are the first two thirds of the layers, or of the parts of
-an image classifier, from the input on. Distances are those of their weights from the init, relative to their norm there.
+Data: three_layer and every image classifier, at the end of training: the small step and, beside it, the cell whose
+large step size lasts longest, seeds paired. Early and middle layers are the first two thirds of the layers, or of the
+parts of an image classifier, from the input on. Distances are those of their weights from the init, relative to their
+norm there.
 Statistics, per seed and layer:
 - the distance at the small step, below `LAZY`;
 - log2 of its ratio to the distance at the large step, below 0;
 - log2 of its ratio to the distance of the last layer, also at the small step, below 0: late layers move, early ones do
   not.
-The answer rests on the first two in three_layer and, as in C13, in the image classifiers whose durations are compared at
-matched step sizes, in all of them where none is: the other controls would only blunt it.
+The answer rests on the first two in three_layer and, as in C13, in the image classifiers whose durations are compared
+at matched step sizes, in all of them where none is: the other controls would only blunt it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def measured(results: Results) -> Iterator[Measured]:
 
 
 def compared(experiment: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset] | None:
-    """The cell whose large step size lasts longest, and the small step; None without either, or without three layers."""
+    """The cell whose large step size lasts longest, and the small step; None without either or without three layers."""
     large, small = phases.longest(experiment), phases.small_step(experiment)
     if small is None or float(large["decay_fraction"]) == 0 or experiment.sizes["layer"] < 3:
         return None

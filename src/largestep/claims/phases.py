@@ -15,8 +15,8 @@ from largestep.measures.outcomes import survived
 
 NO_PHASE = "no large-step phase with two snapshots after the start"
 NO_SMALL = "no cell whose step size is small at these snapshots to compare with"
-# Of the time until the first snapshot after the start: a phase of large steps that counts as none. At a tenth of training,
-# the paper's shortest, it ends where the first of ten snapshots is taken.
+# Of the time until the first snapshot after the start: a phase of large steps this short counts as none. One of a tenth
+# of training does not: it ends where the first of ten snapshots is taken, a step before or after by rounding.
 SHORT = 0.5
 Rows = Callable[[str, xr.Dataset], Iterator[Measured]]
 

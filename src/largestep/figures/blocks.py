@@ -64,8 +64,8 @@ def at_the_end(ax: Axes, experiment: xr.Dataset, name: str, arm: str) -> None:
     cells = schedules(experiment)
     blocks = experiment["block"].values
     for place, schedule in enumerate(cells):
-        runs = factor * experiment[name].sel(cell=schedule.cell, arm=arm).isel(snapshot_step=-1)
-        runs = runs[alive.sel(cell=schedule.cell).values].transpose("seed", "block").values
+        measured = experiment[name].sel(cell=schedule.cell, arm=arm).isel(snapshot_step=-1)
+        runs = factor * measured.transpose("seed", "block").values[alive.sel(cell=schedule.cell).values]
         if not len(runs):
             continue
         x = blocks + SPREAD * ((place + 0.5) / len(cells) - 0.5)

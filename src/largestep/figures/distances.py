@@ -73,8 +73,8 @@ def note(layers: Layers) -> str:
     """How to read the figure."""
     lines = [
         style.BAND_NOTE,
-        "Distances are relative to the norm at the start, and 0 there. a: layers with more than one dimension, numbered from the "
-        "input on, in the order of the state dictionary.",
+        "Distances are relative to the norm at the start, and 0 there. a: layers with more than one dimension, "
+        "numbered from the input on, in the order of the state dictionary.",
     ]
     if layers.shortcut.any():
         lines.append("Triangles: shortcuts, above the layers that they go around; bars: the middle half.")
@@ -109,8 +109,8 @@ def all_layers(ax: Axes, experiment: xr.Dataset, arm: str, layers: Layers) -> No
     """The distances of all layers at the end of training, a line for every cell."""
     alive = survived(experiment).sel(arm=arm)
     for schedule in schedules(experiment):
-        runs = experiment["weight_distance"].sel(cell=schedule.cell, arm=arm).isel(snapshot_step=-1)
-        runs = runs[alive.sel(cell=schedule.cell).values].transpose("seed", "weight").values
+        moved = experiment["weight_distance"].sel(cell=schedule.cell, arm=arm).isel(snapshot_step=-1)
+        runs = moved.transpose("seed", "weight").values[alive.sel(cell=schedule.cell).values]
         style.band(ax, layers.x[~layers.shortcut], runs[:, ~layers.shortcut], schedule)
         if len(runs) and layers.shortcut.any():
             _shortcuts(ax, layers.x[layers.shortcut], runs[:, layers.shortcut], schedule)

@@ -18,7 +18,7 @@ from largestep.measures.small_step import small_step
 NEEDS = ("filters",)
 # Filters side by side in a panel.
 COLUMNS = 16
-# Inches: a panel with the filters' own row height besides, what a cell needs for its headings, and the figure for notes.
+# Inches: the width of a panel, what a cell needs above its panels, and the figure below them.
 PANEL_WIDTH, HEADINGS, NOTES = 3.35, 0.45, 0.5
 # Of its norm at the start: a filter below this has nearly vanished.
 VANISHED = 0.1
@@ -88,7 +88,7 @@ def note(experiment: xr.Dataset, seed: int, *, lost: bool) -> str:
 
 
 def shown_cells(experiment: xr.Dataset) -> list[Schedule]:
-    """The small step, or the cell that keeps its large steps for the shortest time, and that which does for the longest.
+    """The small step, or else the cell with the shortest phase of large steps, and that with the longest one.
 
     Where there is neither, the first and the last cell.
     """

@@ -14,7 +14,7 @@ from largestep.figures.labels import Schedule
 
 NEEDS = ("step_size", "decay_fraction")
 HEIGHT = 2.8
-# Points: the width of a line, what each line that lies on it adds, and the white rim of one that has the colour of another.
+# Points: the width of a line, what each line that lies on it adds, and the white rim of a line in another's colour.
 WIDTH, WIDER, RIM = 1.2, 1.5, 0.4
 # Step sizes closer than this are one line to the eye.
 ALIKE = 0.01

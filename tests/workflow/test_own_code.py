@@ -1,0 +1,127 @@
+"""A user's own network and images join by their dotted names, and count like code of the package."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import xarray as xr
+import yaml
+
+from tests.conftest import Project, make_project
+
+NET = """
+from torch import nn
+
+from my_code.shapes import UNITS
+
+
+class Wide(nn.Module):
+    def __init__(self, channels, classes, size, units=UNITS):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(channels * size[0] * size[1], units), nn.ReLU())
+        self.head = nn.Linear(units, classes)
+
+    def forward(self, images):
+        return self.head(self.body(images))
+"""
+IMAGES = """
+import numpy as np
+
+
+def stripes(examples):
+    labels = np.arange(examples) % 2
+    images = np.zeros((examples, 6, 6), dtype=np.uint8)
+    images[labels == 0, ::2] = 255
+    images[labels == 1, :, ::2] = 255
+    return {"train_images": images, "train_labels": labels, "test_images": images[:8], "test_labels": labels[:8]}
+"""
+EXPERIMENT = {
+    "title": "Stripes",
+    "paper": "none",
+    "scale": "laptop",
+    "data": {"kind": "my_code.images.stripes", "options": {"examples": 32}},
+    "model": {"kind": "my_code.nets.Wide", "options": {"units": 5}, "blocks": ["body"]},
+    "training": {"epochs": 2, "batch_size": 8, "seeds": 2, "arms": ["order"], "evaluations": 2, "snapshots": 2},
+    "measures": {"correlation_thresholds": [0.95]},
+    "views": ["curves"],
+    "cells": {"small": {"step_size": 0.1}},
+}
+CELL = "results/cells/stripes.small/sparsity.nc"
+CHAIN = {("train_images", "stripes.small"), ("features_images", "stripes.small"), ("sparsity", "stripes.small")}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = make_project(tmp_path_factory.mktemp("own"))
+    own = project.folder / "my_code"
+    own.mkdir()
+    (own / "__init__.py").write_text("")
+    (own / "nets.py").write_text(NET)
+    (own / "images.py").write_text(IMAGES)
+    (own / "shapes.py").write_text("UNITS = 7\n")
+    (project.folder / "config.yaml").write_text(
+        yaml.safe_dump({"scale": "laptop", "experiments": {"stripes": EXPERIMENT}})
+    )
+    project.snakemake("--cores", "2", CELL)
+    return project
+
+
+@pytest.fixture
+def project(trained: Project, tmp_path: Path) -> Iterator[Project]:
+    folder = tmp_path / "project"
+    shutil.copytree(trained.folder, folder, symlinks=True)
+    yield Project(folder)
+    shutil.rmtree(folder)
+
+
+def planned(project: Project) -> set[tuple[str, str]]:
+    return {(rule, name if rule != "images" else "") for rule, name in project.planned(CELL)}
+
+
+def test_it_runs_to_the_sparsity_of_the_named_block(trained: Project) -> None:
+    with xr.open_dataset(trained.folder / CELL) as found:
+        assert found.sizes["block"] == 1
+        assert 0 < found["feature_sparsity"].isel(arm=0, seed=0, snapshot_step=0, correlation_threshold=0).item() <= 1
+    assert planned(trained) == set()
+
+
+def test_a_comment_in_it_reruns_nothing(project: Project) -> None:
+    project.append("my_code/nets.py", "# A comment.\n")
+    assert planned(project) == set()
+
+
+@pytest.mark.parametrize("file", ["nets.py", "shapes.py"])
+def test_an_edit_of_the_network_or_of_what_it_imports_trains_again(project: Project, file: str) -> None:
+    project.append(f"my_code/{file}", "MORE = 1\n")
+    assert planned(project) == CHAIN
+
+
+def test_an_edit_of_the_images_prepares_them_again(project: Project) -> None:
+    project.append("my_code/images.py", "MORE = 1\n")
+    assert planned(project) == CHAIN | {("images", "")}
+
+
+def test_a_name_that_is_not_there_is_one_line_before_any_job(project: Project) -> None:
+    project.edit("config.yaml", "my_code.nets.Wide", "my_cod.nets.Wide")
+    done = project.snakemake("--cores", "1", CELL, check=False)
+    assert done.returncode != 0
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert "experiments.stripes" in lines[0]
+    assert "my_cod" in lines[0]
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_class_that_is_not_there_is_one_line_of_the_job(project: Project) -> None:
+    project.edit("config.yaml", "my_code.nets.Wide", "my_code.nets.Narrow")
+    done = project.snakemake("--cores", "1", CELL, check=False)
+    assert done.returncode != 0
+    log = (project.folder / "results/logs/train/stripes.small.log").read_text()
+    # After the progress bar.
+    last = log.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "my_code.nets.Narrow" in last
+    assert "Traceback" not in log
