@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -45,6 +45,12 @@ from largestep.config_types import (
 )
 
 View = Literal["curves", "progress", "stabilisation", "schedules", "fits", "neurons", "blocks", "filters", "distances"]
+
+
+# Has Snakemake take the values of a configuration file for Python code.
+TEMPLATING = "__use_yte__"
+# Letters of a message, and of the key in it.
+LONGEST, LONGEST_KEY = 240, 110
 
 
 class ConfigError(ValueError):
@@ -376,6 +382,10 @@ class Config(Strict):
                 for cell in cells:
                     if cell not in experiment.cells:
                         raise ValueError(f"{where}experiment {used} has no cell {cell}")
+                    if experiment.cells[cell].annealing is not None:
+                        raise ValueError(
+                            f"{where}cell {cell} of {used} is annealed; name one that is constant or divided"
+                        )
             try:
                 study.check(self.experiments)
             except ValueError as error:
@@ -383,8 +393,46 @@ class Config(Strict):
         return self
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A YAML loader that refuses a key given twice, which YAML otherwise drops in silence."""
+# How deep mappings and lists may lie in each other, and how many values a file may come to with its aliases written
+# out: far beyond any real study, and far from what exhausts the interpreter.
+DEEPEST, MOST_VALUES = 50, 5_000_000
+# Whole numbers beyond this are no longer exact as floating-point ones.
+LARGEST = 2**53
+
+
+class _Loader(yaml.SafeLoader):
+    """A YAML loader that refuses what YAML takes in silence or fails on with an error of Python's own.
+
+    These are a key given twice, of which YAML drops one, a value that its tag does not fit, text that is no Unicode,
+    nesting beyond `DEEPEST`, and aliases that lead back to themselves or multiply beyond `MOST_VALUES`.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        # Of every node that is complete, how many values it comes to.
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        """Read one value, and count what it comes to."""
+        mark = self.peek_event().start_mark
+        if self._depth == DEEPEST:
+            raise _at(mark, f"nested deeper than {DEEPEST} levels")
+        self._depth += 1
+        is_alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is None or is_alias:
+            if node is not None and node not in self._sizes:
+                raise _at(mark, "an alias leads back to the value that holds it")
+            return node
+        parts: list[Any] = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        self._sizes[node] = 1 + sum(self._sizes[part] for part in parts)
+        if self._sizes[node] > MOST_VALUES:
+            raise _at(mark, f"comes to more than {MOST_VALUES:,} values; use fewer aliases")
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Read one mapping, refusing a repeated key."""
@@ -396,29 +444,73 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node)
             if key in seen:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(
-                    f"{key_node.start_mark.name}: line {line}: the name '{key}' is given twice; rename one of them"
-                )
+                raise _at(key_node.start_mark, f"the name '{key}' is given twice; rename one of them")
             seen.add(key)
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node."""
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()
+            elif isinstance(value, int) and abs(value) > LARGEST:
+                raise OverflowError
+        # PyYAML leaves what the text of a tagged value raises as it is.
+        except (ValueError, LookupError, AttributeError, OverflowError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            problem = "is too large" if isinstance(error, OverflowError) else f"is no {node.tag.rpartition(':')[2]}"
+            raise _at(node.start_mark, f"{_shown(node.value)} {problem}") from error
+        return value
+
+
+def _at(mark: yaml.Mark, problem: str) -> ConfigError:
+    return ConfigError(line(mark.name, f"line {mark.line + 1}: {problem}"))
 
 
 def read(path: Path) -> dict[str, Any]:
     """Parse one YAML file.
 
-    Raises ConfigError when the file is missing, is not YAML, is not a mapping or gives a key twice.
+    Raises ConfigError when the file is missing, is not YAML, is not a mapping, gives a key twice, is nested too
+    deeply or asks Snakemake to run code in it.
     """
     try:
         with path.open(encoding="utf-8") as stream:
-            raw = yaml.load(stream, Loader=_UniqueKeyLoader)
+            raw = yaml.load(stream, Loader=_Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(line(str(path), f"not valid YAML: {_yaml_problem(error)}")) from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: must be a mapping with the keys scale and experiments")
+    if TEMPLATING in raw:
+        raise ConfigError(f"{path}: {TEMPLATING}: unknown key; Snakemake would run code in this file; remove it")
     return raw
+
+
+def _yaml_problem(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """What is wrong, and in which line."""
+    mark = getattr(error, "problem_mark", None)
+    if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
+        return str(error)
+    return f"line {mark.line + 1}: {', '.join(filter(None, (error.context, error.problem)))}"
+
+
+def line(source: str, problem: str) -> str:
+    """A message in one line of bounded length, without characters that a terminal obeys."""
+    words = " ".join(problem.split())
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
+    return f"{source}: {shown if len(shown) <= LONGEST else shown[: LONGEST - 2] + ' …'}"
+
+
+def _shown(value: Any) -> str:
+    """What was given, shortened."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or a list in itself
+        return f"a value of type {type(value).__name__} that is too large"
+    return text if len(text) <= 60 else f"{text[:58]} …"
 
 
 def load(path: Path) -> Config:
@@ -435,6 +527,8 @@ def parse(raw: Mapping[str, Any], source: str) -> Config:
         return Config.model_validate(dict(raw))
     except ValidationError as error:
         raise ConfigError(_one_line(error, source)) from None
+    except RecursionError:
+        raise ConfigError(f"{source}: nested too deeply") from None
 
 
 def json_schema() -> str:
@@ -448,6 +542,8 @@ _PATTERNS = {
     "sha256": "a checksum of 64 hexadecimal digits; python -m largestep.images --checksum FOLDER prints it",
     "kind": "a dotted name; write it like my_module.my_function",
 }
+# How a check of the whole file begins its message: with the key.
+_KEY_FIRST = re.compile(r"((?:only|studies|experiments)[\w.]*): (.*)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -477,7 +573,7 @@ def _one_line(error: ValidationError, source: str) -> str:
     # A misspelt key is unknown and leaves another one missing: the spelling is the problem to name.
     problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
-    key = ".".join(map(str, _keys(first["loc"]))) or "the whole file"
+    key = ".".join(map(str, _keys(first["loc"])))
     given = first.get("input")
     kind = first["type"]
     if kind == "missing":
@@ -494,14 +590,18 @@ def _one_line(error: ValidationError, source: str) -> str:
         known = DATA_KINDS if first["loc"][-1] == "data" else MODEL_KINDS
         own = ", or the dotted name of your own" if first["loc"][0] == "experiments" else ""
         wrong = given.get("kind") if isinstance(given, Mapping) else given
-        message = f"unknown kind {wrong!r:.60}; choose one of {', '.join(known)}{own}"
+        message = f"unknown kind {_shown(wrong)}; choose one of {', '.join(known)}{own}"
     elif kind == "string_pattern_mismatch" and first["loc"][-1] in _PATTERNS:
-        message = f"{given!r:.60} is not {_PATTERNS[str(first['loc'][-1])]}"
+        message = f"{_shown(given)} is not {_PATTERNS[str(first['loc'][-1])]}"
     elif kind == "string_pattern_mismatch":
-        message = f"{given!r:.60} is not a name; use at most 48 lower-case letters, digits and _, a letter first"
+        message = f"{_shown(given)} is not a name; use at most 48 lower-case letters, digits and _, a letter first"
     else:
         reason = first["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(given, (Mapping, list, BaseModel)) else f" (given: {given!r:.60})"
+        if not key and (named := _KEY_FIRST.fullmatch(reason)):
+            key, reason = named.groups()
+        shown = "" if isinstance(given, (Mapping, list, BaseModel)) else f" (given: {_shown(given)})"
         message = f"{reason[0].lower()}{reason[1:]}{shown}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return " ".join(f"{source}: {key}: {message}{more}".split())
+    if len(key) > LONGEST_KEY:
+        key = f"{key[: LONGEST_KEY // 2]} … {key[-LONGEST_KEY // 2 :]}"
+    return line(source, f"{key or 'the whole file'}: {message}{more}")

@@ -18,6 +18,8 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+# What NumPy's legacy generator takes.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Sampling = Literal["with_replacement", "without_replacement", "reshuffled", "cyclic"]
 
@@ -61,7 +63,7 @@ class SparseRegression(Strict):
     dimension: Count
     support: Count
     test_examples: Count = 1000
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
     @model_validator(mode="after")
     def support_fits(self) -> SparseRegression:
@@ -78,7 +80,7 @@ class Points(Strict):
     inputs: Annotated[list[float], Field(min_length=2)]
     labels: Annotated[list[float], Field(min_length=2)]
     rank_inputs: Count = 300
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def same_length(self) -> Points:
@@ -96,7 +98,7 @@ class TeacherStudent(Strict):
     dimension: Count
     test_examples: Count = 1000
     teacher: Annotated[list[Layer], Field(min_length=2)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 # Training and test images of the published data sets; of digits, which have no published split, those of ours.
@@ -116,7 +118,7 @@ class Images(Strict):
 
     examples: Annotated[int, Field(ge=2)] | None = None
     test_examples: Count | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class PublishedImages(Images):

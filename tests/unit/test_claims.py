@@ -267,10 +267,10 @@ def test_a_constant_step_as_large_as_the_others_is_not_the_small_one(size: float
 def test_blocks_leave_out_what_keeps_no_large_step() -> None:
     plain = images((-3.0, 3.0))
     found = beside(beside(plain, "cosine", np.nan, 1.0), "constant", 0.0, 1.0)
-    assert blocks.matched(found)
+    assert verdict.matched(found)
     assert decide(blocks.measured(Results({"d": found}))) == decide(blocks.measured(Results({"d": plain})))
     others = found.sel(cell=["constant", "decay50", "cosine"])
-    assert not blocks.matched(others)
+    assert not verdict.matched(others)
     (row,) = decide(blocks.measured(Results({"d": others})))
     assert row.verdict == "not run"
 
@@ -298,8 +298,8 @@ def test_blocks_without_an_effect_are_rarely_decided() -> None:
 
 def test_matched_step_sizes_are_what_the_answer_rests_on() -> None:
     paper, control = images((-3.0,), matched=False), images((3.0,))
-    assert blocks.matched(control)
-    assert not blocks.matched(paper)
+    assert verdict.matched(control)
+    assert not verdict.matched(paper)
     both = list(blocks.measured(Results({"digits": paper, "digits_matched": control})))
     assert {each.experiment for each in both if each.headline} == {"digits_matched/order"}
     alone = list(blocks.measured(Results({"digits": paper}, later_comparisons={"deep": "resnet18"})))

@@ -18,6 +18,9 @@ Change = Callable[[dict[str, Any]], object]
 DIAGONAL, DIGITS, POINTS = "diagonal", "digits", "points"
 
 
+FOLDER = {"kind": "folder", "folder": "pictures", "sha256": "0" * 64, "size": [8, 8]}
+
+
 def experiment(raw: dict[str, Any], name: str = DIAGONAL) -> dict[str, Any]:
     return raw["experiments"][name]
 
@@ -198,6 +201,106 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "experiments.diagonal",
         "whose step size is divided",
     ),
+    (
+        "unknown data set",
+        lambda c: experiment(c, DIGITS)["data"].update(kind="imagenet"),
+        "experiments.digits.data",
+        "unknown kind 'imagenet'; choose one of sparse_regression, points",
+    ),
+    (
+        "model without a kind",
+        lambda c: experiment(c, DIGITS)["model"].pop("kind"),
+        "experiments.digits.model",
+        "unknown kind None; choose one of diagonal, dense, resnet18",
+    ),
+    (
+        "dotted name that is none",
+        lambda c: experiment(c, DIGITS).update(model={"kind": "my.../x"}),
+        "experiments.digits.model.kind",
+        "'my.../x' is not a dotted name; write it like my_module.my_function",
+    ),
+    (
+        "key of another kind",
+        lambda c: experiment(c, DIGITS)["model"].update(kind="mlp", hidden=[3]),
+        "experiments.digits.model.width",
+        "unknown key",
+    ),
+    (
+        "images for a toy network",
+        lambda c: experiment(c, DIGITS).update(model=experiment(c, POINTS)["model"]),
+        "experiments.digits",
+        "a dense model needs data of kind ['points', 'teacher_student'], not digits",
+    ),
+    (
+        "a toy problem for an image network",
+        lambda c: experiment(c, POINTS).update(model=experiment(c, DIGITS)["model"]),
+        "experiments.points",
+        "a resnet18 model needs images, not data of kind points",
+    ),
+    (
+        "a depth that DenseNet cannot have",
+        lambda c: experiment(c, DIGITS).update(model={"kind": "densenet", "depth": 99, "growth": 12}),
+        "experiments.digits.model",
+        "depth 99 is not 6 k + 4",
+    ),
+    (
+        "checksum that is none",
+        lambda c: experiment(c, DIGITS).update(data=FOLDER | {"sha256": "abc"}),
+        "experiments.digits.data.sha256",
+        "'abc' is not a checksum of 64 hexadecimal digits; python -m largestep.images --checksum FOLDER prints it",
+    ),
+    (
+        "unknown precision",
+        lambda c: experiment(c, DIGITS)["training"].update(precision="float16"),
+        "experiments.digits.training.precision",
+        "'float32' or 'bfloat16'",
+    ),
+    (
+        "two ways to decay",
+        lambda c: experiment(c)["cells"]["decay50"].update(annealing="cosine"),
+        "experiments.diagonal.cells.decay50",
+        "annealing and decays exclude each other",
+    ),
+    (
+        "a warm-up that lasts beyond the first decay",
+        lambda c: experiment(c)["cells"]["decay50"].update(warmup={"kind": "linear", "until": 0.6}),
+        "experiments.diagonal.cells.decay50",
+        "warmup.until 0.6 lies after the first decay, at 0.5",
+    ),
+    (
+        "annealed cells alone",
+        lambda c: experiment(c).update(views=["curves"], cells={"cosine": {"step_size": 0.1, "annealing": "cosine"}}),
+        "experiments.diagonal",
+        "cells needs one without annealing",
+    ),
+    (
+        "probe images of a toy network",
+        lambda c: experiment(c)["measures"].update(probe_images=3),
+        "experiments.diagonal",
+        "measures.probe_images is for image classifiers",
+    ),
+    ("filters of a toy network", lambda c: experiment(c).update(views=["filters"]), "experiments.diagonal", "filters"),
+    (
+        "a study of an annealed cell",
+        lambda c: (
+            experiment(c)["cells"].update(decay50={"step_size": 0.1, "annealing": "cosine"})
+            or c["experiments"]["diagonal"].update(views=["curves"])
+        ),
+        "studies.phase_diagram",
+        "cell decay50 of diagonal is annealed",
+    ),
+    ("only what is not there", lambda c: c.update(only=["nothing"]), "only", "there is no experiment or study nothing"),
+    ("only what a larger scale runs", lambda c: c.update(only=["later"]), "only", "set scale to paper as well"),
+    ("only studies", lambda c: c.update(only=["bouncing"]), "only", "names no experiment"),
+    ("only a text", lambda c: c.update(only="digits"), "only", "list (given: 'digits')"),
+    (
+        "mirror that is no address",
+        lambda c: c.update(data={"mirror": "file:///etc"}),
+        "data.mirror",
+        "'file:///etc' is not the address of a server",
+    ),
+    ("unknown device", lambda c: c.update(device={"kind": "tpu"}), "device.kind", "'auto', 'cpu' or 'cuda'"),
+    ("no job on a GPU", lambda c: c.update(device={"jobs_per_gpu": 0}), "device.jobs_per_gpu", "1"),
     ("view of other data", lambda c: experiment(c).update(views=["fits"]), "experiments.diagonal", "view fits"),
     ("nothing at all", lambda c: c.clear(), "scale", "missing"),
 ]
@@ -246,6 +349,27 @@ def test_published_values_must_be_measured(
         config.parse(raw, source="config.yaml")
     assert str(caught.value).startswith(f"config.yaml: experiments.{name}: cells.{cell}.published.{message}")
     assert "\n" not in str(caught.value)
+
+
+def test_only_keeps_what_it_names(tiny: dict[str, Any]) -> None:
+    found = config.parse(copy.deepcopy(tiny) | {"only": ["points", "bouncing"]}, source="config.yaml")
+    assert list(found.at_scale()) == ["points"]
+    assert list(found.studies_at_scale()) == ["bouncing"]
+    assert found.missing("laptop") == "only"
+    assert found.missing("paper") == "paper"
+
+
+def test_a_users_own_code_and_folder_are_accepted(tiny: dict[str, Any]) -> None:
+    raw = copy.deepcopy(tiny)
+    experiment(raw, DIGITS)["data"] = {"kind": "my_code.images", "options": {"n": 3, "nested": {"a": [1, None]}}}
+    experiment(raw, DIGITS)["model"] = {"kind": "my_code.Net", "options": {"depth": 2}, "blocks": ["body", "tail"]}
+    raw["studies"].pop("label_noise")
+    found = config.parse(raw, source="config.yaml").experiments[DIGITS]
+    assert found.images
+    assert found.examples() is None
+    assert found.blocks() == 2
+    experiment(raw, DIGITS)["data"] = FOLDER
+    assert config.parse(raw, source="config.yaml").experiments[DIGITS].images
 
 
 def test_published_values_that_are_measured(tiny: dict[str, Any]) -> None:

@@ -92,3 +92,60 @@ def test_the_code_of_a_study_covers_every_worker_that_it_calls() -> None:
         called = set(re.findall(r"worker\(\s*\"(\w+)\"", text))
         allowed = {"data", "images"} | ({"features"} if kind in stages.STUDIES_OF_FEATURES else set())
         assert called <= allowed, kind
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's package in the working directory: `nets` imports `parts` relatively, which imports `sizes`."""
+    files = {
+        "own/__init__.py": "",
+        "own/nets.py": "import numpy\nfrom .parts import body\n\nraise RuntimeError('is not to be run')\n",
+        "own/parts.py": "import own.sizes\n\nbody = own.sizes.WIDTH\n",
+        "own/sizes.py": "WIDTH = 3\n",
+        "own/other.py": "VALUE = 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "own"
+
+
+def own_digest() -> str:
+    for cached in (fingerprint._parse, fingerprint._tree):
+        cached.cache_clear()
+    return fingerprint.user_fingerprint("own.nets.Net")
+
+
+@pytest.mark.parametrize("file", ["nets.py", "parts.py", "sizes.py", "__init__.py"])
+def test_a_users_own_code_counts_with_what_it_imports(own: Path, file: str) -> None:
+    before = own_digest()
+    with (own / file).open("a") as stream:
+        stream.write("# a comment\n")
+    (own / "other.py").write_text("VALUE = 2\n")
+    assert own_digest() == before
+    with (own / file).open("a") as stream:
+        stream.write("MORE = 1\n")
+    assert own_digest() != before
+
+
+def test_a_users_own_code_counts_wherever_it_lies(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = own_digest()
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    own.rename(moved / "own")
+    monkeypatch.setenv("PYTHONPATH", str(moved))
+    assert own_digest() == before
+
+
+def test_of_an_installed_package_the_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint.user_fingerprint("torchvision.models.resnet18")
+    assert fingerprint.user_fingerprint("torchvision.models.resnet34") == before
+    monkeypatch.setattr(fingerprint, "version", lambda name: "0.0")
+    assert fingerprint.user_fingerprint("torchvision.models.resnet18") != before
+
+
+@pytest.mark.parametrize("dotted", ["no_such_package.Net", "own.no_such_module.Net"])
+def test_a_users_own_code_that_is_not_there(own: Path, dotted: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match="no"):
+        fingerprint.user_fingerprint(dotted)

@@ -114,3 +114,37 @@ def test_digest_sees_names_values_and_attributes_but_not_the_run() -> None:
     assert store.content_digest(dataset().rename(loss="error")) != first
     assert store.content_digest(dataset() + 1e-16) == first
     assert store.content_digest(dataset() * 2) != first
+
+
+def streamed(values: np.ndarray, lead: int) -> dict[str, store.Streamed]:
+    """A variable in slabs over its first `lead` dimensions."""
+    dims = ("arm", "seed", "parameter")
+    slabs = [values[index] for index in np.ndindex(*values.shape[:lead])]
+    return {"weights": store.Streamed(dims, values.shape, "f4", "1", "weights", lambda: iter(slabs))}
+
+
+@pytest.mark.parametrize("lead", [1, 2])
+def test_a_streamed_variable_is_one_like_any_other(tmp_path: Path, lead: int) -> None:
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    values[0, 1] = np.nan
+    about = {"title": "t", "stage": "train", "spec": "{}", "code": "c", "seeds": "0", "clock": store.Clock()}
+    store.write(tmp_path / "a.nc", dataset(), streamed=streamed(values, lead), **about)
+    back = store.read(tmp_path / "a.nc")
+    np.testing.assert_array_equal(back["weights"], values)
+    assert back["weights"].attrs == {"units": "1", "long_name": "weights"}
+
+
+def test_a_store_is_checked_and_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    about = {"title": "t", "stage": "train", "spec": "{}", "code": "c", "seeds": "0", "clock": store.Clock()}
+    store.write(tmp_path / "a.nc", dataset(), streamed=streamed(values, 2), **about)
+    monkeypatch.setattr(store, "SLAB", 20)
+    with store.opened(tmp_path / "a.nc", spec="{}", code="c") as lazily:
+        np.testing.assert_array_equal(lazily["weights"][1, 2].values, values[1, 2])
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        file["weights"][1, 2, 3] = -1.0
+    with (
+        pytest.raises(store.StoreError, match=r"a\.nc: its content does not match its checksum"),
+        store.opened(tmp_path / "a.nc"),
+    ):
+        pass

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import xarray as xr
 
 from largestep.claims import verdict
@@ -27,10 +26,10 @@ CLAIMS = {CLAIM: "The same holds in deep networks: the longer the large steps la
 def measured(results: Results) -> Iterator[Measured]:
     """C13 for every block of every image classifier, those of larger scales as not run."""
     groups = {name: group for name, group in results.stochastic() if "test_error" in group}
-    controlled = [name for name, group in groups.items() if matched(group)]
+    decisive = verdict.decisive(groups)
     found = False
     for name, group in groups.items():
-        for each in rows(name, group, headline=name in controlled or not controlled):
+        for each in rows(name, group, headline=name in decisive):
             found = True
             yield each
     statistic = "Spearman correlation of duration and feature sparsity of every block"
@@ -43,13 +42,6 @@ def measured(results: Results) -> Iterator[Measured]:
         yield missing(CLAIM, "none", statistic, CRITERION, why)
 
 
-def matched(experiment: xr.Dataset) -> bool:
-    """Whether an experiment compares durations by cells that take the same step sizes, warm-up and decay included."""
-    cells = verdict.by_duration(experiment)
-    sizes = [np.unique(cell) for cell in cells["step_size"].values[cells["decay_fraction"].values > 0]]
-    return len(sizes) > 1 and all(np.array_equal(each, sizes[0]) for each in sizes)
-
-
 def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measured]:
     """The statistics of one experiment: of every block, and of the last one at further thresholds."""
     final = experiment["feature_sparsity"].isel(snapshot_step=-1)
@@ -60,5 +52,5 @@ def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measu
             what = f"feature sparsity at threshold {level:g}, block {int(block)}"
             values = at_level.sel(block=block)
             yield from correlations(CLAIM, name, experiment, what, values, headline=headline and place == 0)
-            if place == 0 and not matched(experiment):
+            if place == 0 and not verdict.matched(experiment):
                 yield from correlations(CLAIM, name, experiment, what, values, small=True)

@@ -1,7 +1,8 @@
 """C4 and C5: the longer the large step size lasts, the better the generalisation and the simpler the network.
 
 Data: experiments trained by SGD whose large-step phase has two or more durations, one cell for each, and the
-seeds that diverge in none of them. Image classifiers count for C4 only; `blocks` asks for their sparsity.
+seeds that diverge in none of them. Image classifiers count for C4 only; `blocks` asks for their sparsity. Of them C4
+rests on those whose large-step cells differ in duration alone, if there are any, as C13 does.
 Statistic: Spearman's rank correlation between duration and the measure at the end of training, over the cells of
 one seed (which share data set, init and order of examples). Criterion: its mean over seeds is below 0.
 It is taken over the large-step cells alone, which is what "longer" means, and with the constant small step as
@@ -38,10 +39,15 @@ THRESHOLDS = {"rank": "rank_threshold", "l0": "l0_threshold", "feature_sparsity"
 
 def measured(results: Results) -> Iterator[Measured]:
     """C4 and C5 for every experiment that compares durations, those of larger scales as not run."""
+    groups = dict(results.stochastic())
+    decisive = verdict.decisive({name: group for name, group in groups.items() if "test_error" in group})
     found = [
         each
-        for name, group in results.stochastic()
-        for each in (*generalisation(name, group), *simplicity(name, group))
+        for name, group in groups.items()
+        for each in (
+            *generalisation(name, group, headline="test_error" not in group or name in decisive),
+            *simplicity(name, group),
+        )
     ]
     yield from found
     for claim, measure in ((GENERALISATION, "test error"), (SIMPLICITY, "simplicity")):
@@ -58,14 +64,16 @@ def measured(results: Results) -> Iterator[Measured]:
             yield missing(claim, "none", statistic, CRITERION, why)
 
 
-def generalisation(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
+def generalisation(name: str, experiment: xr.Dataset, *, headline: bool = True) -> Iterator[Measured]:
     """C4: duration against the test error, or the test loss in regression."""
     for measure in ("test_error", "test_loss"):
         if measure in experiment:
             final = experiment[measure].isel(step=-1)
             for small in (False, True):
                 what = measure.replace("_", " ")
-                yield from correlations(GENERALISATION, name, experiment, what, final, small=small, headline=not small)
+                yield from correlations(
+                    GENERALISATION, name, experiment, what, final, small=small, headline=headline and not small
+                )
             return
 
 

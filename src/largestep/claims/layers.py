@@ -21,10 +21,9 @@ import numpy as np
 import xarray as xr
 
 from largestep.claims import phases
-from largestep.claims.blocks import matched
 from largestep.claims.duration import TOYS
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, Values, below, label, missing, not_asked
+from largestep.claims.verdict import Measured, Values, below, label, matched, missing, not_asked
 
 CLAIM = "C14"
 CLAIMS = {CLAIM: "A small step size leaves the early and middle layers at the init."}

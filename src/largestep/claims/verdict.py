@@ -7,7 +7,7 @@ that holds after Holm's correction: over the headline statistics of the same cla
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -344,6 +344,22 @@ def by_duration(experiment: xr.Dataset) -> xr.Dataset:
         index for place, index in enumerate(order) if place == 0 or durations[index] != durations[order[place - 1]]
     ]
     return experiment.isel(cell=first)
+
+
+def matched(experiment: xr.Dataset) -> bool:
+    """Whether an experiment compares durations by cells that take the same step sizes, warm-up and decay included."""
+    cells = by_duration(experiment)
+    sizes = [np.unique(cell) for cell in cells["step_size"].values[cells["decay_fraction"].values > 0]]
+    return len(sizes) > 1 and all(np.array_equal(each, sizes[0]) for each in sizes)
+
+
+def decisive(classifiers: Mapping[str, xr.Dataset]) -> set[str]:
+    """Of the image classifiers, by name, those that the answers rest on: the matched ones, or all where none is.
+
+    On the paper's own schedules the longer warm-up also reaches the larger peak.
+    """
+    found = {name for name, group in classifiers.items() if matched(group)}
+    return found or set(classifiers)
 
 
 def label(name: str, arm: str) -> str:
