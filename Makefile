@@ -13,7 +13,7 @@ reproduce: setup
 	@echo "Done. Open results/report.html; figures, tables and claims are in results/, data in results/largestep.nc."
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

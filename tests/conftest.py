@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -76,10 +77,19 @@ def make_project(folder: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The tiny project after a run on two cores; tests that change it must work on a copy."""
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The tiny project after a run on two cores; tests that change it must work on a copy.
+
+    Where tests run in several processes, the first that needs it makes it for all.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared if worker_id == "master" else shared.parent
     # Compiled kernels are shared by all runs of the tests.
-    os.environ["NUMBA_CACHE_DIR"] = str(tmp_path_factory.mktemp("numba"))
-    project = make_project(tmp_path_factory.mktemp("finished"))
-    project.snakemake("--cores", "2")
+    os.environ["NUMBA_CACHE_DIR"] = str(shared / "numba")
+    project = Project(shared / "finished")
+    with FileLock(shared / "finished.lock"):
+        if not (project.folder / "results/summary.md").exists():
+            project.folder.mkdir()
+            make_project(project.folder)
+            project.snakemake("--cores", "2")
     return project

@@ -85,9 +85,10 @@ def test_what_a_killed_job_continues_from_and_snapshots_of_images_are_gone(finis
     assert (results / "cells/diagonal.small/snapshots.nc").exists()
 
 
-def test_report(finished: Project) -> None:
-    finished.snakemake("--cores", "1", "--report", "results/report.html")
-    text = (finished.folder / "results/report.html").read_text()
+def test_report(finished: Project, tmp_path: Path) -> None:
+    project = Project(shutil.copytree(finished.folder, tmp_path / "project", symlinks=True))
+    project.snakemake("--cores", "1", "--report", "results/report.html")
+    text = (project.folder / "results/report.html").read_text()
     assert "points_fits" in text
     assert "Which claims hold" in text
     assert "Large steps align neurons" in text  # of the summary on the first page
