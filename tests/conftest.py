@@ -13,12 +13,24 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from largestep import devices
+from largestep.data import digits
+from largestep.data.image_set import ImageSet, part
+from tests.image_runs import SETTINGS
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data() -> ImageSet:
+    """A few digits; torch computes with one thread from here on."""
+    devices.prepare(1)
+    return part(digits.prepare({"kind": "digits"}, Path("unused"), None), SETTINGS)
 
 
 @dataclass(frozen=True)

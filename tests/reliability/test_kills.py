@@ -16,7 +16,7 @@ import pytest
 from largestep import stages, store
 from largestep.data import digits, image_set
 from largestep.keys import canonical
-from tests.unit.image_runs import spec
+from tests.image_runs import spec
 
 KILLS = int(os.environ.get("LARGESTEP_KILLS", "3"))
 # A killed job gets this long at least, so that it has started; and at most, so that it has not yet finished.

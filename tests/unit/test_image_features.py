@@ -15,7 +15,7 @@ from largestep.measures import image_features, unit_tensors
 from largestep.measures.thresholds import effective_rank
 from largestep.measures.units import unit_statistics
 from largestep.models import networks
-from tests.unit.image_runs import EXAMPLES, spec, train
+from tests.image_runs import EXAMPLES, spec, train
 
 RUN = ("arm", "seed", "snapshot_step")
 BLOCKS = [128, 64, 32, 16, 16]

@@ -17,7 +17,7 @@ from largestep.data.image_set import ImageSet
 from largestep.dynamics import image_step
 from largestep.dynamics.checkpoints import Checkpoints
 from largestep.models import networks
-from tests.unit.image_runs import BATCH, EXAMPLES, NO_AUGMENTATION, spec, train
+from tests.image_runs import BATCH, EXAMPLES, NO_AUGMENTATION, spec, train
 
 RUN = ("arm", "seed", "snapshot_step")
 

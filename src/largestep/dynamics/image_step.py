@@ -61,6 +61,12 @@ class Stepper:
             self._forward = torch.compile(net)
             self._update = self._captured()
 
+    def restart(self, net: Network) -> None:
+        """Take over the weights and the running statistics of a network of the same kind, at rest."""
+        self.net.load_state_dict(net.state_dict())
+        for velocity in self._velocities:
+            velocity.zero_()
+
     def begin(self, seed: int, epoch: int, sizes: NDArray[np.float64]) -> None:
         """Draw an epoch; sizes: (batches,), its step sizes."""
         self._batches.begin(seed, epoch)

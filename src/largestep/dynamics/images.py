@@ -8,8 +8,9 @@ section 4).
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -55,11 +56,20 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
     sizes = step_sizes(spec["schedule"], training["epochs"] * batches.count)
     seed_of_run = np.tile(np.arange(training["seeds"]), len(training["arms"]))
     results = []
+
+    def drawn(seed: int) -> networks.Network:
+        return networks.draw(spec["model"], images.channels, images.classes, images.size, seed)
+
+    @cache
+    def stepper() -> Stepper:
+        # One network for all seeds, so that a GPU compiles and captures once; and none where all runs are done.
+        return Stepper(drawn(0).to(device), batches, training, device)
+
     with tqdm(total=len(sizes) * len(seed_of_run), unit="step", mininterval=2.0, ascii=True) as bar:
         for run, seed in enumerate(seed_of_run):
             bar.set_description(f"{spec['cell']}, seed {run + 1}/{len(seed_of_run)}")
-            net = networks.draw(spec["model"], images.channels, images.classes, images.size, int(seed))
-            results.append(_Run(f"run{run}", int(seed), spec, sizes, images, batches, device, kept).train(net, bar))
+            one = _Run(f"run{run}", int(seed), training, sizes, images, batches.count, device, kept)
+            results.append(one.train(stepper, drawn, bar))
             bar.update((run + 1) * len(sizes) - bar.n)
     print(f"{spec['cell']}: {kept.report()}", file=sys.stderr)
     curves = {
@@ -68,7 +78,7 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
     }
     diverged_step = np.array([result.diverged_step for result in results])
     losses, snapshots = datasets(training, sizes, curves, None, diverged_step, np.zeros_like(seed_of_run))
-    size = len(networks.flatten(net))
+    size = len(networks.flatten(drawn(0)))
 
     def slabs() -> Iterator[NDArray[np.float32]]:
         for run, result in enumerate(results):
@@ -96,17 +106,16 @@ class _Run:
 
     name: str
     seed: int
-    spec: dict[str, Any]
+    training: dict[str, Any]
     sizes: NDArray[np.float64]
     images: ImageSet
-    batches: Batches
+    per_epoch: int
     device: torch.device
     kept: Checkpoints
 
-    def train(self, net: networks.Network, bar: tqdm) -> _Result:
-        """Train from the start, or from where a killed run left off."""
-        training, per_epoch = self.spec["training"], self.batches.count
-        evaluation_steps, snapshot_steps = recorded_steps(len(self.sizes), training)
+    def train(self, trainer: Callable[[], Stepper], drawn: Callable[[int], networks.Network], bar: tqdm) -> _Result:
+        """Train from the start, drawn by the seed, or from where a killed run left off."""
+        evaluation_steps, snapshot_steps = recorded_steps(len(self.sizes), self.training)
         result = _Result(*np.full((len(CURVES), len(evaluation_steps)), np.nan))
         saved = self._saved(snapshot_steps)
         step, losses = -1, np.zeros(0, dtype=np.float32)
@@ -116,15 +125,16 @@ class _Run:
                 getattr(result, name)[:] = saved[name]
             if result.diverged_step >= 0 or step == evaluation_steps[-1]:
                 return result
-        net = net.to(self.device)
-        stepper = Stepper(net, self.batches, training, self.device)
+        stepper, per_epoch = trainer(), self.per_epoch
+        net = stepper.net
+        stepper.restart(drawn(self.seed))
         if saved is not None:
             networks.load(net, saved["parameters"])
             stepper.load_velocities(saved["velocities"])
             losses = saved["losses"]
             bar.update(step)
         # Stretches end where something is recorded and where an epoch does.
-        stops = np.union1d(evaluation_steps, per_epoch * np.arange(1, training["epochs"]))
+        stops = np.union1d(evaluation_steps, per_epoch * np.arange(1, self.training["epochs"]))
         begun = -1
         for stop in stops[stops > step]:
             first = max(step, 0)
