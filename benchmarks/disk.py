@@ -31,6 +31,7 @@ def main() -> None:
     """Print a line per experiment on published images: for one of its cells, in megabytes."""
     settings = config.parse(config.read(Path(ROOT / "config.yaml")) | {"scale": "paper"}, source="config.yaml")
     print(f"{'cell of':<28}{'parameters':>12}{'seeds':>7}{'while training (MB)':>22}{'until its features (MB)':>26}")
+    most = 0.0
     for name, experiment in settings.at_scale().items():
         if not experiment.images:
             continue
@@ -44,6 +45,8 @@ def main() -> None:
         snapshots = training.seeds * (training.snapshots + 1) * size * BYTES / 1e6
         state = size * BYTES * (2 if training.momentum else 1) / 1e6
         print(f"{cell.experiment:<28}{size:>12,}{training.seeds:>7}{2 * snapshots + state:>22.0f}{snapshots:>26.0f}")
+        most = max(most, 2 * snapshots + state)
+    print(f"at most at once, with J jobs: J x {most:.0f} MB, for features come before the training of the next cell")
 
 
 if __name__ == "__main__":

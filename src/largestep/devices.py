@@ -35,6 +35,8 @@ def prepare(threads: int) -> None:
     """
     # cuBLAS is deterministic only with a workspace of fixed size, which it reads when it starts.
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    # The compiler of GPU code would choose kernels by their time as well.
+    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # Nothing here reads memory that was never written; filling it costs a tenth of the time of a step.
@@ -98,20 +100,24 @@ def take(ids: Sequence[str], slots: int, folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def out_of_memory(cell: str) -> Iterator[None]:
-    """Turn running out of memory, on any device, into one line that names the cell and says what to lower."""
+def out_of_memory(cell: str, lower: str = "training.batch_size or model.width") -> Iterator[None]:
+    """Turn running out of memory, on any device, into one line that names the cell and says what to lower.
+
+    lower: the keys of config.yaml that decide how much is needed.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        on_gpu = isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in GPU_FULL)
+        # The capture of a graph that is cut short raises an error of its own over it.
+        chain = [error, *([error.__context__] if error.__context__ else [])]
+        on_gpu = any(isinstance(each, torch.OutOfMemoryError) for each in chain)
+        on_gpu = on_gpu or any(sign in str(error) for sign in GPU_FULL)
         on_cpu = isinstance(error, MemoryError) or any(sign in str(error) for sign in CPU_FULL)
         if not (on_gpu or on_cpu):
             raise
         full = describe(torch.device("cuda" if on_gpu else "cpu"))
         shared = ", or device.jobs_per_gpu" if on_gpu else ""
-        raise StoreError(
-            f"{cell}: out of memory on {full}; lower training.batch_size or model.width in config.yaml{shared}"
-        ) from error
+        raise StoreError(f"{cell}: out of memory on {full}; lower {lower} in config.yaml{shared}") from error
 
 
 def describe(device: torch.device) -> str:

@@ -48,8 +48,11 @@ def user_fingerprint(dotted: str) -> str:
     folder = Path(found.origin or next(iter(found.submodule_search_locations or ["."]))).resolve()
     root = folder.parent.parent if folder.name == "__init__.py" else folder.parent
     digest = hashlib.sha256()
+    ours: set[str] = set()
     for path in sorted(_user_closure(root, _user_module(root, [top, *rest]))):
         digest.update(f"{path.relative_to(root)}\n{_tree(path)}\n".encode())
+        ours |= {".".join(parts) for parts in _imported(root, path) if _is_module(".".join(parts))}
+    digest.update(fingerprint(*sorted(ours)).encode())
     return digest.hexdigest()
 
 
@@ -88,22 +91,27 @@ def _user_closure(root: Path, start: Path) -> set[Path]:
         if path in found:
             continue
         found.add(path)
-        package = [*path.relative_to(root).parent.parts]
-        for node in ast.walk(_parse(path)):
-            names: list[list[str]] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name.split(".") for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                base = package[: len(package) - node.level + 1] if node.level else []
-                base += node.module.split(".") if node.module else []
-                names = [base, *([*base, alias.name] for alias in node.names)]
-            for parts in names:
-                # Importing a.b runs a/__init__.py as well.
-                for length in range(1, len(parts) + 1):
-                    try:
-                        waiting.append(_user_module(root, parts[:length]))
-                    except ModuleNotFoundError:
-                        break
+        for parts in _imported(root, path):
+            # Importing a.b runs a/__init__.py as well.
+            for length in range(1, len(parts) + 1):
+                try:
+                    waiting.append(_user_module(root, parts[:length]))
+                except ModuleNotFoundError:
+                    break
+    return found
+
+
+def _imported(root: Path, path: Path) -> list[list[str]]:
+    """Names that a user's module imports, split at their dots; relative ones are made absolute."""
+    package = [*path.relative_to(root).parent.parts]
+    found: list[list[str]] = []
+    for node in ast.walk(_parse(path)):
+        if isinstance(node, ast.Import):
+            found += [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base += node.module.split(".") if node.module else []
+            found += [base, *([*base, alias.name] for alias in node.names)]
     return found
 
 

@@ -193,7 +193,7 @@ def results_key(config: Config) -> str:
     for cell in cells(config).values():
         try:
             codes.append(cell.code("sparsity"))
-        except (ModuleNotFoundError, SyntaxError) as error:
+        except (ModuleNotFoundError, SyntaxError, ValueError) as error:
             kinds = f"{cell.settings.data.kind} or {cell.settings.model.kind}"
             raise ConfigError(f"experiments.{cell.experiment}: {kinds} cannot be used: {error}") from error
     codes += [study_code(config, name) for name in config.studies_at_scale()]

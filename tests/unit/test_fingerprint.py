@@ -138,6 +138,18 @@ def test_a_users_own_code_counts_wherever_it_lies(own: Path, tmp_path: Path, mon
     assert own_digest() == before
 
 
+def test_a_users_own_code_that_is_built_on_ours_counts_with_ours(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (own / "sizes.py").write_text("from largestep.models import resnet\n\nWIDTH = 3\n")
+    before = own_digest()
+    ours = fingerprint.fingerprint
+    seen: list[tuple[str, ...]] = []
+    monkeypatch.setattr(fingerprint, "fingerprint", lambda *modules: seen.append(modules) or ours(*modules))
+    assert own_digest() == before
+    assert "largestep.models.resnet" in seen[0]
+    monkeypatch.setattr(fingerprint, "fingerprint", lambda *modules: "another")
+    assert own_digest() != before
+
+
 def test_of_an_installed_package_the_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint.user_fingerprint("torchvision.models.resnet18")
     assert fingerprint.user_fingerprint("torchvision.models.resnet34") == before

@@ -216,6 +216,36 @@ def test_a_killed_run_goes_on_to_the_same_bits(
         assert sum(taken) < 2 * 7
 
 
+def test_a_network_that_draws_for_itself_goes_on_to_the_same_bits(
+    data: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropout, and normalisation by the mean over all batches, which counts them."""
+    (tmp_path / "own_net.py").write_text(
+        "from torch import nn\n\n\ndef net(channels, classes):\n"
+        "    body = nn.Sequential(nn.Conv2d(channels, 3, 3), nn.BatchNorm2d(3, momentum=None), nn.ReLU())\n"
+        "    return nn.Sequential(body, nn.Flatten(), nn.Dropout(0.5), nn.Linear(108, classes))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    about = spec(0.05, 2) | {"model": {"kind": "own_net.net", "options": {}, "blocks": ["0"]}}
+    undisturbed = train(about, data, tmp_path / "undisturbed")
+    advance, left = image_step.Stepper.advance, [7]
+
+    def dies(self: image_step.Stepper, first: int, last: int) -> torch.Tensor:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return advance(self, first, last)
+
+    monkeypatch.setattr(image_step.Stepper, "advance", dies)
+    with pytest.raises(Killed):
+        train(about, data, tmp_path, Checkpoints(tmp_path / "kept", "key", every=0.0, share=1e9))
+    monkeypatch.setattr(image_step.Stepper, "advance", advance)
+    torch.manual_seed(99)
+    again = train(about, data, tmp_path, Checkpoints(tmp_path / "kept", "key"))
+    for one, other in zip(undisturbed, again, strict=True):
+        xr.testing.assert_identical(one, other)
+
+
 @pytest.mark.parametrize("damage", ["another key", "a flipped bit", "truncated", "a snapshot missing", "foreign"])
 def test_what_does_not_belong_or_is_damaged_is_not_continued_from(
     data: ImageSet, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]

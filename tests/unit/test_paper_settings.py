@@ -38,6 +38,42 @@ def spec(name: str, cell: str, stage: str = "train") -> dict[str, Any]:
     return dict(json.loads(grid.cells(SETTINGS)[f"{name}.{cell}"].spec(stage)))
 
 
+# small step, large step, then per cell: test error (%), sparsity of blocks 3 and 4 (%).
+PUBLISHED = """
+densenet_cifar10_basic .04 .75 | 29.6 15.5 12.2 11.8 | 50.0 43.9 37.2 35.3 | 51.9 32.7 24.7 11.7
+densenet_cifar100_basic .07 .75 | 59.2 42.9 36.9 34.6 | 47.8 40.0 34.6 33.4 | 57.7 41.4 27.8 17.4
+densenet_tiny_basic .07 .4 | 68.8 61.3 53.8 50.2 | 41.0 38.9 32.1 31.3 | 53.6 44.4 29.2 17.6
+densenet_cifar10_sota .01 .1 | 15.0 10.6 8.0 7.2 | 51.1 45.6 39.4 37.7 | 54.4 38.4 25.7 15.2
+densenet_cifar100_sota .01 .1 | 43.8 34.9 30.1 28.0 | 49.3 44.0 38.5 37.1 | 58.9 45.6 30.8 19.8
+densenet_tiny_sota .005 .05 | 57.4 51.0 46.5 45.2 | 49.2 43.7 38.2 37.3 | 55.3 41.3 26.7 16.4
+resnet18_cifar10_basic .01 .3 | 35.5 17.6 16.8 16.3 | 78.1 77.2 70.1 61.9 | 67.9 62.0 65.2 37.2
+resnet18_cifar10_sota .002 .05 | 14.3 10.1 6.6 5.6 | 77.5 74.8 65.7 54.3 | 65.5 57.7 47.2 45.9
+resnet34_cifar100_basic .01 .75 | 71.8 56.8 54.3 53.2 | 77.1 70.3 58.8 56.3 | 64.9 46.5 42.9 34.2
+resnet34_cifar100_sota .004 .05 | 38.8 31.3 26.1 24.5 | 74.7 74.7 58.3 54.0 | 64.4 55.9 54.6 54.4
+"""
+
+
+@pytest.mark.parametrize("line", PUBLISHED.strip().splitlines(), ids=lambda line: line.split()[0])
+def test_step_sizes_and_published_values_are_those_of_the_table(line: str) -> None:
+    head, *columns = (part.split() for part in line.split("|"))
+    cells = SETTINGS.experiments[head[0]].cells.values()
+    assert [cell.step_size for cell in cells] == [float(head[1]), *[float(head[2])] * 3]
+    errors, block3, block4 = ([float(value) for value in column] for column in columns)
+    assert [cell.published.test_error for cell in cells] == errors
+    sparsity = [cell.published.feature_sparsity or [] for cell in cells]
+    assert [each[2] for each in sparsity] == pytest.approx([value / 100 for value in block3])
+    assert [each[3] for each in sparsity] == pytest.approx([value / 100 for value in block4])
+    assert all(each[0] is None and each[1] is None and each[4] is None for each in sparsity)
+
+
+def test_figure_1_is_the_published_one() -> None:
+    figure = SETTINGS.experiments["resnet18_cifar10_figure1"]
+    assert [cell.step_size for cell in figure.cells.values()] == [0.007, 1.5, 1.5, 1.5]
+    assert [cell.published.test_error for cell in figure.cells.values()] == [35.3, 13.7, 13.0, 12.0]
+    assert (figure.training.momentum, figure.training.weight_decay) == (0.0, 5e-4)
+    assert not figure.training.augmentation.flip
+
+
 def test_there_are_ten_settings_and_figure_1() -> None:
     assert len(TABLE) == 10
     assert "resnet18_cifar10_figure1" in PAPER

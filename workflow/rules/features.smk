@@ -27,9 +27,11 @@ rule features:
         " --snapshots {input.snapshots:q} --output {output:q} 2> {log:q}"
 
 
+# Before the next cell is trained: large snapshots wait for it.
 use rule features as features_images with:
     wildcard_constraints:
         experiment="|".join(IMAGES) or "none",
+    priority: 200
     resources:
         mem_mb=6000,
         runtime=240,

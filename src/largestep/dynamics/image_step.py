@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from largestep.dynamics.batches import Batches
 from largestep.models.networks import Network
+from largestep.store import StoreError
 
 # Updates before the capture: they compile the network and have the libraries choose and allocate.
 WARM_UP = 3
@@ -59,7 +60,16 @@ class Stepper:
         self._update: Callable[[], None] = self._step
         if device.type == "cuda":
             self._forward = torch.compile(net)
-            self._update = self._captured()
+            try:
+                self._update = self._captured()
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                raise StoreError(
+                    f"this network cannot be captured as a CUDA graph, or not deterministically: {reason:.200}; change "
+                    "it, or set device.kind to cpu in config.yaml"
+                ) from error
 
     def restart(self, net: Network) -> None:
         """Take over the weights and the running statistics of a network of the same kind, at rest."""
@@ -117,7 +127,8 @@ class Stepper:
 
     def _sharpness_aware(self, images: Tensor, labels: Tensor) -> None:
         """Replace the gradient g by that at theta + radius g / |g| (SAM, Foret et al. 2021)."""
-        parameters = list(self.net.parameters())
+        # A user's own network may have parameters that take no part.
+        parameters = [parameter for parameter in self.net.parameters() if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         kept = [parameter.detach().clone() for parameter in parameters]

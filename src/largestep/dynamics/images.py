@@ -24,7 +24,7 @@ from largestep.data.image_set import ImageSet
 from largestep.dynamics.batches import Batches
 from largestep.dynamics.checkpoints import Checkpoints
 from largestep.dynamics.image_step import Stepper
-from largestep.dynamics.recording import Trained, datasets, recorded_steps, streamed_snapshots
+from largestep.dynamics.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
 from largestep.models import networks
 from largestep.schedules import step_sizes
 
@@ -130,6 +130,7 @@ class _Run:
         stepper.restart(drawn(self.seed))
         if saved is not None:
             networks.load(net, saved["parameters"])
+            networks.load_counters(net, saved["counters"])
             stepper.load_velocities(saved["velocities"])
             losses = saved["losses"]
             bar.update(step)
@@ -145,6 +146,8 @@ class _Run:
                 if epoch != begun:
                     stepper.begin(self.seed, epoch, self.sizes[start : start + per_epoch])
                     begun = epoch
+                # What a network draws itself, as dropout does, follows from the seed and from where the stretch begins.
+                torch.manual_seed(int(np.random.SeedSequence([NETWORK, self.seed, first]).generate_state(1)[0]))
                 losses = np.concatenate([losses, stepper.advance(first - start, step - start).numpy()])
                 bar.update(step - first)
                 if first == 0 and np.isfinite(losses[0]):
@@ -164,8 +167,13 @@ class _Run:
                 name = _snapshot_name(self.name, int(np.searchsorted(snapshot_steps, step)))
                 self.kept.save(name, {"parameters": networks.flatten(net)})
             if self.kept.due():
-                state = {"parameters": networks.flatten(net), "velocities": stepper.flat_velocities()}
-                self._save(step, result, state | {"losses": losses})
+                state: dict[str, NDArray[Any]] = {
+                    "parameters": networks.flatten(net),
+                    "counters": networks.counters(net),
+                    "velocities": stepper.flat_velocities(),
+                    "losses": losses,
+                }
+                self._save(step, result, state)
         self._save(step, result, {})
         return result
 

@@ -23,6 +23,7 @@ from largestep.store import variable
 
 # Images that pass through the network at once; it bounds memory.
 BATCH = 512
+LOWER = "measures.units_per_block, measures.probe_images or model.width"
 # Of the filters of the first layer, how many are kept, at the start and at the end of a run.
 MOST_FILTERS = 64
 
@@ -38,7 +39,7 @@ def features(spec: dict[str, Any], images: ImageSet, snapshots: xr.Dataset, thre
     Raises StoreError for a device that cannot be had or whose memory is too small.
     """
     devices.prepare(threads)
-    with devices.device() as device, devices.out_of_memory(spec["cell"]):
+    with devices.device() as device, devices.out_of_memory(spec["cell"], LOWER):
         return _features(spec, images, snapshots["parameters"], device)
 
 

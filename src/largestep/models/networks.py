@@ -87,6 +87,19 @@ def load(net: nn.Module, flat: NDArray[np.float32]) -> None:
             tensor.copy_(part.view(tensor.shape))
 
 
+def counters(net: nn.Module) -> NDArray[np.int64]:
+    """The integers of the state dictionary, shape (q,): batches that normalisation has seen."""
+    found = [tensor.flatten().cpu().to(torch.int64) for tensor in _integers(net)]
+    return torch.cat(found).numpy() if found else np.zeros(0, dtype=np.int64)
+
+
+def load_counters(net: nn.Module, flat: NDArray[np.int64]) -> None:
+    """Put back what `counters` gave."""
+    whole = _integers(net)
+    for tensor, values in zip(whole, torch.from_numpy(flat).split([each.numel() for each in whole]), strict=True):
+        tensor.copy_(values.view(tensor.shape))
+
+
 def parts(net: Network) -> dict[str, list[Tensor]]:
     """Weights with more than one dimension by part of the network, from the input on.
 
@@ -151,6 +164,10 @@ def _slicer(rows: int, columns: int) -> Callable[[nn.Module, tuple[Tensor, ...]]
     return slice_input
 
 
+def _integers(net: nn.Module) -> list[Tensor]:
+    return [tensor for tensor in net.state_dict().values() if not tensor.is_floating_point()]
+
+
 def _state(net: nn.Module) -> list[Tensor]:
-    # Integers are left out: BatchNorm's count of batches is for a mean not in use here, others are tables of indices.
+    # Integers have functions of their own: float32 does not hold them.
     return [tensor for tensor in net.state_dict().values() if tensor.is_floating_point()]
