@@ -64,7 +64,8 @@ def main() -> int:
         sys.exit("error: --gpu: torch sees no GPU here")
     devices.prepare(THREADS)
     where = torch.device("cuda" if gpu else "cpu")
-    print(f"{devices.describe(where)}, {processor()}, {os.cpu_count()} cores, {THREADS} threads; ", end="")
+    card = f"{devices.describe(where)}; " if gpu else ""
+    print(f"{card}{processor()}, {os.cpu_count()} cores, {THREADS} threads; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}")
     print(f"{'':<46}{'ours':>12} {'plain':>13}{'ratio':>8}  {'goal':>5}")
     same = _agree(where)
