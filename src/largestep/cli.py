@@ -34,6 +34,8 @@ def run(main: Callable[[], None]) -> None:
         main()
     except StoreError as error:
         sys.exit(f"error: {error}")
+    except (ModuleNotFoundError, SyntaxError) as error:
+        sys.exit(f"error: code that is needed cannot be imported: {error}; is it here or on PYTHONPATH?")
 
 
 def existing(path: str) -> Path:

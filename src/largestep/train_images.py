@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torchvision
 
 from largestep import devices, stages, store
 from largestep.cli import run
+from largestep.data import image_set
 from largestep.dynamics.checkpoints import Checkpoints
 from largestep.keys import canonical, digest
 from largestep.train import arguments, write
@@ -31,9 +33,13 @@ def main() -> None:
     with devices.device() as device, devices.out_of_memory(spec["cell"]):
         used = devices.describe(device)
         code = stages.chain("train", *kinds)
-        key = digest(canonical(spec), code, used, str(options.threads), torch.__version__, np.__version__)
+        shown = image_set.content(images)
+        versions = (torch.__version__, torchvision.__version__, np.__version__)
+        key = digest(canonical(spec), code, shown, used, str(options.threads), *versions)
         kept = Checkpoints(options.checkpoints, key, every=options.checkpoint_every)
         trained = stages.worker("train", kinds[1]).train(spec, images, device, kept)
+        # What a user's own function returns is in no other digest.
+        trained.losses.attrs["images_sha256"] = shown
     write(dataclasses.replace(trained, device=used), spec, options, clock)
     kept.remove()
 

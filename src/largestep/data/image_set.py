@@ -176,6 +176,16 @@ def part(images: ImageSet, settings: Mapping[str, Any]) -> ImageSet:
     return ImageSet(*train, *test, white_level=images.white_level, classes=images.classes)
 
 
+def content(images: ImageSet) -> str:
+    """sha256 over the images and labels that an experiment takes."""
+    seal = sha256()
+    for name in TENSORS:
+        tensor = getattr(images, name)
+        seal.update(f"{name}{tuple(tensor.shape)}".encode())
+        seal.update(tensor.contiguous().numpy())
+    return seal.hexdigest()
+
+
 def one_line(error: object) -> str:
     """What an exception says, as one line; its type when it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -46,8 +46,10 @@ class Checkpoints:
 
     def save_state(self, name: str, arrays: Arrays) -> None:
         """As `save`, for what replaces the state saved before; the next is due some time later."""
+        start = time.monotonic()
         self.save(name, arrays)
         self._last = time.monotonic()
+        self._spent += self._last - start
 
     def save(self, name: str, arrays: Arrays) -> None:
         """Write a file in one move. Raises StoreError when it cannot be written."""
@@ -55,9 +57,7 @@ class Checkpoints:
         arrays = {key: np.ascontiguousarray(values) for key, values in arrays.items()}
         with store.replacing(self._path(name)) as part:
             save_file(dict(arrays), part, {"key": self._key, "content_sha256": _digest(arrays)})
-        took = time.monotonic() - start
-        self._spent += took
-        self._longest = max(self._longest, took)
+        self._longest = max(self._longest, time.monotonic() - start)
 
     def load(self, name: str) -> dict[str, NDArray[Any]] | None:
         """What was saved under a name, None where there is nothing that belongs here and is whole."""
@@ -68,6 +68,7 @@ class Checkpoints:
             with safe_open(path, framework="np") as file:
                 about = file.metadata() or {}
                 if about.get("key") != self._key:
+                    print(f"{path}: is of other settings, code or device and is not used", file=sys.stderr)
                     return None
                 arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 it is no mapping
         except (OSError, SafetensorError, ValueError) as error:
