@@ -82,8 +82,8 @@ def _wildcards(body: str) -> str:
 def make_project(folder: Path) -> Project:
     """Copy the workflow, the package and the tiny configuration into a folder."""
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for part in ("workflow", "src", "envs"):
-        shutil.copytree(REPOSITORY / part, folder / part, ignore=ignore)
+    for name in ("workflow", "src", "envs"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
     shutil.copy(REPOSITORY / "tests/tiny/config.yaml", folder / "config.yaml")
     return Project(folder)
 
