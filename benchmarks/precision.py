@@ -1,8 +1,8 @@
 """Whether test error and sparsity depend on the precision: python benchmarks/precision.py, a run on digits.
 
 The longest large-step phase of config.yaml's digits, the most chaotic of its cells, trained in float32 and with
-bfloat16's autocast, the same seeds. A measure agrees when its means differ by no more than the spread over seeds, the standard
-deviation of the float32 runs; the 95% interval of the paired difference stands beside it.
+bfloat16's autocast, the same seeds. A measure agrees when its means differ by no more than the spread over seeds, the
+standard deviation of the float32 runs; the 95% interval of the paired difference stands beside it.
 """
 
 from __future__ import annotations
