@@ -50,7 +50,7 @@ def test_every_dependency_is_locked(repository: Path) -> None:
 
 def test_stages_of_the_analysis_import_what_its_environment_has(repository: Path) -> None:
     pinned = yaml.safe_load((repository / "envs/analysis.yaml").read_text())["dependencies"][-1]["pip"]
-    has = {requirement.split("==")[0] for requirement in pinned} | {"PIL", "mpl_toolkits", "largestep"}
+    has = {requirement.split("==")[0] for requirement in pinned} | {"PIL", "mpl_toolkits", "netCDF4", "largestep"}
     own = ("sparsity", "aggregate", "tables", "animation", "claims.__main__", "figures.__main__", "figures.scorecard")
     for stage in (*(f"largestep.{name}" for name in own), *stages.WORKERS["figures"].values()):
         for module in fingerprint.closure(stage):
