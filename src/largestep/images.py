@@ -8,7 +8,8 @@ from typing import Any
 
 from largestep import stages
 from largestep.cli import parser, run
-from largestep.data import archives, image_set
+from largestep.data import image_set
+from largestep.data.sources import sources
 from largestep.keys import canonical
 from largestep.store import StoreError
 
@@ -16,7 +17,7 @@ from largestep.store import StoreError
 def main() -> None:
     """Write the image set that the spec describes, or print the checksum of a folder of images."""
     arguments = parser("images", __doc__)
-    root, mirror = archives.sources()
+    root, mirror = sources()
     task = arguments.add_mutually_exclusive_group(required=True)
     task.add_argument("--spec", type=json.loads, help='what to prepare: {"data": settings} as canonical JSON')
     task.add_argument("--checksum", type=Path, metavar="FOLDER", help="print what data.sha256 of this folder must be")

@@ -11,14 +11,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.data import points, sparse_regression, teacher_student
-from largestep.measures import dense_features, diagonal_features, image_features
+from largestep.measures import dense_features, diagonal_features
 from largestep.measures.alignment import alignment
 from largestep.measures.column_norms import column_statistics, diagonal_column_norms
 from largestep.measures.distance import relative_distance
 from largestep.measures.kinks import number_of_kinks, slope_changes, slope_variation
 from largestep.measures.support import off_support_median, off_support_norm, support_rmse
 from largestep.measures.thresholds import effective_rank
-from largestep.models import dense, resnet
+from largestep.models import dense
 
 Array = NDArray[np.float64]
 HIDDEN = {"weight": {"law": "gaussian", "scale": 1.0}, "bias": {"law": "gaussian", "scale": 1.0}}
@@ -223,29 +223,3 @@ def test_a_deeper_student_has_no_alignment_and_no_biases_in_its_distances() -> N
     found = dense_features.features(dense_spec(model), data, snapshots(np.stack([start, moved])[None, None], [[0]]), 1)
     assert "student_alignment" not in found
     np.testing.assert_allclose(found["distance"][0, 0, 1], [0.0, 2.0, 0.0])
-
-
-def test_distances_of_a_residual_network_leave_normalisation_out() -> None:
-    data = xr.Dataset(
-        {
-            "train_images": (("example", "channel", "row", "column"), np.ones((3, 1, 8, 8), dtype=np.uint8)),
-            "train_labels": (("example",), np.array([0, 1, 2])),
-            "white_level": ((), 16),
-        }
-    )
-    model = {"kind": "resnet18", "width": 2, "normalisation": "batch"}
-    net = resnet.draw(model, data, 0)
-    start = resnet.flatten(net)
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            if parameter.dim() == 1:
-                parameter += 1.0
-            elif name.startswith("stages.1"):
-                parameter *= 1.5
-    parameters = np.stack([start, resnet.flatten(net)])[None, None]
-    measures = {"normalise_activations": False, "units_per_block": None}
-    spec = {"cell": "made_up", "train": {"model": model}, "measures": measures}
-    found = image_features.features(spec, data, snapshots(parameters, [[0]]), 1)
-    expected = {"stem": 0.0, "stage 1": 0.0, "stage 2": 0.5, "stage 3": 0.0, "stage 4": 0.0, "head": 0.0}
-    assert dict(zip(found["layer"].values, found["distance"].values[0, 0, 1], strict=True)) == pytest.approx(expected)
-    assert (found["distance"][0, 0, 0] == 0).all()

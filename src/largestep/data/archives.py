@@ -111,12 +111,6 @@ ARCHIVES = {
 }
 
 
-def sources() -> tuple[Path, str | None]:
-    """The data root and the mirror that the workflow exports from config.yaml."""
-    root = os.environ.get("LARGESTEP_DATA_ROOT") or "results/downloads"
-    return Path(root), os.environ.get("LARGESTEP_DATA_MIRROR") or None
-
-
 def fetch(kind: str, archive: Archive, root: Path, mirror: str | None) -> Path:
     """The verified file of a data set: one that lies under `root`, or else downloaded to `root/kind`.
 

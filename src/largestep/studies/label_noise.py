@@ -25,8 +25,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from largestep import devices, stages
-from largestep.data import archives
 from largestep.data.image_set import ImageSet, part
+from largestep.data.sources import sources
 from largestep.dynamics import dense, diagonal
 from largestep.dynamics.recording import ORDER
 from largestep.models import dense as architecture
@@ -89,7 +89,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
 def _checked(about: Mapping[str, Any], net: Mapping[str, Any]) -> _Toy | _Images:
     settings = about["data"]["data"]
     if stages.is_images(settings["kind"]):
-        images = stages.worker("images", settings["kind"]).prepare(settings, *archives.sources())
+        images = stages.worker("images", settings["kind"]).prepare(settings, *sources())
         return _Images(about, net, part(images, settings))
     return _Toy(about, net, stages.worker("data", settings["kind"]).draw(settings, 0))
 
