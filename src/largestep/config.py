@@ -403,8 +403,8 @@ LARGEST = 2**53
 class _Loader(yaml.SafeLoader):
     """A YAML loader that refuses what YAML takes in silence or fails on with an error of Python's own.
 
-    These are a key given twice, of which YAML drops one, a value that its tag does not fit, text that is no Unicode,
-    nesting beyond `DEEPEST`, and aliases that lead back to themselves or multiply beyond `MOST_VALUES`.
+    These are a key given twice, of which YAML drops one, a value that its tag does not fit, nesting beyond `DEEPEST`,
+    and aliases that lead back to themselves or multiply beyond `MOST_VALUES`.
     """
 
     def __init__(self, stream: IO[str]) -> None:
@@ -451,18 +451,13 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The value of a node."""
         try:
-            value = super().construct_object(node, deep)
-            if isinstance(value, str):
-                value.encode()
-            elif isinstance(value, int) and abs(value) > LARGEST:
-                raise OverflowError
+            return super().construct_object(node, deep)
         # PyYAML leaves what the text of a tagged value raises as it is.
-        except (ValueError, LookupError, AttributeError, OverflowError) as error:
+        except (ValueError, LookupError, AttributeError) as error:
             if isinstance(error, ConfigError):
                 raise
-            problem = "is too large" if isinstance(error, OverflowError) else f"is no {node.tag.rpartition(':')[2]}"
-            raise _at(node.start_mark, f"{_shown(node.value)} {problem}") from error
-        return value
+            kind = node.tag.rpartition(":")[2]
+            raise _at(node.start_mark, f"{_shown(node.value)} is no {kind}") from error
 
 
 def _at(mark: yaml.Mark, problem: str) -> ConfigError:
@@ -523,12 +518,28 @@ def parse(raw: Mapping[str, Any], source: str) -> Config:
 
     Raises ConfigError, one line naming `source` and the key.
     """
+    _check_plain(raw, source)
     try:
         return Config.model_validate(dict(raw))
     except ValidationError as error:
         raise ConfigError(_one_line(error, source)) from None
-    except RecursionError:
-        raise ConfigError(f"{source}: nested too deeply") from None
+
+
+def _check_plain(value: object, source: str, key: tuple[object, ...] = ()) -> None:
+    """Refuse what validation passes on and a job or a file would choke on. Raises ConfigError."""
+    problem = None
+    if len(key) > DEEPEST:
+        problem = f"nested deeper than {DEEPEST} levels"
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        problem = f"is too large a number; the largest is {LARGEST}"
+    elif isinstance(value, str) and _UNPRINTED.search(value):
+        problem = f"{_shown(value)} has control characters or is no Unicode text"
+    elif isinstance(value, (Mapping, list)):
+        for part, inside in value.items() if isinstance(value, Mapping) else enumerate(value):
+            _check_plain(part, source, key)
+            _check_plain(inside, source, (*key, part))
+    if problem is not None:
+        raise ConfigError(_at_key(source, ".".join(map(str, key)), problem))
 
 
 def json_schema() -> str:
@@ -544,6 +555,8 @@ _PATTERNS = {
 }
 # How a check of the whole file begins its message: with the key.
 _KEY_FIRST = re.compile(r"((?:only|studies|experiments)[\w.]*): (.*)", re.DOTALL)
+# Control characters but tab and line feed, and halves of characters; neither NetCDF nor a command line holds them.
+_UNPRINTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -602,6 +615,10 @@ def _one_line(error: ValidationError, source: str) -> str:
         shown = "" if isinstance(given, (Mapping, list, BaseModel)) else f" (given: {_shown(given)})"
         message = f"{reason[0].lower()}{reason[1:]}{shown}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return _at_key(source, key, message + more)
+
+
+def _at_key(source: str, key: str, message: str) -> str:
     if len(key) > LONGEST_KEY:
         key = f"{key[: LONGEST_KEY // 2]} … {key[-LONGEST_KEY // 2 :]}"
-    return line(source, f"{key or 'the whole file'}: {message}{more}")
+    return line(source, f"{key or 'the whole file'}: {message}")

@@ -98,7 +98,7 @@ class TeacherStudent(Strict):
     dimension: Count
     test_examples: Count = 1000
     teacher: Annotated[list[Layer], Field(min_length=2)]
-    seed: Seed
+    seed: Annotated[int, Field(ge=0, lt=2**22, description="a thousand times it seeds NumPy")]
 
 
 # Training and test images of the published data sets; of digits, which have no published split, those of ours.

@@ -1,0 +1,86 @@
+"""A project that runs every kind of job in half a minute, and what of its results must be the same every time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import psutil
+import pytest
+import xarray as xr
+from filelock import FileLock
+
+from largestep.data import image_set
+from tests.conftest import REPOSITORY, Project, make_project
+
+# How many kills make test-reliability asks for, by which all other numbers go; make test does a handful.
+KILLS = int(os.environ.get("LARGESTEP_KILLS", "4"))
+FULL = KILLS >= 40
+# What tells of a run, and what is deleted when it is over; all else must be the same.
+OF_A_RUN = ("logs", "benchmarks", ".numba", "checkpoints")
+
+
+def make_small(folder: Path) -> Project:
+    """The project, whose training saves checkpoints all the time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    project = make_project(folder)
+    shutil.copy(REPOSITORY / "tests/reliability/config.yaml", folder / "config.yaml")
+    project.edit("workflow/rules/train.smk", " --checkpoints results", " --checkpoint-every 0.1 --checkpoints results")
+    return project
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The project after an undisturbed run, one for all processes that run tests."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared if worker_id == "master" else shared.parent
+    os.environ["NUMBA_CACHE_DIR"] = str(shared / "numba")
+    project = Project(shared / "small")
+    with FileLock(shared / "small.lock"):
+        if not (project.folder / "results/summary.md").exists():
+            make_small(project.folder)
+            project.snakemake("--cores", "2")
+    return project
+
+
+def copy_of(project: Project, folder: Path) -> Project:
+    return Project(Path(shutil.copytree(project.folder, folder, symlinks=True)))
+
+
+def contents(project: Project) -> dict[str, str | bytes]:
+    """By path, what every result holds: the checksum of a store, the bytes of a figure or a table."""
+    results = project.folder / "results"
+    found: dict[str, str | bytes] = {}
+    for path in sorted(results.rglob("*")):
+        name = path.relative_to(results)
+        if path.is_dir() or name.parts[0] in OF_A_RUN:
+            continue
+        if path.suffix == ".nc":
+            with xr.open_dataset(path) as dataset:
+                found[str(name)] = str(dataset.attrs["content_sha256"])
+        elif path.suffix == ".safetensors":
+            found[str(name)] = image_set.read(path).train_images.numpy().tobytes()
+        else:
+            found[str(name)] = path.read_bytes()
+    return found
+
+
+def differences(project: Project, reference: Project) -> list[str]:
+    """What differs from an undisturbed run, and what should not be there: unfinished files, checkpoints, locks."""
+    mine, other = contents(project), contents(reference)
+    found = [name for name in sorted({*mine, *other}) if mine.get(name) != other.get(name)]
+    found += [str(path) for path in project.folder.rglob("*.part")]
+    found += [str(path) for path in (project.folder / "results/checkpoints").glob("*")]
+    return found
+
+
+def jobs(project: Project) -> list[psutil.Process]:
+    """The stages that are running in the folder, whoever started them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(project.folder) and any("largestep." in word for word in process.cmdline()[1:3]):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
+            continue
+    return found
