@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from largestep import stages, store
-from largestep.cli import run, spec_parser
+from largestep.cli import file_parser, read_spec, run
 from largestep.keys import canonical, digest
 from largestep.measures.stabilisation import stabilisation
 from largestep.schedules import decay_fraction
@@ -39,53 +39,70 @@ SHOWN_FEATURES = (
 
 def main() -> None:
     """Read the stores of every cell, one after the other, and write the aggregate."""
-    arguments = spec_parser("aggregate", __doc__)
-    arguments.add_argument("--results", required=True, type=Path, help="folder that holds cells/ and data/")
-    arguments.add_argument("--output", required=True, type=Path, help="NetCDF file to write")
+    arguments = file_parser("aggregate", __doc__)
+    arguments.add_argument(
+        "--output", required=True, type=Path, help="NetCDF file to write; cells/, data/ and studies/ lie beside it"
+    )
     options = arguments.parse_args()
     clock = store.Clock()
-    groups = {name: experiment(options.results, name, about) for name, about in options.spec["experiments"].items()}
-    for name, about in options.spec["studies"].items():
-        groups[f"{store.STUDIES}/{name}"] = study(options.results / "studies" / f"{name}.nc", about)
+    spec, results = read_spec(options), options.output.parent
+    groups: dict[str, xr.Dataset | store.Rows] = {
+        name: experiment(results, name, about) for name, about in spec["experiments"].items()
+    }
+    for name, about in spec["studies"].items():
+        groups[f"{store.STUDIES}/{name}"] = study(results / "studies" / f"{name}.nc", about)
     store.write_tree(
         options.output,
         groups,
         title="largestep: every experiment, cells side by side",
-        spec=canonical(options.spec),
+        spec=canonical(spec),
         code=stages.code("aggregate"),
         clock=clock,
     )
 
 
-def experiment(results: Path, name: str, about: dict[str, Any]) -> xr.Dataset:
+def experiment(results: Path, name: str, about: dict[str, Any]) -> store.Rows:
     """One experiment: the stores of its cells along the dimension `cell`, and what the paper reports."""
-    # By duration of the large steps, so that the order of keys in config.yaml does not matter; annealed ones last.
-    durations = {cell: decay_fraction(settings["schedule"]) for cell, settings in about["cells"].items()}
-    cells = sorted(durations, key=lambda cell: (np.nan_to_num(durations[cell], nan=np.inf), cell))
+    cells = ordered(about)
     about = about | {"cells": {cell: about["cells"][cell] for cell in cells}}
-    parts = [_cell(results / "cells" / f"{name}.{cell}", about, about["cells"][cell]["spec_sha256"]) for cell in cells]
-    joined = xr.concat(
-        parts,
-        dim=variable(("cell",), cells, "1", "cell: a step size and a schedule"),
-        data_vars="all",
-        coords="minimal",
+
+    def shared(first: xr.Dataset) -> xr.Dataset:
+        found = xr.Dataset(coords=first.coords)
+        schedules = [about["cells"][cell]["schedule"] for cell in cells]
+        steps = [s["step_size"] for s in schedules]
+        found["base_step_size"] = variable(("cell",), steps, "1", "step size before warm-up")
+        found["decay_fraction"] = variable(
+            ("cell",),
+            [decay_fraction(s) for s in schedules],
+            "1",
+            "fraction of training before the first decay, 0 for a constant step size, NaN for an annealed one",
+        )
+        for key, (dims, values) in _published(about, first.sizes.get("block", 1)).items():
+            long_name = f"{key.replace('_', ' ')} of the paper's single run"
+            found[f"published_{key}"] = variable(dims, values, first[key].attrs["units"], long_name)
+        seals = []
+        if not stages.is_images(about["data"]):
+            data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", about["data"]))
+            found = found.merge(_problem(data))
+            seals.append(data.attrs["content_sha256"])
+        return found.assign_attrs(
+            {key: about[key] for key in ("title", "paper", "algorithm")}, stores_sha256=digest(*seals)
+        )
+
+    return store.Rows(
+        variable(("cell",), cells, "1", "cell: a step size and a schedule"),
+        (_row(results / "cells" / f"{name}.{cell}", about, cell) for cell in cells),
+        shared,
     )
-    schedules = [about["cells"][cell]["schedule"] for cell in cells]
-    joined["base_step_size"] = variable(("cell",), [s["step_size"] for s in schedules], "1", "step size before warm-up")
-    joined["decay_fraction"] = variable(
-        ("cell",),
-        [decay_fraction(s) for s in schedules],
-        "1",
-        "fraction of training before the first decay, 0 for a constant step size, NaN for an annealed one",
-    )
-    for key, (dims, values) in _published(about, joined.sizes.get("block", 1)).items():
-        long_name = f"{key.replace('_', ' ')} of the paper's single run"
-        joined[f"published_{key}"] = variable(dims, values, joined[key].attrs["units"], long_name)
-    if not stages.is_images(about["data"]):
-        data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", about["data"]))
-        joined = joined.merge(_problem(data))
-    joined = joined.merge(stabilisation(joined))
-    return joined.assign_attrs({key: about[key] for key in ("title", "paper", "algorithm")})
+
+
+def ordered(about: dict[str, Any]) -> list[str]:
+    """The cells of an experiment by duration of the large steps, annealed ones last.
+
+    The order of keys in config.yaml does not matter.
+    """
+    durations = {cell: decay_fraction(settings["schedule"]) for cell, settings in about["cells"].items()}
+    return sorted(durations, key=lambda cell: (np.nan_to_num(durations[cell], nan=np.inf), cell))
 
 
 def study(path: Path, about: dict[str, Any]) -> xr.Dataset:
@@ -97,23 +114,28 @@ def study(path: Path, about: dict[str, Any]) -> xr.Dataset:
     if found.attrs["code_fingerprint"] != stages.study_code(spec):
         raise store.StoreError(f"{path}: is stale: it was made from other code; delete it and run again")
     return found.drop_attrs(deep=False).assign_attrs(
-        kind=spec["settings"]["kind"], title=about["title"], paper=about["paper"]
+        kind=spec["settings"]["kind"],
+        title=about["title"],
+        paper=about["paper"],
+        stores_sha256=digest(found.attrs["content_sha256"]),
     )
 
 
-def _cell(folder: Path, about: dict[str, Any], spec_sha256: str) -> xr.Dataset:
+def _row(folder: Path, about: dict[str, Any], cell: str) -> xr.Dataset:
     """The stores of one cell, refused unless they descend from the settings and the code of today."""
-    kinds = about["data"], about["model"]
+    kinds, settings = (about["data"], about["model"]), about["cells"][cell]
     sparsity = store.read(folder / "sparsity.nc", code=stages.chain("sparsity", *kinds))
-    if digest(sparsity.attrs["spec"]) != spec_sha256:
-        raise store.StoreError(
-            f"{folder}/sparsity.nc: is stale: it was made from other settings; delete it and run again"
-        )
+    if digest(sparsity.attrs["spec"]) != settings["spec_sha256"]:
+        raise store.RefusedError(folder / "sparsity.nc", "is stale: it was made from other settings")
     spec = json.loads(sparsity.attrs["spec"])["features"]
     features = store.read(folder / "features.nc", spec=canonical(spec), code=stages.chain("features", *kinds))
     train = store.read(folder / "train.nc", spec=canonical(spec["train"]), code=stages.chain("train", *kinds))
     shown = features[[key for key in SHOWN_FEATURES if key in features]]
-    return xr.merge([part.drop_attrs(deep=False) for part in (train, sparsity, shown)], compat="equals", join="exact")
+    parts = [part.drop_attrs(deep=False) for part in (train, sparsity, shown)]
+    joined = xr.merge(parts, compat="equals", join="exact")
+    alone = joined.expand_dims("cell").assign(decay_fraction=("cell", [decay_fraction(settings["schedule"])]))
+    seals = [part.attrs["content_sha256"] for part in (train, features, sparsity)]
+    return joined.merge(stabilisation(alone).isel(cell=0)).assign_attrs(stores_sha256=digest(*seals))
 
 
 def _published(about: dict[str, Any], blocks: int) -> dict[str, tuple[tuple[str, ...], list[Any]]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from largestep.store import StoreError
+from largestep.keys import digest
+from largestep.store import RefusedError, StoreError, set_aside
 
 
 def parser(stage: str, description: str | None) -> argparse.ArgumentParser:
@@ -28,14 +30,45 @@ def spec_parser(stage: str, description: str | None, *, threads: bool = False) -
     return arguments
 
 
+def file_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser for a stage whose spec grows with the number of cells, too long for a command line; see `read_spec`."""
+    arguments = parser(stage, description)
+    arguments.add_argument(
+        "--spec-file", required=True, type=existing, help="what to do: file of canonical JSON, see `largestep.grid`"
+    )
+    arguments.add_argument("--spec-sha256", help="refuse another spec than the one with this checksum")
+    return arguments
+
+
+def read_spec(options: argparse.Namespace) -> dict[str, Any]:
+    """The spec that `--spec-file` holds. Raises StoreError when it is none, or not the one that was asked for."""
+    text = options.spec_file.read_text(encoding="utf-8").strip()
+    if options.spec_sha256 not in (None, digest(text)):
+        raise RefusedError(options.spec_file, "is stale: it was written for other settings")
+    try:
+        return _json(text)
+    except argparse.ArgumentTypeError as error:
+        raise RefusedError(options.spec_file, str(error)) from error
+
+
 def run(main: Callable[[], None]) -> None:
-    """Run a stage; an unusable input ends it with one line and exit status 1."""
+    """Run a stage; an unusable input, or a disk or memory that is full, ends it with one line and exit status 1.
+
+    In the workflow, which exports LARGESTEP_WORKFLOW, an input that has to be made anew is moved aside.
+    """
     try:
         main()
+    except RefusedError as error:
+        in_workflow = bool(os.environ.get("LARGESTEP_WORKFLOW"))
+        sys.exit(f"error: {error.path}: {error.problem}; {set_aside(error.path)}" if in_workflow else f"error: {error}")
     except StoreError as error:
         sys.exit(f"error: {error}")
     except (ModuleNotFoundError, SyntaxError) as error:
         sys.exit(f"error: code that is needed cannot be imported: {error}; is it here or on PYTHONPATH?")
+    except MemoryError as error:
+        sys.exit(f"error: out of memory: {error or 'nothing more can be had'}; run fewer jobs at once or ask for less")
+    except OSError as error:
+        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}; mend that and run again")
 
 
 def existing(path: str) -> Path:

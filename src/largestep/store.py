@@ -7,15 +7,19 @@ else than what is asked for.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import platform
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import netCDF4
@@ -31,6 +35,12 @@ RUN_ATTRIBUTES = ("created", "machine", "device", "wall_time_s", "content_sha256
 NUMERICAL = ("version_numpy", "version_numba", "version_torch", "version_torchvision")
 # The group of the aggregate that holds the studies; no experiment may have its name.
 STUDIES = "studies"
+# What is said of a file that is none of ours.
+FOREIGN = "was not written by largestep"
+# Bytes below which a disk counts as full in messages.
+LITTLE_ROOM = 100e6
+# Seconds without a write after which an unfinished file counts as left by a killed process.
+ABANDONED_S = 3600.0
 # Bytes of a variable that are in memory at once while a store is checked.
 SLAB = 2**26
 LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
@@ -38,6 +48,14 @@ LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcd
 
 class StoreError(RuntimeError):
     """A store cannot be used; the message is one line naming the file and what to do."""
+
+
+class RefusedError(StoreError):
+    """A file of the workflow's own is damaged, foreign or of other settings, so that it has to be made anew."""
+
+    def __init__(self, path: Path, problem: str, reason: str = "") -> None:
+        super().__init__(f"{path}: {problem}; delete it and run again{f' ({reason:.120})' if reason else ''}")
+        self.path, self.problem = path, problem
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,20 @@ class Streamed:
     def attributes(self) -> dict[object, object]:
         """What `variable` gives every other variable."""
         return {"units": self.units, "long_name": self.long_name}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Datasets of the same variables and coordinates that become a group along a new first dimension, one in memory.
+
+    dim: the coordinate of the new dimension, with one name for each of `rows`. shared: what the group holds beside
+    the rows, given the first of them: their coordinates, attributes, variables of its own.
+    Both have the attribute `stores_sha256`, what they were made from; that of the group is the digest of all.
+    """
+
+    dim: xr.Variable
+    rows: Iterable[xr.Dataset]
+    shared: Callable[[xr.Dataset], xr.Dataset]
 
 
 class Clock:
@@ -120,18 +152,65 @@ def _append(path: Path, streamed: Mapping[str, Streamed]) -> None:
                 target[next(indices)] = slab
 
 
-def write_tree(path: Path, groups: Mapping[str, xr.Dataset], *, title: str, spec: str, code: str, clock: Clock) -> None:
-    """Write one group per experiment, each with its own checksum; otherwise like `write`."""
-    for group in groups.values():
-        _check_documented(path, group)
-    digests = {name: content_digest(group) for name, group in groups.items()}
-    sealed = {name: group.assign_attrs(content_sha256=digests[name]) for name, group in groups.items()}
-    tree = xr.DataTree.from_dict(sealed)
-    tree.attrs = {"title": title, "stage": "aggregate", **_provenance(spec, code)}
-    tree.attrs["content_sha256"] = digest(canonical(digests))
-    tree.attrs |= _run_attributes(clock)
+def write_tree(
+    path: Path, groups: Mapping[str, xr.Dataset | Rows], *, title: str, spec: str, code: str, clock: Clock
+) -> None:
+    """Write one group per experiment, one after the other, each with its own checksum; otherwise like `write`."""
     with replacing(path) as part:
-        tree.to_netcdf(part, engine="netcdf4")
+        # There has to be a file to add groups to.
+        xr.Dataset().to_netcdf(part, engine="netcdf4")
+        seals = {name: _write_group(path, part, name, group) for name, group in groups.items()}
+        attributes = {"title": title, "stage": "aggregate", **_provenance(spec, code)}
+        attributes["content_sha256"] = digest(canonical(seals))
+        with netCDF4.Dataset(part, "a") as file:
+            file.setncatts(attributes | _run_attributes(clock))
+
+
+def _write_group(path: Path, part: Path, name: str, group: xr.Dataset | Rows) -> str:
+    """Write a group to `part` and seal it; returns its checksum, which is that of what can be read back."""
+    if isinstance(group, Rows):
+        _write_rows(path, part, name, group)
+    else:
+        _check_documented(path, group)
+        group.to_netcdf(part, mode="a", group=name, engine="netcdf4")
+    with xr.open_dataset(part, group=name, engine="netcdf4", cache=False) as written:
+        seal = content_digest(written)
+    with netCDF4.Dataset(part, "a") as file:
+        file[name].setncattr("content_sha256", seal)
+    return seal
+
+
+def _write_rows(path: Path, part: Path, name: str, group: Rows) -> None:
+    rows = iter(group.rows)
+    first = next(rows)
+    shared = group.shared(first).assign_coords({group.dim.dims[0]: group.dim})
+    for each in (shared, first):
+        _check_documented(path, each)
+    shared.to_netcdf(part, mode="a", group=name, engine="netcdf4")
+    seals = [shared.attrs["stores_sha256"]]
+    with netCDF4.Dataset(part, "a") as file:
+        written = file[name]
+        _create_rows(written, group.dim, first)
+        for index, row in enumerate(chain([first], rows)):
+            if set(row.data_vars) != set(first.data_vars) or not row.coords.equals(first.coords):
+                unlike = f"{name}.{group.dim.values[index]} has not the variables and coordinates of the first"
+                raise StoreError(f"{path}: {unlike}; delete what it was made from and run again")
+            for key, values in row.data_vars.items():
+                written[str(key)][index] = values.values
+            seals.append(row.attrs["stores_sha256"])
+        written.setncattr("stores_sha256", digest(*seals))
+
+
+def _create_rows(group: netCDF4.Group, dim: xr.Variable, row: xr.Dataset) -> None:
+    """Variables for all rows, as xarray would write them: missing values of floats are NaN."""
+    for each, size in row.sizes.items():
+        if each not in group.dimensions:
+            group.createDimension(str(each), size)
+    for key, values in row.data_vars.items():
+        missing = np.nan if values.dtype.kind == "f" else False
+        dims = tuple(map(str, (*dim.dims, *values.dims)))
+        target = group.createVariable(str(key), values.dtype, dims, fill_value=missing)
+        target.setncatts(values.attrs)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -144,18 +223,71 @@ def write_text(path: Path, text: str) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside `path` to write to, which takes its place in one move when the block succeeds.
 
-    Raises StoreError when a file cannot be written; `path` is then as it was.
+    What killed writers of the same file left is deleted. Raises StoreError when a file cannot be written; `path` is
+    then as it was.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _delete_abandoned(path)
         yield part
         os.replace(part, path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:
+        # The NetCDF library has errors of its own for a full disk.
+        if isinstance(error, StoreError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"{path}: cannot be written: {reason}{_room(path)}; mend that and run again") from error
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _delete_abandoned(path: Path) -> None:
+    """Delete unfinished files of `path` whose process on this machine is gone, or which nobody has touched for long."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        machine, _, process = part.name.removeprefix(f".{path.name}.").removesuffix(".part").rpartition(".")
+        gone = machine == platform.node() and process.isdecimal() and not _is_alive(int(process))
+        with suppress(OSError):
+            if gone or time.time() - part.stat().st_mtime > ABANDONED_S:
+                part.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def _room(path: Path) -> str:
+    """How much the disk has left, where that is next to nothing."""
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError:
+        return ""
+    return f" ({free / 1e6:.1f} MB are free on this disk)" if free < LITTLE_ROOM else ""
+
+
+def set_aside(path: Path) -> str:
+    """Move a refused file out of the way, so that the workflow makes it anew; says so in a few words.
+
+    What cannot be read from end to end stays where it is: then the disk is at fault and not the file.
+    """
+    aside = path.with_name(f"{path.name}.refused")
+    try:
+        with path.open("rb") as file:
+            while file.read(SLAB):
+                pass
+        os.replace(path, aside)
+    except FileNotFoundError:  # another job was first
+        pass
+    except OSError as error:
+        return f"delete it and run again; it cannot be moved ({error.strerror})"
+    return f"run again to make it anew; it is kept as {aside.name}"
 
 
 def read_group(path: Path, group: str) -> xr.Dataset:
@@ -163,11 +295,9 @@ def read_group(path: Path, group: str) -> xr.Dataset:
 
     Raises StoreError when the file cannot be read, has no such experiment or is damaged.
     """
-    try:
+    with _understanding(path, f"has no readable experiment {group}"):
         dataset = xr.load_dataset(path, group=group, engine="netcdf4")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{path}: has no readable experiment {group}; run the workflow again ({error})") from error
-    _check_content(path, dataset)
+        _check_content(path, dataset)
     return dataset
 
 
@@ -176,16 +306,27 @@ def read_all(path: Path) -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
 
     Raises StoreError like `read_group`.
     """
-    try:
-        with xr.open_datatree(path, engine="netcdf4") as tree:
-            experiments = sorted(set(map(str, tree.children)) - {STUDIES})
-            studies = sorted(map(str, tree[STUDIES].children)) if STUDIES in tree.children else []
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{path}: cannot be read; run the workflow again ({error})") from error
+    with _understanding(path), xr.open_datatree(path, engine="netcdf4") as tree:
+        experiments = sorted(set(map(str, tree.children)) - {STUDIES})
+        studies = sorted(map(str, tree[STUDIES].children)) if STUDIES in tree.children else []
     return (
         {name: read_group(path, name) for name in experiments},
         {name: read_group(path, f"{STUDIES}/{name}") for name in studies},
     )
+
+
+@contextmanager
+def _understanding(path: Path, problem: str = "is not a readable NetCDF file") -> Iterator[None]:
+    """Turns what the NetCDF library raises for a damaged file, which can be anything, into RefusedError."""
+    try:
+        yield
+    except (StoreError, MemoryError):
+        raise
+    except Exception as error:
+        # The library's own numbers are negative, or even texts.
+        if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno > 0:
+            raise StoreError(f"{path}: cannot be read: {error.strerror}; run the workflow again") from error
+        raise RefusedError(path, problem, " ".join(str(error).split())) from error
 
 
 def _check_documented(path: Path, dataset: xr.Dataset) -> None:
@@ -196,9 +337,9 @@ def _check_documented(path: Path, dataset: xr.Dataset) -> None:
 
 def _check_content(path: Path, dataset: xr.Dataset) -> None:
     if "content_sha256" not in dataset.attrs:
-        raise StoreError(f"{path}: was not written by largestep; delete it and run again")
+        raise RefusedError(path, FOREIGN)
     if dataset.attrs["content_sha256"] != content_digest(dataset):
-        raise StoreError(f"{path}: its content does not match its checksum; delete it and run again")
+        raise RefusedError(path, "its content does not match its checksum")
 
 
 def _provenance(spec: str, code: str) -> dict[str, str]:
@@ -211,6 +352,7 @@ def _provenance(spec: str, code: str) -> dict[str, str]:
     }
 
 
+@cache
 def _versions() -> dict[str, str]:
     """Versions of the libraries that are present: not every environment has all of them."""
     present = [
@@ -244,34 +386,60 @@ def opened(
     path: Path, *, spec: str | None = None, code: str | None = None, made_from: str | None = None
 ) -> Iterator[xr.Dataset]:
     """A store whose variables are read where they are indexed; for those too large for memory. As `read` otherwise."""
-    try:
+    with _understanding(path):
         dataset = xr.open_dataset(path, engine="netcdf4", cache=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{path}: is not a readable NetCDF file; delete it and run again ({error})") from error
     with dataset:
-        _check_store(path, dataset, spec, code, made_from)
+        with _understanding(path):
+            _check_content(path, dataset)
+        _check_origin(path, dataset, spec, code, made_from)
         yield dataset
 
 
-def _check_store(path: Path, dataset: xr.Dataset, spec: str | None, code: str | None, made_from: str | None) -> None:
-    try:
+def attributes(path: Path) -> dict[str, object]:
+    """The attributes of a store, wherever it comes from, once its content matches its checksum. As `read` otherwise."""
+    with _understanding(path), xr.open_dataset(path, engine="netcdf4", cache=False) as dataset:
         _check_content(path, dataset)
-    except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"{path}: is not a readable NetCDF file; delete it and run again ({error})") from error
-    for wanted, key, what in ((spec, "spec", "settings"), (code, "code_fingerprint", "code")):
-        if wanted is not None and dataset.attrs.get(key) != wanted:
-            raise StoreError(f"{path}: is stale: it was made from other {what}; delete it and run again")
+        return {str(key): value for key, value in dataset.attrs.items()}
+
+
+def tree_attributes(path: Path) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
+    """The same of `results/largestep.nc`: those of the file, and by name those of its groups, studies among them."""
+    with _understanding(path):
+        with netCDF4.Dataset(path) as file:
+            found = {key: file.getncattr(key) for key in file.ncattrs()}
+            studies = file.groups[STUDIES].groups if STUDIES in file.groups else {}
+            names = [*sorted(set(file.groups) - {STUDIES}), *(f"{STUDIES}/{name}" for name in sorted(studies))]
+        groups: dict[str, dict[str, object]] = {}
+        for name in names:
+            with xr.open_dataset(path, group=name, engine="netcdf4", cache=False) as group:
+                _check_content(path, group)
+                groups[name] = {str(key): value for key, value in group.attrs.items()}
+        seals = {name: group["content_sha256"] for name, group in groups.items()}
+        if found.get("content_sha256") != digest(canonical(seals)):
+            raise RefusedError(path, "its groups do not match its checksum")
+    return found, groups
+
+
+def other_versions(attributes: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
+    """Libraries that compute and of which a store was made with another version: name, version then and now."""
+    for key, installed in _versions().items():
+        made_with = str(attributes.get(key, installed))
+        if key in NUMERICAL and made_with != installed:
+            yield key.removeprefix("version_"), made_with, installed
+
+
+def _check_origin(path: Path, dataset: xr.Dataset, spec: str | None, code: str | None, made_from: str | None) -> None:
+    if spec is not None and dataset.attrs.get("spec") != spec:
+        raise RefusedError(path, "is stale: it was made from other settings")
+    # Not to be moved away: code may be edited while jobs run, and edited back.
+    if code is not None and dataset.attrs.get("code_fingerprint") != code:
+        raise StoreError(f"{path}: is stale: it was made from other code; delete it and run again")
     if made_from not in (None, digest(str(dataset.attrs.get("spec")), str(dataset.attrs.get("code_fingerprint")))):
         raise StoreError(f"{path}: is stale: it was made from other settings or code; delete it and run again")
-    for key, installed in _versions().items():
-        made_with = dataset.attrs.get(key, installed)
-        if key in NUMERICAL and made_with != installed:
-            name = key.removeprefix("version_")
-            raise StoreError(
-                f"{path}: was made with {name} {made_with}, but {installed} is installed; delete it and run again"
-            )
+    for name, made_with, installed in other_versions(dataset.attrs):
+        raise StoreError(
+            f"{path}: was made with {name} {made_with}, but {installed} is installed; delete it and run again"
+        )
 
 
 def content_digest(dataset: xr.Dataset, streamed: Mapping[str, Streamed] | None = None) -> str:

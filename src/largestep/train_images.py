@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import torchvision
 from largestep import devices, stages, store
 from largestep.cli import run
 from largestep.data import image_set
-from largestep.dynamics.checkpoints import Checkpoints
+from largestep.dynamics.checkpoints import Checkpoints, alone
 from largestep.keys import canonical, digest
 from largestep.train import arguments, write
 
@@ -30,18 +32,33 @@ def main() -> None:
     devices.prepare(options.threads)
     kinds = spec["data"]["data"]["kind"], spec["model"]["kind"]
     images = stages.reader(kinds[0]).read_problem(options.data, spec["data"])
-    with devices.device() as device, devices.out_of_memory(spec["cell"]):
-        used = devices.describe(device)
-        code = stages.chain("train", *kinds)
-        shown = image_set.content(images)
-        versions = (torch.__version__, torchvision.__version__, np.__version__)
-        key = digest(canonical(spec), code, shown, used, str(options.threads), *versions)
-        kept = Checkpoints(options.checkpoints, key, every=options.checkpoint_every)
-        trained = stages.worker("train", kinds[1]).train(spec, images, device, kept)
-        # What a user's own function returns is in no other digest.
-        trained.losses.attrs["images_sha256"] = shown
-    write(dataclasses.replace(trained, device=used), spec, options, clock)
-    kept.remove()
+    code = stages.chain("train", *kinds)
+    with alone(options.checkpoints) as waited:
+        if waited and _are_made(options, code):
+            print(f"{spec['cell']}: trained by that process", file=sys.stderr)
+            return
+        with devices.device() as device, devices.out_of_memory(spec["cell"]):
+            used = devices.describe(device)
+            shown = image_set.content(images)
+            versions = (torch.__version__, torchvision.__version__, np.__version__)
+            key = digest(canonical(spec), code, shown, used, str(options.threads), *versions)
+            kept = Checkpoints(options.checkpoints, key, every=options.checkpoint_every)
+            trained = stages.worker("train", kinds[1]).train(spec, images, device, kept)
+            # What a user's own function returns is in no other digest.
+            trained.losses.attrs["images_sha256"] = shown
+        write(dataclasses.replace(trained, device=used), spec, options, clock)
+        kept.remove()
+
+
+def _are_made(options: argparse.Namespace, code: str) -> bool:
+    """Whether both stores are there and what they should be."""
+    try:
+        for path in (options.snapshots, options.output):
+            with store.opened(path, spec=canonical(options.spec), code=code):
+                pass
+    except store.StoreError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

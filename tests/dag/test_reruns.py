@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import Project
+from tests.conftest import Project, make_project
 
 VIEWS = {
     *("diagonal.curves", "diagonal.progress", "diagonal.stabilisation"),
@@ -37,6 +33,8 @@ DIGITS_DECAY50 = (
 FIGURES = {("figure", view) for view in VIEWS}
 STUDY_FIGURES = {("study_figure", name) for name in STUDIES} | {("animation", "loss_slice")}
 CLAIMS = {("claims", ""), ("scorecard", "")}
+# What the aggregates are told changes with settings, and not with code.
+SPEC = {("spec", "aggregate")}
 AGGREGATES = FIGURES | CLAIMS | {("aggregate", "")} | {("table", name) for name in EXPERIMENTS}
 
 
@@ -55,15 +53,6 @@ def chain(*cells: str) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.fixture
-def project(finished: Project, tmp_path: Path) -> Iterator[Project]:
-    """A copy of the finished project, with all its results and Snakemake's records, to edit."""
-    folder = tmp_path / "project"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    yield Project(folder)
-    shutil.rmtree(folder)
-
-
 def test_nothing_to_do_after_a_run(project: Project) -> None:
     assert project.planned() == set()
 
@@ -71,33 +60,58 @@ def test_nothing_to_do_after_a_run(project: Project) -> None:
 def test_one_cell_edited(project: Project) -> None:
     project.edit("config.yaml", "small: {step_size: 0.1, published", "small: {step_size: 0.11, published")
     # A study that goes by the schedule of this cell; no other does.
-    assert project.planned() == chain("diagonal.small") | studies("label_noise") | AGGREGATES
+    assert project.planned() == chain("diagonal.small") | studies("label_noise") | SPEC | AGGREGATES
 
 
 def test_one_cell_added(project: Project) -> None:
     small = "      small: {step_size: 0.01}\n"
     project.edit("config.yaml", small + DIGITS_DECAY50, small + "      tiny: {step_size: 0.001}\n" + DIGITS_DECAY50)
-    assert project.planned() == chain("digits.tiny") | AGGREGATES
+    assert project.planned() == chain("digits.tiny") | SPEC | AGGREGATES
 
 
 def test_one_cell_removed(project: Project) -> None:
     project.edit("config.yaml", POINTS_DECAY50, "")
-    assert project.planned() == AGGREGATES
+    assert project.planned() == SPEC | AGGREGATES
 
 
 def test_value_of_the_paper_edited(project: Project) -> None:
     project.edit("config.yaml", "published: {test_loss: 1.0e-3", "published: {test_loss: 2.0e-3")
-    assert project.planned() == AGGREGATES
+    assert project.planned() == SPEC | AGGREGATES
 
 
 def test_threshold_edited(project: Project) -> None:
     project.edit("config.yaml", "correlation_thresholds: [0.99, 0.9]", "correlation_thresholds: [0.98, 0.9]")
-    assert project.planned() == {("sparsity", "points.decay2"), ("sparsity", "points.decay50")} | AGGREGATES
+    assert project.planned() == {("sparsity", "points.decay2"), ("sparsity", "points.decay50")} | SPEC | AGGREGATES
 
 
 def test_helper_of_training_edited(project: Project) -> None:
     project.edit("src/largestep/schedules.py", "step = np.arange(steps)", "step = np.arange(0, steps)")
     assert project.planned() == chain(*CELLS) | studies(*STUDIES - {"bouncing", "sde_convergence"}) | AGGREGATES
+
+
+def test_seeds_added(project: Project) -> None:
+    """All seeds of the cells are trained again: a cell is one store, made by one job."""
+    project.edit("config.yaml", "loss: mse, seeds: 3,", "loss: mse, seeds: 4,")
+    cells = chain("points.decay2", "points.decay50")
+    assert project.planned() == cells | studies("label_noise", "sharpness") | SPEC | AGGREGATES
+
+
+def test_seeds_added_that_have_data_sets_of_their_own(project: Project) -> None:
+    project.edit("config.yaml", "loss: mse, seeds: 2, arms: [order, data]", "loss: mse, seeds: 3, arms: [order, data]")
+    assert ("data", "teacher") in project.planned()
+
+
+def test_project_moved(project: Project, tmp_path: Path) -> None:
+    moved = project.folder.rename(tmp_path / "elsewhere")
+    assert Project(moved).planned() == set()
+    moved.rename(project.folder)
+
+
+def test_results_moved_into_another_clone(project: Project, tmp_path: Path) -> None:
+    clone = make_project(tmp_path / "clone")
+    for name in ("results", ".snakemake"):
+        (project.folder / name).rename(clone.folder / name)
+    assert clone.planned() == set()
 
 
 def test_network_edited(project: Project) -> None:
@@ -118,7 +132,8 @@ def test_preparation_of_a_data_set_edited(project: Project) -> None:
 def test_part_of_a_data_set_edited(project: Project) -> None:
     """The prepared file holds the whole data set, of which an experiment takes a part."""
     project.edit("config.yaml", "examples: 64, test_examples: 32", "examples: 65, test_examples: 32")
-    assert project.planned() == chain("digits.small", "digits.decay50") | studies("label_noise") | AGGREGATES
+    cells = chain("digits.small", "digits.decay50")
+    assert project.planned() == cells | studies("label_noise") | SPEC | AGGREGATES
 
 
 def test_where_data_comes_from_and_what_computes_changed(project: Project) -> None:
@@ -134,7 +149,7 @@ def test_figure_code_edited(project: Project) -> None:
 
 def test_study_edited(project: Project) -> None:
     project.edit("config.yaml", "starts: 10", "starts: 11")
-    assert project.planned() == studies("bouncing") | AGGREGATES
+    assert project.planned() == studies("bouncing") | SPEC | AGGREGATES
 
 
 def test_figure_of_a_study_edited(project: Project) -> None:

@@ -58,7 +58,8 @@ def test_damaged_files_are_named(tmp_path: Path, damage: str) -> None:
         path.unlink()
     else:
         path.write_bytes({"empty": b"", "truncated": content[: len(content) // 2], "text": b"not NetCDF"}[damage])
-    with pytest.raises(store.StoreError, match=r"a\.nc: is not a readable NetCDF file; delete it and run again"):
+    problem = "cannot be read: No such file" if damage == "missing" else "is not a readable NetCDF file; delete it and"
+    with pytest.raises(store.StoreError, match=rf"a\.nc: {problem}"):
         store.read(path)
 
 

@@ -238,4 +238,4 @@ def test_an_unreadable_table_is_one_line(tmp_path: Path) -> None:
     empty = tmp_path / "claims.csv"
     empty.write_text("")
     with pytest.raises(StoreError, match=r"claims\.csv: is not a readable table"):
-        scorecard._read(empty)
+        scorecard._read(empty, {"claim"})

@@ -1,7 +1,23 @@
 # What rules pass to the stages: settings and fingerprints, by wildcards.
 
 IMAGES = [name for name, settings in EXPERIMENTS.items() if settings.images]
-TOYS = [name for name in EXPERIMENTS if name not in IMAGES]
+TOYS = [name for name, settings in EXPERIMENTS.items() if not settings.images]
+# A cell of each experiment; all of them share its data.
+FIRST_CELLS = {cell.experiment: cell for cell in CELLS.values()}
+# Named by all that the aggregate was made from, so that it is missing after a change, even where Snakemake's records
+# are lost.
+MADE = f"results/specs/{RESULTS_KEY[:16]}.made"
+# What the aggregate is made of.
+STORES = [
+    *(f"results/data/{name}.nc" for name in TOYS),
+    *(
+        f"results/cells/{cell}/{stage}.nc"
+        for cell in CELLS
+        for stage in ("train", "features", "sparsity")
+    ),
+    *(f"results/studies/{name}.nc" for name in STUDIES),
+]
+SPECS = {"aggregate": grid.aggregate_spec(CONFIG), "claims": grid.claims_spec(CONFIG)}
 
 
 def data_file(wildcards):
@@ -9,15 +25,16 @@ def data_file(wildcards):
     settings = EXPERIMENTS[wildcards.experiment]
     if not settings.images:
         return f"results/data/{wildcards.experiment}.nc"
-    return f"results/images/{image_name(settings.data.model_dump(mode='json'))}.safetensors"
+    name = image_name(settings.data.model_dump(mode="json"))
+    return f"results/images/{name}.safetensors"
 
 
 def data_spec(wildcards):
-    return _any_cell(wildcards.experiment).spec("data")
+    return FIRST_CELLS[wildcards.experiment].spec("data")
 
 
 def data_code(wildcards):
-    return _any_cell(wildcards.experiment).code("data")
+    return FIRST_CELLS[wildcards.experiment].code("data")
 
 
 def cell_spec(stage):
@@ -35,8 +52,3 @@ def _cell(wildcards):
             f"{' + '.join(FILES)}: there is no cell {name} at scale {CONFIG.scale}"
         )
     return CELLS[name]
-
-
-def _any_cell(experiment):
-    # The cells of an experiment share its data.
-    return next(cell for cell in CELLS.values() if cell.experiment == experiment)

@@ -3,7 +3,8 @@
 
 rule figure:
     input:
-        "results/largestep.nc",
+        tree="results/largestep.nc",
+        made=MADE,
     output:
         png=report(
             "results/figures/{experiment}_{view}.png",
@@ -31,12 +32,13 @@ rule figure:
         data=RESULTS_KEY,
     shell:
         "python -m largestep.figures --experiment {wildcards.experiment} --view {wildcards.view}"
-        " --input {input:q} --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"
+        " --input {input.tree:q} --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule table:
     input:
-        "results/largestep.nc",
+        tree="results/largestep.nc",
+        made=MADE,
     output:
         csv=report(
             "results/tables/{experiment}.csv",
@@ -50,6 +52,7 @@ rule table:
         "results/logs/tables/{experiment}.log",
     benchmark:
         "results/benchmarks/tables/{experiment}.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -60,13 +63,15 @@ rule table:
         code=stages.code("tables"),
         data=RESULTS_KEY,
     shell:
-        "python -m largestep.tables --experiment {wildcards.experiment} --input {input:q}"
+        "python -m largestep.tables --experiment {wildcards.experiment} --input {input.tree:q}"
         " --csv {output.csv:q} --md {output.md:q} --tex {output.tex:q} 2> {log:q}"
 
 
 rule claims:
     input:
-        "results/largestep.nc",
+        tree="results/largestep.nc",
+        made=MADE,
+        spec="results/specs/claims.json",
     output:
         csv=report(
             "results/claims.csv", caption="../report/claims.rst", category="Claims"
@@ -82,6 +87,7 @@ rule claims:
         "results/logs/claims.log",
     benchmark:
         "results/benchmarks/claims.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -89,11 +95,11 @@ rule claims:
         mem_mb=2000,
         runtime=10,
     params:
-        spec=grid.claims_spec(CONFIG),
+        spec=digest(SPECS["claims"]),
         code=stages.code("claims"),
         data=RESULTS_KEY,
     shell:
-        "python -m largestep.claims --spec {params.spec:q} --input {input:q}"
+        "python -m largestep.claims --spec-file {input.spec:q} --spec-sha256 {params.spec} --input {input.tree:q}"
         " --csv {output.csv:q} --md {output.md:q} --summary-csv {output.summary_csv:q}"
         " --summary-md {output.summary_md:q} --summary-rst {output.summary_rst:q} 2> {log:q}"
 
@@ -113,6 +119,7 @@ rule scorecard:
         "results/logs/figures/scorecard.log",
     benchmark:
         "results/benchmarks/figures/scorecard.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -121,7 +128,7 @@ rule scorecard:
         runtime=10,
     params:
         code=stages.code("figures.scorecard"),
-        data=digest(RESULTS_KEY, grid.claims_spec(CONFIG), stages.code("claims")),
+        data=digest(RESULTS_KEY, SPECS["claims"], stages.code("claims")),
     shell:
         "python -m largestep.figures.scorecard --claims {input.claims:q} --summary {input.summary:q}"
         " --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"

@@ -24,30 +24,50 @@ rule sparsity:
         " --features {input.features:q} --output {output:q} 2> {log:q}"
 
 
+# The settings of all cells are too long for a command line, so they travel in files.
+rule spec:
+    output:
+        "results/specs/{table}.json",
+    log:
+        "results/logs/specs/{table}.log",
+    benchmark:
+        "results/benchmarks/specs/{table}.tsv"
+    wildcard_constraints:
+        table="aggregate|claims",
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=5,
+    params:
+        spec=lambda w: SPECS[w.table],
+    run:
+        Path(output[0]).write_text(f"{params.spec}\n", encoding="utf-8")
+        Path(log[0]).touch()
+
+
 rule aggregate:
     input:
-        [f"results/data/{name}.nc" for name in TOYS],
-        [
-            f"results/cells/{cell}/{stage}.nc"
-            for cell in CELLS
-            for stage in ("train", "features", "sparsity")
-        ],
-        [f"results/studies/{name}.nc" for name in STUDIES],
+        STORES,
+        spec="results/specs/aggregate.json",
     output:
-        "results/largestep.nc",
+        tree="results/largestep.nc",
+        made=touch(MADE),
     log:
         "results/logs/aggregate.log",
     benchmark:
         "results/benchmarks/aggregate.tsv"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=120,
     params:
-        spec=grid.aggregate_spec(CONFIG),
+        spec=digest(SPECS["aggregate"]),
         code=RESULTS_KEY,
     shell:
-        "python -m largestep.aggregate --spec {params.spec:q}"
-        " --results results --output {output:q} 2> {log:q}"
+        'rm -f "$(dirname {output.made:q})"/*.made; '
+        "python -m largestep.aggregate --spec-file {input.spec:q} --spec-sha256 {params.spec}"
+        " --output {output.tree:q} 2> {log:q}"

@@ -34,7 +34,7 @@ from largestep.claims import (
 from largestep.claims.results import Results
 from largestep.claims.summary import HEADINGS, as_rst, summarise
 from largestep.claims.verdict import Row, decide
-from largestep.cli import existing, run, spec_parser
+from largestep.cli import existing, file_parser, read_spec, run
 
 # Each has CLAIMS, from id to what the paper claims in a sentence, and measured(results).
 MODULES = (
@@ -64,7 +64,7 @@ NOT_IN_TABLE = ("headline", "margin")
 
 def main() -> None:
     """Read the aggregate and write the table of claims and the summary."""
-    arguments = spec_parser("claims", __doc__)
+    arguments = file_parser("claims", __doc__)
     arguments.add_argument("--input", required=True, type=existing, help="results/largestep.nc")
     arguments.add_argument("--csv", required=True, type=Path, help="table to write")
     arguments.add_argument("--md", required=True, type=Path, help="the same in Markdown")
@@ -73,7 +73,7 @@ def main() -> None:
     arguments.add_argument("--summary-rst", required=True, type=Path, help="the same for the first page of the report")
     options = arguments.parse_args()
     experiments, studies = store.read_all(options.input)
-    later = options.spec
+    later = read_spec(options)
     results = Results(experiments, studies, later["experiments"], later["studies"], later["comparisons"])
     rows = decide(each for module in MODULES for each in module.measured(results))
     lines = summarise(rows, statements(MODULES))

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from largestep import __version__
 from largestep.keys import canonical
-from largestep.store import StoreError, replacing
+from largestep.store import RefusedError, StoreError, replacing
 
 # Labels first: they need the alignment of their eight bytes, images need none.
 TENSORS = ("train_labels", "test_labels", "train_images", "test_images")
@@ -152,16 +152,17 @@ def read(path: Path, *, spec: str | None = None, code: str | None = None) -> Ima
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     # A damaged header can make the library fail in any way.
     except Exception as error:
-        raise StoreError(
-            f"{path}: is not a readable image data set; delete it and run again ({one_line(error)})"
-        ) from error
+        if isinstance(error, MemoryError):
+            raise
+        raise RefusedError(path, "is not a readable image data set", one_line(error)) from error
     if "content_sha256" not in metadata or set(tensors) != set(TENSORS):
-        raise StoreError(f"{path}: was not written by largestep; delete it and run again")
+        raise RefusedError(path, "was not written by largestep")
     if metadata["content_sha256"] != _digest(tensors, metadata):
-        raise StoreError(f"{path}: its content does not match its checksum; delete it and run again")
-    for wanted, key, what in ((spec, "spec", "settings"), (code, "code_fingerprint", "code")):
-        if wanted is not None and metadata[key] != wanted:
-            raise StoreError(f"{path}: is stale: it was made from other {what}; delete it and run again")
+        raise RefusedError(path, "its content does not match its checksum")
+    if spec is not None and metadata["spec"] != spec:
+        raise RefusedError(path, "is stale: it was made from other settings")
+    if code is not None and metadata["code_fingerprint"] != code:
+        raise StoreError(f"{path}: is stale: it was made from other code; delete it and run again")
     return ImageSet(**tensors, white_level=int(metadata["white_level"]), classes=int(metadata["classes"]))
 
 

@@ -11,11 +11,13 @@ import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -23,6 +25,34 @@ from safetensors.numpy import save_file
 from largestep import store
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Hold a folder of checkpoints for the length of the block: whether another process had it, which is done now.
+
+    Of a workflow that was killed, the job that was running may still be. Raises StoreError when the folder cannot be
+    used.
+    """
+    path = folder.with_name(f"{folder.name}.lock")
+    # Ends with the process that holds it, however that ends.
+    lock, waited = FileLock(path), False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waited = True
+            print(f"{folder}: another process is at work on it; waiting", file=sys.stderr, flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise store.StoreError(f"{path}: cannot be locked: {error.strerror or error}") from error
+    try:
+        yield waited
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
 
 
 class Checkpoints:
@@ -56,7 +86,10 @@ class Checkpoints:
         start = time.monotonic()
         arrays = {key: np.ascontiguousarray(values) for key, values in arrays.items()}
         with store.replacing(self._path(name)) as part:
-            save_file(dict(arrays), part, {"key": self._key, "content_sha256": _digest(arrays)})
+            try:
+                save_file(dict(arrays), part, {"key": self._key, "content_sha256": _digest(arrays)})
+            except SafetensorError as error:
+                raise OSError(str(error)) from error
         self._longest = max(self._longest, time.monotonic() - start)
 
     def load(self, name: str) -> dict[str, NDArray[Any]] | None:

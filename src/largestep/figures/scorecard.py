@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from largestep.cli import existing, parser, run
 from largestep.figures import style
-from largestep.store import StoreError
+from largestep.store import RefusedError
 
 # Blue and vermilion of Okabe and Ito; the shapes differ too.
 FOR, AGAINST, NEITHER = style.ALGORITHMS["sgd"][1], style.ALGORITHMS["catapult"][1], style.CONSTANT
@@ -56,7 +56,8 @@ def main() -> None:
     arguments.add_argument("--png", required=True, type=Path, help="picture to write")
     arguments.add_argument("--pdf", required=True, type=Path, help="the same for print")
     options = arguments.parse_args()
-    claims, summary = _read(options.claims), _read(options.summary)
+    claims = _read(options.claims, {"claim", "experiment", "verdict"})
+    summary = _read(options.summary, {"claim", "what the paper claims", "answer"})
     style.save(draw(claims, summary), options.png, options.pdf)
 
 
@@ -121,11 +122,14 @@ def _axes(ax: Axes, columns: list[str], summary: pd.DataFrame) -> None:
     answers.spines["right"].set_visible(False)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, needed: set[str]) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: is not a readable table; run the workflow again ({error})") from error
+        table = pd.read_csv(path, keep_default_na=False)
+    except ValueError as error:
+        raise RefusedError(path, "is not a readable table", " ".join(str(error).split())) from error
+    if missing := sorted(needed - set(table.columns)):
+        raise RefusedError(path, f"has no column {missing[0]}")
+    return table
 
 
 if __name__ == "__main__":

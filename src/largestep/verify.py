@@ -1,0 +1,449 @@
+"""Check all of a results folder against the configuration and the code of today, without Snakemake's records.
+
+Every store is read from end to end: its checksum, the settings, the code and the library versions it was made from.
+Tables, claims and figures, which carry no such record, are made again and compared byte by byte. Prints one line
+for every file that is missing, stale, damaged or foreign (it belongs to something else), and for what is left over,
+which nothing uses; exits with 0 when all that the configuration asks for is there and fresh.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import safe_open
+
+from largestep import aggregate, config, grid, stages, store
+from largestep.cli import parser, run
+from largestep.data import image_set
+from largestep.data.image_spec import image_name
+from largestep.keys import digest
+from largestep.store import StoreError
+
+# In the order in which the last line counts them.
+FAULTS = ("missing", "stale", "damaged", "foreign", "unchecked")
+LEFT_OVER = "left over"
+# Settings named in one line, and letters of each value.
+NAMED, LETTERS = 3, 40
+ORDER = ("data", "images", "train", "features", "sparsity")
+# Folders of results/ in which every file belongs to something that the configuration names.
+FOLDERS = ("cells", "data", "images", "studies", "figures", "tables", "specs")
+SPECS = ("specs/aggregate.json", "specs/claims.json")
+UNFINISHED = re.compile(r"\..*\.part")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A store that the configuration asks for.
+
+    path: below the results folder. owner: of whom it is, as its spec says it under the key of that name, if it does.
+    optional: Snakemake deletes it, or can do without.
+    """
+
+    path: str
+    stage: str
+    spec: str
+    code: str
+    owner: tuple[str, str] | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Product:
+    """Files that are made from stores by a command in seconds, so that they can be made again and compared.
+
+    command: module and arguments, with {results} for the folder and {to} for the one to write to. files: below both.
+    source: the store or table that they are made of.
+    """
+
+    command: tuple[str, ...]
+    files: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with a file, by one of the words of `FAULTS`."""
+
+    path: str
+    fault: str
+    why: str
+
+
+@dataclass
+class Checked:
+    """What reading a store has shown: its checksum, its code, its spec and stage where they are not as expected."""
+
+    expected: Expected
+    content: str | None = None
+    code: str | None = None
+    spec: str | None = None
+    stage: str | None = None
+    finding: Finding | None = None
+
+
+def main() -> None:
+    """Print what is not fresh, and how many files are."""
+    arguments = parser("verify", __doc__)
+    arguments.add_argument(
+        "--configfile", nargs="+", type=Path, help="files on top of each other, as for snakemake (default: config.yaml)"
+    )
+    arguments.add_argument(
+        "--config", nargs="+", default=[], metavar="KEY=VALUE", help="on top of them, as for snakemake: scale=paper"
+    )
+    arguments.add_argument("--results", type=Path, default=Path("results"), help="folder to check (default: results)")
+    arguments.add_argument("--stores", action="store_true", help="do not make tables and figures again to compare them")
+    arguments.add_argument(
+        "--set-aside",
+        action="store_true",
+        help="rename what is stale, damaged or foreign to NAME.refused, so that the next run makes it anew",
+    )
+    options = arguments.parse_args()
+    try:
+        settings = configuration(options.configfile, options.config)
+        # Names a user's own code that is not there.
+        grid.results_key(settings)
+    except config.ConfigError as error:
+        sys.exit(f"error: {error}")
+    if not options.results.is_dir():
+        sys.exit(f"error: {options.results}: there is no such folder; run snakemake, or name another with --results")
+    findings, files = verify(settings, options.results, remake=not options.stores)
+    for finding in findings:
+        print(f"{options.results / finding.path}: {finding.fault}: {finding.why}")
+        if options.set_aside and finding.fault in ("stale", "damaged", "foreign"):
+            print(f"    {store.set_aside(options.results / finding.path)}")
+    count = Counter(finding.fault for finding in findings)
+    bad = sum(count[fault] for fault in FAULTS)
+    found = ", ".join(f"{count[fault]} {fault}" for fault in (*FAULTS, LEFT_OVER))
+    print(f"{files - bad} of {files} files are fresh; {found}")
+    sys.exit(1 if bad else 0)
+
+
+def configuration(files: list[Path] | None, values: Iterable[str]) -> config.Config:
+    """The configuration of files and values that lie on top of each other. Raises ConfigError."""
+    raw: dict[str, Any] = {}
+    files = files or [Path("config.yaml")]
+    for file in files:
+        _update(raw, config.read(file))
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise config.ConfigError(f"--config {text}: must be KEY=VALUE")
+        try:
+            _update(raw, {key: yaml.safe_load(value)})
+        except yaml.YAMLError as error:
+            raise config.ConfigError(f"--config {key}: its value is not YAML") from error
+    return config.parse(raw, source=" + ".join(map(str, files)))
+
+
+def _update(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
+            _update(below[key], value)
+        else:
+            below[key] = value
+
+
+def verify(settings: config.Config, results: Path, *, remake: bool = True) -> tuple[list[Finding], int]:
+    """What is not fresh in a results folder, and how many files the configuration asks for.
+
+    remake: make tables and figures again to compare them.
+    """
+    wanted = expected(settings)
+    others = {each.spec: each.path for each in wanted}
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        checked = list(pool.map(partial(check, results), wanted, chunksize=16))
+        for one in checked:
+            if one.spec is not None:
+                one.finding = _other_settings(one, others)
+        _name_stages(settings, checked)
+        found = {one.expected.path: one.finding for one in checked if one.finding}
+        contents = {one.expected.path: one.content for one in checked if one.content and not one.finding}
+        found |= {each.path: each for each in _aggregate(settings, results, contents)}
+        made = products(settings)
+        stale = {product.source for product in made} & set(found)
+        for faults in pool.map(partial(compare, results, grid.claims_spec(settings), stale if remake else None), made):
+            found |= {each.path: each for each in faults}
+    found |= {each.path: each for each in _specs(settings, results)}
+    optional = {*SPECS, *(each.path for each in wanted if each.optional)}
+    asked = {*SPECS, "largestep.nc", *(each.path for each in wanted), *(file for each in made for file in each.files)}
+    found |= {each.path: each for each in _left_over(settings, results, asked, fresh=set(contents))}
+    files = len(asked) - sum(not (results / path).exists() for path in optional)
+    return sorted(found.values(), key=lambda each: (each.fault == LEFT_OVER, each.path)), files
+
+
+def expected(settings: config.Config) -> list[Expected]:
+    """Every store of the configuration at its scale."""
+    cells = grid.cells(settings)
+    found = [
+        Expected(f"images/{name}.safetensors", "images", cell.spec("images"), cell.code("images"))
+        for name, cell in grid.image_sets(settings).items()
+    ]
+    toys = {cell.experiment: cell for cell in cells.values() if not cell.settings.images}
+    found += [Expected(f"data/{name}.nc", "data", cell.spec("data"), cell.code("data")) for name, cell in toys.items()]
+    for cell in cells.values():
+        for name in ("train", "snapshots", "features", "sparsity"):
+            stage = "train" if name == "snapshots" else name
+            owner = "cell", cell.id
+            path = f"cells/{cell.id}/{name}.nc"
+            found.append(Expected(path, stage, cell.spec(stage), cell.code(stage), owner, name == "snapshots"))
+    for name in settings.studies_at_scale():
+        spec, code = grid.study_spec(settings, name), grid.study_code(settings, name)
+        found.append(Expected(f"studies/{name}.nc", "studies", spec, code, ("study", name)))
+    return found
+
+
+def check(results: Path, wanted: Expected) -> Checked:
+    """Read a store and compare what it says of itself with what it should be."""
+    path, checked = results / wanted.path, Checked(wanted)
+    if not path.exists():
+        if not wanted.optional:
+            checked.finding = Finding(wanted.path, "missing", "the next run makes it")
+        return checked
+    try:
+        attributes = _image_attributes(path) if path.suffix == ".safetensors" else store.attributes(path)
+    except StoreError as error:
+        problem = getattr(error, "problem", str(error).removeprefix(f"{path}: "))
+        checked.finding = Finding(wanted.path, "foreign" if problem == store.FOREIGN else "damaged", problem)
+        return checked
+    checked.content, checked.code = str(attributes["content_sha256"]), str(attributes.get("code_fingerprint"))
+    spec, stage = str(attributes.get("spec")), str(attributes.get("stage", wanted.stage))
+    if spec != wanted.spec:
+        checked.spec, checked.stage = spec, stage
+    elif checked.code != wanted.code:
+        checked.finding = Finding(wanted.path, "stale", f"code of stage {wanted.stage}, or of one before")
+    elif versions := [f"{name} {then}, now {now}" for name, then, now in store.other_versions(attributes)]:
+        checked.finding = Finding(wanted.path, "stale", f"libraries: made with {'; '.join(versions)}")
+    return checked
+
+
+def _other_settings(checked: Checked, others: Mapping[str, str]) -> Finding:
+    """What is wrong with a store of another spec. others: the paths of all stores that are expected, by spec."""
+    wanted, old = checked.expected, _parsed(str(checked.spec))
+    key, name = wanted.owner or ("", None)
+    if checked.stage != wanted.stage:
+        return Finding(wanted.path, "foreign", f"it is of stage {checked.stage}")
+    if old.get(key) != name:
+        return Finding(wanted.path, "foreign", f"it is of {key} {old.get(key, 'unknown')}")
+    if checked.spec in others:
+        return Finding(wanted.path, "foreign", f"it is what belongs into {others[str(checked.spec)]}")
+    return Finding(wanted.path, "stale", f"settings: {described(old, json.loads(wanted.spec))}")
+
+
+def _parsed(spec: str) -> dict[str, Any]:
+    try:
+        found = json.loads(spec)
+    except json.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _image_attributes(path: Path) -> dict[str, object]:
+    image_set.read(path)
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata())
+
+
+def described(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Which settings differ, and how: the first few in one line."""
+    found = list(differences(old, new))
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return ", ".join(f"{key} {_short(then)} -> {_short(now)}" for key, then, now in found[:NAMED]) + more
+
+
+def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Key, old and new value of every setting that differs; None for one that is not there."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
+    elif old != new:
+        yield key, old, new
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
+
+
+def _name_stages(settings: config.Config, checked: Iterable[Checked]) -> None:
+    """Say of stores with other code which stage's it is: that of the first store in the chain that has other code."""
+    by_path = {each.expected.path: each for each in checked}
+    for cell in grid.cells(settings).values():
+        first = None
+        for stage in ORDER:
+            own = by_path.get(f"cells/{cell.id}/{stage}.nc") or by_path.get(_source(cell, stage))
+            if own is None or own.code is None:
+                continue
+            if own.code != own.expected.code:
+                first = first or stage
+            names = (stage, "snapshots") if stage == "train" else (stage,)
+            for name in names:
+                found = by_path.get(f"cells/{cell.id}/{name}.nc")
+                if first and found and found.finding and found.finding.why.startswith("code of stage"):
+                    found.finding = Finding(found.expected.path, "stale", f"code of stage {first}")
+
+
+def _source(cell: grid.Cell, stage: str) -> str:
+    if stage == "images":
+        return f"images/{image_name(cell.settings.data.model_dump(mode='json'))}.safetensors"
+    return f"data/{cell.experiment}.nc"
+
+
+def _specs(settings: config.Config, results: Path) -> Iterator[Finding]:
+    """What the aggregate and the claims are told, where it is there and not of today."""
+    for name, text in zip(SPECS, (grid.aggregate_spec(settings), grid.claims_spec(settings)), strict=True):
+        path = results / name
+        if path.exists() and path.read_bytes().strip() != text.encode():
+            yield Finding(name, "stale", "other settings")
+
+
+def _aggregate(settings: config.Config, results: Path, contents: Mapping[str, str]) -> Iterator[Finding]:
+    """What is wrong with `largestep.nc`. contents: checksums of the stores that are fresh, by path."""
+    name, path = "largestep.nc", results / "largestep.nc"
+    if not path.exists():
+        yield Finding(name, "missing", "the next run makes it")
+        return
+    try:
+        attributes, groups = store.tree_attributes(path)
+    except StoreError as error:
+        yield Finding(name, "damaged", getattr(error, "problem", str(error)))
+        return
+    wanted = json.loads(grid.aggregate_spec(settings))
+    old = _parsed(str(attributes.get("spec")))
+    if old != wanted:
+        yield Finding(name, "stale", f"settings: {described(old, wanted)}")
+    elif attributes.get("code_fingerprint") != stages.code("aggregate"):
+        yield Finding(name, "stale", "code of stage aggregate")
+    elif other := [group for group, seal in _seals(wanted, contents) if groups[group].get("stores_sha256") != seal]:
+        more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
+        yield Finding(name, "stale", f"made from other stores than there are now of {', '.join(other[:NAMED])}{more}")
+
+
+def _seals(spec: Mapping[str, Any], contents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The attribute `stores_sha256` that each group must have, where all its stores are fresh."""
+    for name, about in spec["experiments"].items():
+        data = [] if stages.is_images(about["data"]) else [f"data/{name}.nc"]
+        cells = [
+            [f"cells/{name}.{cell}/{stage}.nc" for stage in ("train", "features", "sparsity")]
+            for cell in aggregate.ordered(about)
+        ]
+        if all(path in contents for paths in (data, *cells) for path in paths):
+            yield name, digest(*(digest(*(contents[path] for path in paths)) for paths in (data, *cells)))
+    for name in spec["studies"]:
+        if f"studies/{name}.nc" in contents:
+            yield f"{store.STUDIES}/{name}", digest(contents[f"studies/{name}.nc"])
+
+
+def products(settings: config.Config) -> list[Product]:
+    """Every table and figure of the configuration at its scale, those that take longest first."""
+    tree = "{results}/largestep.nc"
+    found = []
+    for name, study in settings.studies_at_scale().items():
+        source = f"studies/{name}.nc"
+        made_from = digest(grid.study_spec(settings, name), grid.study_code(settings, name))
+        given = ("--input", f"{{results}}/{source}", "--made-from", made_from)
+        if study.kind == "loss_slice":
+            gif = f"figures/{name}.gif"
+            found.append(Product(("animation", *given, "--output", f"{{to}}/{gif}"), (gif,), source))
+        found.append(_figure(f"figures/{name}", ("figures", "--view", study.kind, *given), source))
+    found.append(
+        Product(
+            (
+                *("claims", "--spec-file", "{to}/claims.json", "--input", tree),
+                *("--csv", "{to}/claims.csv", "--md", "{to}/claims.md", "--summary-csv", "{to}/summary.csv"),
+                *("--summary-md", "{to}/summary.md", "--summary-rst", "{to}/summary.rst"),
+            ),
+            ("claims.csv", "claims.md", "summary.csv", "summary.md", "summary.rst"),
+            "largestep.nc",
+        )
+    )
+    given = ("--claims", "{results}/claims.csv", "--summary", "{results}/summary.csv")
+    found.append(_figure("figures/scorecard", ("figures.scorecard", *given), "claims.csv"))
+    for name, experiment in settings.at_scale().items():
+        for view in experiment.views:
+            command = ("figures", "--experiment", name, "--view", view, "--input", tree)
+            found.append(_figure(f"figures/{name}_{view}", command, "largestep.nc"))
+        files = tuple(f"tables/{name}.{kind}" for kind in ("csv", "md", "tex"))
+        targets = [word for file in files for word in (f"--{file.rpartition('.')[2]}", f"{{to}}/{file}")]
+        found.append(Product(("tables", "--experiment", name, "--input", tree, *targets), files, "largestep.nc"))
+    return found
+
+
+def _figure(stem: str, command: Sequence[str], source: str) -> Product:
+    targets = ("--png", f"{{to}}/{stem}.png", "--pdf", f"{{to}}/{stem}.pdf")
+    return Product((*command, *targets), (f"{stem}.png", f"{stem}.pdf"), source)
+
+
+def compare(results: Path, claims: str, stale: set[str] | None, product: Product) -> list[Finding]:
+    """Make a product again and compare its files. claims: spec. stale: sources that are; None makes nothing again."""
+    present = [file for file in product.files if (results / file).exists()]
+    missing = [Finding(file, "missing", "the next run makes it") for file in product.files if file not in present]
+    if stale is None or not present:
+        return missing
+    if product.source in stale:
+        return missing + [Finding(file, "unchecked", f"{product.source} is not fresh") for file in present]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "claims.json").write_text(claims, encoding="utf-8")
+        module, *arguments = (word.format(results=results, to=folder) for word in product.command)
+        try:
+            _call(module, arguments)
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            return missing + [Finding(file, "unchecked", f"cannot be made again: {reason}") for file in present]
+        why = f"not what {module.partition('.')[0]} makes today of {product.source}"
+        return missing + [
+            Finding(file, "stale", why)
+            for file in present
+            if (results / file).read_bytes() != (Path(folder) / file).read_bytes()
+        ]
+
+
+def _call(module: str, arguments: list[str]) -> None:
+    """Run a stage in this process, as its command line would."""
+    package = f"largestep.{module}.__main__" if module in stages.PACKAGES else f"largestep.{module}"
+    before = sys.argv
+    sys.argv = [module, *arguments]
+    try:
+        with redirect_stdout(sys.stderr):
+            importlib.import_module(package).main()
+    finally:
+        sys.argv = before
+
+
+def _left_over(settings: config.Config, results: Path, asked: set[str], fresh: set[str]) -> Iterator[Finding]:
+    """Files that nothing uses: of what is not in the configuration, or left by killed jobs."""
+    elsewhere = {f"{name}.{cell}": e.scale for name, e in settings.experiments.items() for cell in e.cells}
+    made = f"specs/{grid.results_key(settings)[:16]}.made"
+    for folder in FOLDERS:
+        for path in sorted((results / folder).rglob("*")):
+            name = str(path.relative_to(results))
+            if path.is_dir() or name in asked or name == made:
+                continue
+            if UNFINISHED.fullmatch(path.name):
+                yield Finding(name, LEFT_OVER, "by a job that was killed")
+            elif path.name.endswith(".refused"):
+                yield Finding(name, LEFT_OVER, "set aside")
+            else:
+                scale = elsewhere.get(path.parent.name) if folder == "cells" else None
+                why = f"of scale {scale}" if scale else "the configuration does not ask for it"
+                yield Finding(name, LEFT_OVER, why)
+    for path in sorted((results / "checkpoints").glob("*")):
+        if f"cells/{path.name}/train.nc" in fresh or path.name not in grid.cells(settings):
+            yield Finding(f"checkpoints/{path.name}", LEFT_OVER, "no training continues from it")
+
+
+if __name__ == "__main__":
+    run(main)

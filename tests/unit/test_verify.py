@@ -1,0 +1,50 @@
+"""What verification says of settings that differ, and the configuration that it goes by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from largestep import config, grid, verify
+
+
+def test_settings_that_differ_are_named_with_both_values() -> None:
+    old = {"a": {"b": 1, "c": [1, 2]}, "d": 0.1, "gone": True}
+    new = {"a": {"b": 2, "c": [1, 2]}, "d": 0.1, "new": None, "e": "x"}
+    assert list(verify.differences(old, new)) == [("a.b", 1, 2), ("e", None, "x"), ("gone", True, None)]
+    assert verify.described(old, new) == 'a.b 1 -> 2, e null -> "x", gone true -> null'
+
+
+def test_many_differences_stay_one_short_line() -> None:
+    text = verify.described({}, {str(index): "x" * 500 for index in range(50)})
+    assert text.endswith(" and 47 more")
+    assert len(text) < 200
+
+
+def test_files_and_values_lie_on_top_of_each_other(repository: Path, tmp_path: Path) -> None:
+    above = tmp_path / "above.yaml"
+    above.write_text(yaml.safe_dump({"experiments": {"points": {"training": {"seeds": 9}}}}))
+    files = [repository / "tests/tiny/config.yaml", above]
+    found = verify.configuration(files, ["scale=paper", "only=[points]"])
+    assert found.experiments["points"].training.seeds == 9
+    assert found.experiments["points"].training.snapshots == 3
+    assert list(grid.cells(found)) == ["points.decay2", "points.decay50"]
+
+
+@pytest.mark.parametrize(("value", "message"), [("scale", "must be KEY=VALUE"), ("only=[", "is not YAML")])
+def test_bad_values_are_refused(repository: Path, value: str, message: str) -> None:
+    with pytest.raises(config.ConfigError, match=message):
+        verify.configuration([repository / "tests/tiny/config.yaml"], [value])
+
+
+def test_every_output_of_the_workflow_is_expected(repository: Path) -> None:
+    """Each rule's outputs, by their folder and ending, but what has no provenance: logs and benchmarks."""
+    settings = config.load(repository / "tests/tiny/config.yaml")
+    stores = {each.path for each in verify.expected(settings)}
+    made = {file for product in verify.products(settings) for file in product.files}
+    assert {"cells/digits.small/sparsity.nc", "data/points.nc", "images/digits.safetensors"} <= stores
+    assert {"studies/flows.nc", "cells/points.decay2/snapshots.nc"} <= stores
+    assert {"tables/teacher.tex", "summary.rst", "figures/scorecard.pdf", "figures/loss_slice.gif"} <= made
+    assert {f"figures/digits_{view}.png" for view in ("curves", "blocks", "filters", "distances")} <= made
