@@ -1,0 +1,119 @@
+"""Nothing that is read can run code: no pickle, no eval, no shell, in the sources and while the whole of them runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.small import copy_of, made_once
+
+# Modules whose readers run what a file tells them to.
+MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "jsonpickle"}
+FUNCTIONS = {
+    *("eval", "exec", "compile", "__import__", "os.system", "os.popen", "subprocess.getoutput", "torch.load"),
+    *("torch.jit.load", "torch.hub.load", "torch.package.PackageImporter", "yaml.unsafe_load", "yaml.full_load"),
+    *("np.lib.format.read_array", "numpy.lib.format.read_array", "pd.read_pickle", "pandas.read_pickle", "pd.eval"),
+    *("pd.read_hdf", "pandas.read_hdf", "yaml.load_all", "yaml.unsafe_load_all", "yaml.full_load_all"),
+}
+SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
+
+
+def dotted(node: ast.expr) -> str:
+    return ast.unparse(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
+
+
+def dangers(tree: ast.AST) -> Iterator[str]:
+    """What in a module could run code that a file holds."""
+    safe_loaders = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(dotted(base) in SAFE_LOADERS for base in node.bases)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (f"import {each.name}" for each in node.names if each.name.split(".")[0] in MODULES)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if module.split(".")[0] in MODULES:
+                yield f"from {module} import"
+            yield from (f"from {module} import {n.name}" for n in node.names if f"{module}.{n.name}" in FUNCTIONS)
+        elif isinstance(node, ast.Call):
+            name, given = dotted(node.func), {each.arg: each.value for each in node.keywords}
+            if name in FUNCTIONS:
+                yield f"{name}()"
+            loader = given.get("Loader")
+            if name == "yaml.load" and (loader is None or dotted(loader) not in safe_loaders | SAFE_LOADERS):
+                yield "yaml.load() without a safe loader"
+            for key in {"allow_pickle", "shell"} & given.keys():
+                value = given[key]
+                if not (isinstance(value, ast.Constant) and value.value is False):
+                    yield f"{key}=True"
+
+
+def test_sources_neither_unpickle_nor_evaluate_nor_use_a_shell(repository: Path) -> None:
+    files = [*sorted((repository / "src").rglob("*.py")), *sorted((repository / "benchmarks").rglob("*.py"))]
+    assert len(files) > 100
+    found = [
+        f"{path.relative_to(repository)}: {what}" for path in files for what in dangers(ast.parse(path.read_text()))
+    ]
+    assert found == []
+
+
+def test_rules_neither_unpickle_nor_evaluate(repository: Path) -> None:
+    """They call stages by shell commands, in which attacks test that texts from config.yaml are quoted.
+
+    Snakemake hands its own objects to scripts and notebooks in pickles.
+    """
+    files = [repository / "workflow/Snakefile", *sorted((repository / "workflow/rules").glob("*.smk"))]
+    for path in files:
+        text = path.read_text()
+        assert not re.search(r"pickle|\beval\(|\bexec\(|^\s+(script|notebook):", text, flags=re.MULTILINE), path
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "from torch import load",
+        "torch.load(path, weights_only=True)",
+        "np.load(path, allow_pickle=True)",
+        "yaml.load(stream)",
+        "yaml.load(stream, Loader=yaml.FullLoader)",
+        "subprocess.run(command, shell=True)",
+        "eval(text)",
+    ],
+)
+def test_the_search_finds_what_it_is_for(code: str) -> None:
+    assert list(dangers(ast.parse(code)))
+
+
+def test_nothing_is_unpickled_while_stages_run(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str, tmp_path: Path
+) -> None:
+    """Python tells a hook of every object that a pickle looks up; none may belong to a file of the project."""
+    project = copy_of(made_once(tmp_path_factory, worker_id), tmp_path / "project")
+    (project.folder / "src/sitecustomize.py").write_text(HOOK)
+    project.snakemake("--cores", "2", "--forcerun", "train", "train_images", "features", "features_images", "study")
+    seen = sorted(path.read_text() for path in (project.folder / "results").glob("*.unpickled"))
+    assert seen == []
+    assert len(list((project.folder / "results").glob("*.watched"))) >= 10
+
+
+# numba keeps compiled kernels in pickles of its own, under results/.numba; it is told to keep none here.
+HOOK = """
+import os, sys, traceback
+def watch(event, arguments):
+    if event == "pickle.find_class":
+        stack = [frame.filename for frame in traceback.extract_stack()]
+        if not any("/numba/" in each or "/multiprocessing/" in each for each in stack):
+            with open(f"results/{os.getpid()}.unpickled", "a") as file:
+                file.write(f"{arguments} {stack[-3:]}\\n")
+if os.path.isdir("results"):
+    sys.addaudithook(watch)
+    open(f"results/{os.getpid()}.watched", "w").close()
+"""
