@@ -5,15 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce test test-kills lint bench bench-gpu precision disk times setup schema lock clean
+.PHONY: reproduce verify test test-kills test-reliability test-cluster lint bench bench-gpu bench-plan precision disk times setup schema lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/snakemake --cores 1 --report results/report.html
 	@echo "Done. Open results/report.html; figures, tables and claims are in results/, data in results/largestep.nc."
 
+# Is all that lies in results/ what config.yaml and the code of today would make? Lists what is not, and why.
+verify: setup
+	$(BIN)/python -m largestep.verify
+
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --ignore tests/cluster
 
 lint: setup
 	$(BIN)/ruff check .
@@ -32,6 +36,18 @@ bench-gpu: setup
 # Twenty kills of one training job; make test does three.
 test-kills: setup
 	LARGESTEP_KILLS=20 $(BIN)/python -m pytest -s tests/reliability/test_kills.py
+
+# Kills, damage, broken and hostile settings, full disks: many times what make test does of each, with counts.
+test-reliability: setup
+	LARGESTEP_KILLS=40 $(BIN)/python -m pytest -s tests/reliability tests/dag
+
+# A real Slurm on this machine and a local S3 server. Root installs Debian's packages for it and removes what it started.
+test-cluster: setup
+	$(BIN)/python -m pytest -s tests/cluster
+
+# Plans, aggregation and verification of 100, 1,000 and 10,000 cells.
+bench-plan: setup
+	$(BIN)/python benchmarks/plan.py
 
 # Whether test error and sparsity depend on the precision of the arithmetic.
 precision: setup
