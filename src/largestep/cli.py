@@ -42,7 +42,10 @@ def file_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
 
 def read_spec(options: argparse.Namespace) -> dict[str, Any]:
     """The spec that `--spec-file` holds. Raises StoreError when it is none, or not the one that was asked for."""
-    text = options.spec_file.read_text(encoding="utf-8").strip()
+    try:
+        text = options.spec_file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise RefusedError(options.spec_file, "is no text") from error
     if options.spec_sha256 not in (None, digest(text)):
         raise RefusedError(options.spec_file, "is stale: it was written for other settings")
     try:
@@ -68,7 +71,9 @@ def run(main: Callable[[], None]) -> None:
     except MemoryError as error:
         sys.exit(f"error: out of memory: {error or 'nothing more can be had'}; run fewer jobs at once or ask for less")
     except OSError as error:
-        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}; mend that and run again")
+        # Libraries do not always say which file; then it is most likely one of numba's.
+        unnamed = f"a file, perhaps of the compiled kernels in {os.environ.get('NUMBA_CACHE_DIR', 'a cache')}"
+        sys.exit(f"error: {error.filename or unnamed}: {error.strerror or error}; mend that and run again")
 
 
 def existing(path: str) -> Path:

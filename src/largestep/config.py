@@ -7,6 +7,7 @@ downstream receives a cell's spec (see `largestep.grid`).
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from itertools import pairwise
@@ -540,6 +541,15 @@ def _check_plain(value: object, source: str, key: tuple[object, ...] = ()) -> No
             _check_plain(inside, source, (*key, part))
     if problem is not None:
         raise ConfigError(_at_key(source, ".".join(map(str, key)), problem))
+
+
+def base_file(checkout: Path) -> Path:
+    """The configuration that others lie on top of: that of the working directory, or else that beside the workflow.
+
+    checkout: the folder of the workflow, which with --directory serves many working directories.
+    """
+    here, beside = Path("config.yaml"), checkout / "config.yaml"
+    return Path(os.path.relpath(beside)) if beside.exists() and not here.exists() else here
 
 
 def json_schema() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -37,6 +38,8 @@ NUMERICAL = ("version_numpy", "version_numba", "version_torch", "version_torchvi
 STUDIES = "studies"
 # What is said of a file that is none of ours.
 FOREIGN = "was not written by largestep"
+# What to do about stores of other settings or code, of which there may be many.
+STALE_REMEDY = "delete it, or all such files with python -m largestep.verify --set-aside, and run again"
 # Bytes below which a disk counts as full in messages.
 LITTLE_ROOM = 100e6
 # Seconds without a write after which an unfinished file counts as left by a killed process.
@@ -51,7 +54,7 @@ class StoreError(RuntimeError):
 
 
 class RefusedError(StoreError):
-    """A file of the workflow's own is damaged, foreign or of other settings, so that it has to be made anew."""
+    """A file of the workflow's own is damaged or foreign, so that it has to be made anew."""
 
     def __init__(self, path: Path, problem: str, reason: str = "") -> None:
         super().__init__(f"{path}: {problem}; delete it and run again{f' ({reason:.120})' if reason else ''}")
@@ -229,7 +232,9 @@ def replacing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _delete_abandoned(path)
+        # What the file system's clock says now; that of this machine may differ.
+        part.touch()
+        _delete_abandoned(path, part.stat().st_mtime)
         yield part
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
@@ -243,13 +248,13 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink()
 
 
-def _delete_abandoned(path: Path) -> None:
+def _delete_abandoned(path: Path, now: float) -> None:
     """Delete unfinished files of `path` whose process on this machine is gone, or which nobody has touched for long."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         machine, _, process = part.name.removeprefix(f".{path.name}.").removesuffix(".part").rpartition(".")
         gone = machine == platform.node() and process.isdecimal() and not _is_alive(int(process))
         with suppress(OSError):
-            if gone or time.time() - part.stat().st_mtime > ABANDONED_S:
+            if gone or now - part.stat().st_mtime > ABANDONED_S:
                 part.unlink()
 
 
@@ -277,7 +282,9 @@ def set_aside(path: Path) -> str:
 
     What cannot be read from end to end stays where it is: then the disk is at fault and not the file.
     """
-    aside = path.with_name(f"{path.name}.refused")
+    earlier = 0
+    while (aside := path.with_name(f"{path.name}.refused{f'-{earlier}' if earlier else ''}")).exists():
+        earlier += 1
     try:
         with path.open("rb") as file:
             while file.read(SLAB):
@@ -429,17 +436,32 @@ def other_versions(attributes: Mapping[str, object]) -> Iterator[tuple[str, str,
 
 
 def _check_origin(path: Path, dataset: xr.Dataset, spec: str | None, code: str | None, made_from: str | None) -> None:
-    if spec is not None and dataset.attrs.get("spec") != spec:
-        raise RefusedError(path, "is stale: it was made from other settings")
-    # Not to be moved away: code may be edited while jobs run, and edited back.
+    found = dataset.attrs.get("spec")
+    if spec is not None and found != spec:
+        check_owner(path, found, owner(spec))
+        raise StoreError(f"{path}: is stale: it was made from other settings; {STALE_REMEDY}")
+    # Like settings, code may be edited while jobs run, and edited back: such a store is not to be moved away.
     if code is not None and dataset.attrs.get("code_fingerprint") != code:
-        raise StoreError(f"{path}: is stale: it was made from other code; delete it and run again")
-    if made_from not in (None, digest(str(dataset.attrs.get("spec")), str(dataset.attrs.get("code_fingerprint")))):
-        raise StoreError(f"{path}: is stale: it was made from other settings or code; delete it and run again")
+        raise StoreError(f"{path}: is stale: it was made from other code; {STALE_REMEDY}")
+    if made_from not in (None, digest(str(found), str(dataset.attrs.get("code_fingerprint")))):
+        raise StoreError(f"{path}: is stale: it was made from other settings or code; {STALE_REMEDY}")
     for name, made_with, installed in other_versions(dataset.attrs):
-        raise StoreError(
-            f"{path}: was made with {name} {made_with}, but {installed} is installed; delete it and run again"
-        )
+        raise StoreError(f"{path}: was made with {name} {made_with}, but {installed} is installed; {STALE_REMEDY}")
+
+
+def owner(spec: object) -> str | None:
+    """The cell or the study that a spec belongs to; None for one of data, and for what is no spec."""
+    try:
+        found = json.loads(str(spec))
+    except json.JSONDecodeError:
+        return None
+    return found.get("cell", found.get("study")) if isinstance(found, dict) else None
+
+
+def check_owner(path: Path, spec: object, wanted: str | None) -> None:
+    """Raises RefusedError when a store belongs to another cell or study. spec: of the store."""
+    if owner(spec) != wanted:
+        raise RefusedError(path, f"belongs to {owner(spec) or 'something else'}")
 
 
 def content_digest(dataset: xr.Dataset, streamed: Mapping[str, Streamed] | None = None) -> str:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors import safe_open
 
 from largestep import aggregate, config, grid, stages, store
 from largestep.cli import parser, run
@@ -43,6 +42,8 @@ ORDER = ("data", "images", "train", "features", "sparsity")
 FOLDERS = ("cells", "data", "images", "studies", "figures", "tables", "specs")
 SPECS = ("specs/aggregate.json", "specs/claims.json")
 UNFINISHED = re.compile(r"\..*\.part")
+REFUSED = re.compile(r".*\.refused(-\d+)?")
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def main() -> None:
     """Print what is not fresh, and how many files are."""
     arguments = parser("verify", __doc__)
     arguments.add_argument(
-        "--configfile", nargs="+", type=Path, help="files on top of each other, as for snakemake (default: config.yaml)"
+        "--configfile", nargs="+", default=[], type=Path, help="files on top of config.yaml, as for snakemake"
     )
     arguments.add_argument(
         "--config", nargs="+", default=[], metavar="KEY=VALUE", help="on top of them, as for snakemake: scale=paper"
@@ -132,10 +133,10 @@ def main() -> None:
     sys.exit(1 if bad else 0)
 
 
-def configuration(files: list[Path] | None, values: Iterable[str]) -> config.Config:
-    """The configuration of files and values that lie on top of each other. Raises ConfigError."""
+def configuration(above: list[Path], values: Iterable[str]) -> config.Config:
+    """The configuration of config.yaml with files and values on top. Raises ConfigError."""
     raw: dict[str, Any] = {}
-    files = files or [Path("config.yaml")]
+    files = [config.base_file(CHECKOUT), *above]
     for file in files:
         _update(raw, config.read(file))
     for text in values:
@@ -174,9 +175,14 @@ def verify(settings: config.Config, results: Path, *, remake: bool = True) -> tu
         contents = {one.expected.path: one.content for one in checked if one.content and not one.finding}
         found |= {each.path: each for each in _aggregate(settings, results, contents)}
         made = products(settings)
-        stale = {product.source for product in made} & set(found)
-        for faults in pool.map(partial(compare, results, grid.claims_spec(settings), stale if remake else None), made):
-            found |= {each.path: each for each in faults}
+        files_made = {file for product in made for file in product.files}
+        # First what is made of stores, then what is made of that.
+        for second in (False, True):
+            these = [product for product in made if (product.source in files_made) is second]
+            stale = {product.source for product in these} & set(found)
+            judge = partial(compare, results, grid.claims_spec(settings), stale if remake else None)
+            for faults in pool.map(judge, these):
+                found |= {each.path: each for each in faults}
     found |= {each.path: each for each in _specs(settings, results)}
     optional = {*SPECS, *(each.path for each in wanted if each.optional)}
     asked = {*SPECS, "largestep.nc", *(each.path for each in wanted), *(file for each in made for file in each.files)}
@@ -214,7 +220,7 @@ def check(results: Path, wanted: Expected) -> Checked:
             checked.finding = Finding(wanted.path, "missing", "the next run makes it")
         return checked
     try:
-        attributes = _image_attributes(path) if path.suffix == ".safetensors" else store.attributes(path)
+        attributes = (image_set if path.suffix == ".safetensors" else store).attributes(path)
     except StoreError as error:
         problem = getattr(error, "problem", str(error).removeprefix(f"{path}: "))
         checked.finding = Finding(wanted.path, "foreign" if problem == store.FOREIGN else "damaged", problem)
@@ -249,12 +255,6 @@ def _parsed(spec: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _image_attributes(path: Path) -> dict[str, object]:
-    image_set.read(path)
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata())
 
 
 def described(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -400,7 +400,7 @@ def compare(results: Path, claims: str, stale: set[str] | None, product: Product
         module, *arguments = (word.format(results=results, to=folder) for word in product.command)
         try:
             _call(module, arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             return missing + [Finding(file, "unchecked", f"cannot be made again: {reason}") for file in present]
         why = f"not what {module.partition('.')[0]} makes today of {product.source}"
@@ -427,20 +427,20 @@ def _left_over(settings: config.Config, results: Path, asked: set[str], fresh: s
     """Files that nothing uses: of what is not in the configuration, or left by killed jobs."""
     elsewhere = {f"{name}.{cell}": e.scale for name, e in settings.experiments.items() for cell in e.cells}
     made = f"specs/{grid.results_key(settings)[:16]}.made"
-    for folder in FOLDERS:
-        for path in sorted((results / folder).rglob("*")):
+    for folder in (".", *FOLDERS):
+        for path in sorted((results / folder).glob("*") if folder == "." else (results / folder).rglob("*")):
             name = str(path.relative_to(results))
             if path.is_dir() or name in asked or name == made:
                 continue
             if UNFINISHED.fullmatch(path.name):
                 yield Finding(name, LEFT_OVER, "by a job that was killed")
-            elif path.name.endswith(".refused"):
+            elif REFUSED.fullmatch(path.name):
                 yield Finding(name, LEFT_OVER, "set aside")
-            else:
+            elif folder != ".":
                 scale = elsewhere.get(path.parent.name) if folder == "cells" else None
                 why = f"of scale {scale}" if scale else "the configuration does not ask for it"
                 yield Finding(name, LEFT_OVER, why)
-    for path in sorted((results / "checkpoints").glob("*")):
+    for path in sorted(path for path in (results / "checkpoints").glob("*") if path.is_dir()):
         if f"cells/{path.name}/train.nc" in fresh or path.name not in grid.cells(settings):
             yield Finding(f"checkpoints/{path.name}", LEFT_OVER, "no training continues from it")
 

@@ -42,6 +42,39 @@ def test_second_run_on_a_folder_says_why_not_and_how_to_go_on(project: Project) 
     assert project.planned() == set()
 
 
+def test_clock_that_is_set_back_is_named_and_touching_all_mends_it(project: Project) -> None:
+    """Every result comes from tomorrow; what is made now is older than what it is made of, which Snakemake refuses."""
+    tomorrow = time.time() + 86400
+    for path in (project.folder / "results").rglob("*"):
+        os.utime(path, (tomorrow, tomorrow))
+    assert project.planned() == set()
+    project.edit("config.yaml", "small: {step_size: 0.1, published", "small: {step_size: 0.11, published")
+    target = "results/cells/diagonal.small/sparsity.nc"
+    refused = project.snakemake("--cores", "1", target, check=False)
+    assert refused.returncode != 0
+    assert "This could indicate a clock skew problem" in refused.stdout + refused.stderr
+    for path in (project.folder / "results").rglob("*"):
+        path.touch()
+    project.snakemake("--cores", "1", target)
+    assert not {name for rule, name in project.planned() if rule in ("data", "train", "features", "sparsity")}
+
+
+def test_files_that_come_late_are_waited_for(project: Project) -> None:
+    """As on a network file system: here a job ends three seconds before its store can be seen."""
+    target = "results/cells/diagonal.small/sparsity.nc"
+    late = " && mv {output} {output}.late && {{ (sleep 3; mv {output}.late {output}) > /dev/null 2>&1 & }}"
+    project.edit(
+        "workflow/rules/sparsity.smk", "--output {output:q} 2> {log:q}", "--output {output:q} 2> {log:q}" + late
+    )
+    refused = project.snakemake("--cores", "1", "--force", "--latency-wait", "1", target, check=False)
+    assert refused.returncode != 0
+    said = refused.stdout + refused.stderr
+    assert "Missing files after 1 seconds" in said
+    assert "--latency-wait" in said
+    project.snakemake("--cores", "1", "--force", "--latency-wait", "30", target)
+    assert (project.folder / target).exists()
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The tiny project without results, to be mounted where it cannot be written."""

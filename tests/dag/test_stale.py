@@ -72,6 +72,7 @@ def test_what_is_wrong_with_each_file_is_said_in_a_line(project: Project) -> Non
     shutil.copytree(cells / "teacher.small", cells / "teacher.gone")
     shutil.copytree(cells / "digits.small", cells / "later.small")
     (cells / "teacher.small/.train.nc.host.123.part").write_bytes(b"")
+    (results / "claims.csv.refused-2").write_bytes(b"")
     (results / "figures/flows.png").unlink()
     (results / "tables/points.md").write_text("no table")
     (results / "checkpoints/digits.small").mkdir(parents=True)
@@ -95,6 +96,7 @@ def test_what_is_wrong_with_each_file_is_said_in_a_line(project: Project) -> Non
     assert found["cells/teacher.gone/train.nc"] == "left over: the configuration does not ask for it"
     assert found["cells/later.small/train.nc"] == "left over: of scale paper"
     assert found["cells/teacher.small/.train.nc.host.123.part"] == "left over: by a job that was killed"
+    assert found["claims.csv.refused-2"] == "left over: set aside"
     assert found["checkpoints/digits.small"] == "left over: no training continues from it"
     assert found["studies/bouncing.nc"] == "stale: settings: settings.starts 10 -> 11"
     assert found["specs/aggregate.json"] == "stale: other settings"
@@ -123,6 +125,16 @@ def test_tables_and_figures_are_compared_with_what_is_made_today(project: Projec
         "results/tables/points.md: stale: not what tables makes today of largestep.nc",
     ]
     assert verify(project, "--stores")[0] == 0
+
+
+def test_tables_that_are_missing_or_edited_make_what_is_drawn_of_them_unchecked(project: Project) -> None:
+    claims = project.folder / "results/claims.csv"
+    unchecked = [f"results/figures/scorecard.{kind}: unchecked: claims.csv is not fresh" for kind in ("pdf", "png")]
+    claims.write_text(claims.read_text().replace("undecided", "refuted", 1))
+    wrong = "results/claims.csv: stale: not what claims makes today of largestep.nc"
+    assert verify(project)[1] == [wrong, *unchecked]
+    claims.unlink()
+    assert verify(project)[1] == ["results/claims.csv: missing: the next run makes it", *unchecked]
 
 
 def test_aggregate_of_other_stores_is_found(project: Project) -> None:
@@ -171,7 +183,7 @@ def test_store_of_another_cell_is_refused_and_named(project: Project) -> None:
     target = "results/cells/diagonal.decay50/sparsity.nc"
     project.snakemake("--cores", "1", "--force", target, check=False)
     assert re.fullmatch(
-        r"error: results/cells/diagonal.decay50/features.nc: .* settings; [^\n]*\n",
+        r"error: results/cells/diagonal.decay50/features.nc: belongs to diagonal.small; [^\n]*\n",
         log(project, "sparsity/diagonal.decay50"),
     )
     # It was set aside, so a plain run makes it anew.
@@ -179,15 +191,20 @@ def test_store_of_another_cell_is_refused_and_named(project: Project) -> None:
 
 
 def test_library_upgraded(project: Project) -> None:
-    """A plan reruns nothing by itself; a stage that would mix two versions refuses, in one line."""
-    made_with(project.folder / "results/data/diagonal.nc", "numba", "0.1")
+    """A plan reruns nothing by itself; a stage that would mix two versions refuses, and says what makes all anew."""
+    path = project.folder / "results/data/diagonal.nc"
+    right = store.read(path).attrs["content_sha256"]
+    made_with(path, "numba", "0.1")
     assert project.planned() == set()
     project.snakemake("--cores", "1", "--force", "results/cells/diagonal.small/train.nc", check=False)
     assert re.fullmatch(
-        r"error: results/data/diagonal.nc: was made with numba 0\.1, but [\d.]+ is installed; [^\n]*\n",
+        r"error: results/data/diagonal.nc: was made with numba 0\.1, but [\d.]+ is installed; delete it, or all such "
+        r"files with python -m largestep\.verify --set-aside, and run again\n",
         log(project, "train/diagonal.small"),
     )
-    lines = verify(project, "--stores")[1]
-    assert any(
-        line.startswith("results/data/diagonal.nc: stale: libraries: made with numba 0.1, now") for line in lines
-    )
+    (line, moved) = (line for line in verify(project, "--stores", "--set-aside")[1] if "diagonal.nc" in line)
+    assert line.startswith("results/data/diagonal.nc: stale: libraries: made with numba 0.1, now")
+    assert moved == "    run again to make it anew; it is kept as diagonal.nc.refused"
+    assert {("data", "diagonal"), ("train", "diagonal.small")} <= project.planned()
+    project.snakemake("--cores", "1", "results/data/diagonal.nc")
+    assert store.read(path).attrs["content_sha256"] == right

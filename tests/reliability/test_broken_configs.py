@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from largestep import config, grid
 from largestep.data.image_spec import image_name
 from tests.conftest import REPOSITORY
+from tests.reliability.conftest import Counted
 from tests.reliability.small import KILLS
 
 # Generated configurations for each of the two tests.
@@ -58,11 +59,10 @@ counts: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _print_counts() -> Iterator[None]:
+def _most_are_broken() -> Iterator[None]:
     counts.clear()
     yield
-    print(f"\nbroken configurations: {counts['refused']} refused, {counts['accepted']} still sound")
-    assert counts["refused"] >= CONFIGS, "most of the generated configurations should be broken"
+    assert counts["refused"] > 3 * counts["accepted"], "most of the generated configurations should be broken"
 
 
 @cache
@@ -176,7 +176,9 @@ def check_sound(found: config.Config) -> None:
 
 @GENERATED
 @given(base=st.sampled_from(BASES), seed=st.integers(0, 2**32), changes=st.sampled_from([1, 1, 1, 2, 5]))
-def test_broken_values_are_refused_in_one_line_that_names_the_key(base: str, seed: int, changes: int) -> None:
+def test_broken_values_are_refused_in_one_line_that_names_the_key(
+    counted: Counted, base: str, seed: int, changes: int
+) -> None:
     draw, raw = random.Random(seed), json.loads(base_values(base))
     changed = []
     for _ in range(changes):
@@ -185,6 +187,7 @@ def test_broken_values_are_refused_in_one_line_that_names_the_key(base: str, see
         changed.append(path)
     result, problem = verdict(lambda: config.parse(raw, source="config.yaml"), "config.yaml")
     counts[result] += 1
+    counted(f"generated configurations {result}")
     if changes == 1 and result == "refused":
         # What is named lies on the way to what was changed, or is a study that uses it.
         place = ".".join(map(str, changed[0]))
@@ -266,6 +269,7 @@ EDITS: tuple[Callable[[str, random.Random], str], ...] = (cut, insert, insert, s
 )
 def test_broken_files_are_refused_in_one_line_that_names_the_line(
     tmp_path_factory: pytest.TempPathFactory,
+    counted: Counted,
     base: str,
     seed: int,
     noise: bytes | None,
@@ -278,4 +282,6 @@ def test_broken_files_are_refused_in_one_line_that_names_the_line(
         raw = raw[:place] + noise + raw[place:]
     path = tmp_path_factory.getbasetemp() / "config.yaml"
     path.write_bytes(raw)
-    counts[verdict(lambda: config.load(path), str(path))[0]] += 1
+    result, _ = verdict(lambda: config.load(path), str(path))
+    counts[result] += 1
+    counted(f"generated configurations {result}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import re
@@ -10,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from safetensors.numpy import save_file
 
 from largestep import cli, store
 from largestep.data import image_set
+from largestep.keys import digest
 from tests.conftest import Project
+from tests.reliability.conftest import Counted
 from tests.reliability.small import FULL, copy_of, differences, made_once
 
 FLIPS = 16
@@ -94,6 +97,7 @@ STEPS = (
     (("largestep.nc",), ("figure", "table", "claims")),
     (("studies/bouncing.nc",), ("study_figure",)),
     (("data/diagonal.nc", "images/digits.safetensors"), ("train", "train_images")),
+    (("specs/aggregate.json",), ("aggregate",)),
     (
         (
             *("cells/diagonal.small/snapshots.nc", "cells/digits.decay50/features.nc"),
@@ -102,14 +106,6 @@ STEPS = (
         ("results/cells/diagonal.small/features.nc", "results/cells/digits.decay50/sparsity.nc", "aggregate"),
     ),
 )
-counts: Counter[str] = Counter()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _print_counts() -> Iterator[None]:
-    counts.clear()
-    yield
-    print("\ndamaged files: " + "; ".join(f"{number} {what}" for what, number in sorted(counts.items())))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -120,6 +116,7 @@ def test_every_damage_of_every_kind_of_file_is_named_and_the_file_set_aside(
     name: str,
     damage: str,
     monkeypatch: pytest.MonkeyPatch,
+    counted: Counted,
 ) -> None:
     monkeypatch.setenv("LARGESTEP_WORKFLOW", "1")
     for seed in range(10 if FULL else 2):
@@ -136,7 +133,60 @@ def test_every_damage_of_every_kind_of_file_is_named_and_the_file_set_aside(
         assert len(message.splitlines()) == 1
         assert not path.exists()
         assert path.with_name(f"{path.name}.refused").read_bytes() == content
-        counts["named, in process"] += 1
+        counted("damaged files named, in process")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_settings_of_the_aggregate_are_named_and_set_aside(
+    undisturbed: Project, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch, counted: Counted
+) -> None:
+    monkeypatch.setenv("LARGESTEP_WORKFLOW", "1")
+    path = tmp_path / "aggregate.json"
+    shutil.copy(undisturbed.folder / "results/specs/aggregate.json", path)
+    right = argparse.Namespace(spec_file=path, spec_sha256=digest(path.read_text().strip()))
+    assert "experiments" in cli.read_spec(right)
+    DAMAGES[damage](path, random.Random(0))
+    with pytest.raises(
+        SystemExit, match=r"^error: .*aggregate\.json: .*; run again to make it anew; it is kept as .*$"
+    ):
+        cli.run(lambda: cli.read_spec(right))
+    assert not path.exists()
+    counted("damaged files named, in process")
+
+
+@contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """A folder that nobody can write to: root only cannot where it is mounted so."""
+    if os.geteuid() != 0:
+        folder.chmod(0o555)
+        yield
+        folder.chmod(0o755)
+        return
+    if subprocess.run(["mount", "--bind", str(folder), str(folder)], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_read_only_files_are_read_and_stay_where_they_are(
+    undisturbed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LARGESTEP_WORKFLOW", "1")
+    folder, source = tmp_path / "shared", undisturbed.folder / "results/data/diagonal.nc"
+    folder.mkdir()
+    for name in ("sound.nc", "damaged.nc"):
+        shutil.copy(source, folder / name)
+    truncate(folder / "damaged.nc", random.Random(0))
+    with unwritable(folder):
+        assert store.read(folder / "sound.nc").attrs == store.read(source).attrs
+        with pytest.raises(SystemExit, match=r"damaged\.nc: .*; delete it and run again; it cannot be moved \(.+\)$"):
+            cli.run(lambda: store.read(folder / "damaged.nc"))
+        with pytest.raises(SystemExit, match=r"sound\.nc: cannot be written: .+; mend that and run again$"):
+            cli.run(lambda: store.write_text(folder / "sound.nc", "new"))
+        assert sorted(path.name for path in folder.iterdir()) == ["damaged.nc", "sound.nc"]
 
 
 def test_a_stage_called_by_hand_moves_nothing(undisturbed: Project, tmp_path: Path) -> None:
@@ -147,7 +197,7 @@ def test_a_stage_called_by_hand_moves_nothing(undisturbed: Project, tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_single_bits_are_found_or_do_no_harm(undisturbed: Project, tmp_path: Path) -> None:
+def test_single_bits_are_found_or_do_no_harm(undisturbed: Project, tmp_path: Path, counted: Counted) -> None:
     """A flipped bit that is not noticed lies in a gap of the file: what is read is what was written."""
     for name in ("cells/diagonal.small/snapshots.nc", "studies/bouncing.nc", "data/diagonal.nc"):
         source = undisturbed.folder / "results" / name
@@ -159,10 +209,10 @@ def test_single_bits_are_found_or_do_no_harm(undisturbed: Project, tmp_path: Pat
             try:
                 found = store.read(path)
             except store.StoreError:
-                counts["single bits found"] += 1
+                counted("single flipped bits found")
             else:
                 assert store.content_digest(found) == store.content_digest(store.read(source))
-                counts["single bits in gaps"] += 1
+                counted("single flipped bits in gaps, harmless")
 
 
 def heal(project: Project, *first: str) -> str:
@@ -180,7 +230,9 @@ def heal(project: Project, *first: str) -> str:
 
 
 @pytest.mark.parametrize("damage", list(DAMAGES) if FULL else ["bits flipped"])
-def test_restarts_make_damaged_files_anew(undisturbed: Project, project: Project, damage: str) -> None:
+def test_restarts_make_damaged_files_anew(
+    undisturbed: Project, project: Project, damage: str, counted: Counted
+) -> None:
     results, draw = project.folder / "results", random.Random(0)
     for damaged, forced in STEPS if FULL else STEPS[-1:]:
         for name in damaged:
@@ -189,7 +241,7 @@ def test_restarts_make_damaged_files_anew(undisturbed: Project, project: Project
         for name in damaged:
             assert re.search(rf"error: results/{re.escape(name)}: .*; run again to make it anew", said), name
             (results / f"{name}.refused").unlink()
-            counts["named and made anew by Snakemake"] += 1
+            counted("damaged files named and made anew by Snakemake")
     assert not differences(project, undisturbed)
 
 
@@ -201,7 +253,8 @@ def test_a_store_of_another_cell_is_made_anew(undisturbed: Project, project: Pro
     for name in ("train.nc", "features.nc"):
         aside = cells / f"diagonal.small/{name}.refused"
         assert (
-            f"error: results/cells/diagonal.small/{name}: is stale: it was made from other settings; run again" in said
+            f"error: results/cells/diagonal.small/{name}: belongs to diagonal.decay50; run again to make it anew"
+            in said
         )
         aside.unlink()
     assert not differences(project, undisturbed)
@@ -216,7 +269,9 @@ def test_a_table_that_the_scorecard_cannot_read_is_made_anew(undisturbed: Projec
 
 
 @pytest.mark.parametrize("damage", list(DAMAGES) if FULL else ["bits flipped"])
-def test_damaged_checkpoints_are_not_used(undisturbed: Project, project: Project, damage: str) -> None:
+def test_damaged_checkpoints_are_not_used(
+    undisturbed: Project, project: Project, damage: str, counted: Counted
+) -> None:
     """A training job is killed, all that it would continue from is damaged, and it ends with the same bits."""
     cell = project.folder / "results/cells/digits.decay50"
     # Without the aggregate nobody would need it again.
@@ -249,4 +304,4 @@ def test_damaged_checkpoints_are_not_used(undisturbed: Project, project: Project
         assert "is damaged and is not used" in log
     assert "Traceback" not in log
     assert not differences(project, undisturbed)
-    counts["checkpoints damaged"] += len(saved)
+    counted("damaged checkpoints not used", len(saved))

@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from tests.conftest import Project
+from tests.reliability.conftest import Counted
 from tests.reliability.small import KILLS, copy_of, differences, jobs, made_once, make_small
 
 KINDS = (
@@ -91,6 +92,7 @@ def strike(run: Run, kind: str, draw: random.Random, pace: float) -> bool:
         run.kill(jobs_too=kind != "Snakemake alone")
         return True
     while not run.ended():
+        assert time.monotonic() < until + PATIENCE_S, f"waited in vain for {kind}"
         if time.monotonic() >= until and (victim := found(run, kind)):
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
@@ -129,7 +131,7 @@ def wait_for_orphans(project: Project) -> None:
 
 
 def test_killed_at_random_moments_the_whole_workflow_ends_with_the_same_bits(
-    undisturbed: Project, tmp_path: Path
+    undisturbed: Project, tmp_path: Path, counted: Counted
 ) -> None:
     draw, kills, restarts, compared, rounds = random.Random(KILLS), Counter[str](), 0, 0, 0
     begun = time.monotonic()
@@ -154,11 +156,12 @@ def test_killed_at_random_moments_the_whole_workflow_ends_with_the_same_bits(
         compared += len(list((project.folder / "results").rglob("*.nc")))
         rounds += 1
         shutil.rmtree(project.folder)
-    print(
-        f"\n{sum(kills.values())} kills survived in {time.monotonic() - begun:.0f} s: "
-        + "; ".join(f"{count} of {kind}" for kind, count in sorted(kills.items()))
-        + f"; {restarts} restarts; {compared} stores compared in {rounds} rounds, all equal"
-    )
+    for kind, number in kills.items():
+        counted(f"kills survived, of {kind}", number)
+    counted("kills survived, in all", sum(kills.values()))
+    counted("restarts after kills", restarts)
+    counted("stores compared after kills, all equal", compared)
+    counted("seconds that the kills took", round(time.monotonic() - begun))
 
 
 def benchmarks(project: Project) -> list[Path]:

@@ -16,6 +16,7 @@ from largestep import stages, store
 from largestep.data import digits, image_set
 from largestep.keys import canonical
 from tests.image_runs import spec
+from tests.reliability.conftest import Counted
 
 KILLS = int(os.environ.get("LARGESTEP_KILLS", "3"))
 # A job is killed at a random moment after its first save. All kills together leave it most of its work to do.
@@ -45,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_job_killed_at_random_times_ends_as_one_that_is_not(folder: Path) -> None:
+def test_a_job_killed_at_random_times_ends_as_one_that_is_not(folder: Path, counted: Counted) -> None:
     epochs = 80 * (1 + KILLS // 6)
     environment = os.environ | {"LARGESTEP_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     start = time.monotonic()
@@ -64,6 +65,7 @@ def test_a_job_killed_at_random_times_ends_as_one_that_is_not(folder: Path) -> N
         progress.append(len(list(checkpoints.glob("*.safetensors"))))
     done = subprocess.run(job(folder, "killed", epochs), check=True, capture_output=True, text=True, env=environment)
     print(f"{KILLS} kills; files of checkpoints after each: {progress}; {done.stderr.splitlines()[-1]}")
+    counted("kills survived, of one training job", KILLS)
     for name in ("train.nc", "snapshots.nc"):
         one, other = (store.read(folder / each / name) for each in ("undisturbed", "killed"))
         assert one.attrs["content_sha256"] == other.attrs["content_sha256"], name

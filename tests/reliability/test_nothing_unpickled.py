@@ -104,7 +104,7 @@ def test_nothing_is_unpickled_while_stages_run(
     assert len(list((project.folder / "results").glob("*.watched"))) >= 10
 
 
-# numba keeps compiled kernels in pickles of its own, under results/.numba; it is told to keep none here.
+# Numba keeps compiled kernels in pickles, in a folder of the user's own, not in results/.
 HOOK = """
 import os, sys, traceback
 def watch(event, arguments):

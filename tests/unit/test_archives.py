@@ -297,6 +297,8 @@ def test_processes_that_need_the_same_file_download_it_once(tmp_path: Path, serv
         assert out.strip() == str(tmp_path / "fashion_mnist" / FILE), err
     assert len(server.requests) == asked == 2
     assert files(tmp_path) == [f"fashion_mnist/{FILE}"]
+    # Other users can take the lock too, whatever the umask of the first.
+    assert (tmp_path / "fashion_mnist" / f"{FILE}.lock").stat().st_mode & 0o777 == 0o666
 
 
 def test_what_a_killed_download_left_is_cleaned_up(tmp_path: Path, server: Server) -> None:

@@ -135,8 +135,16 @@ def test_damage_to_a_larger_file_is_found(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize(("key", "message"), [("spec", "other settings"), ("code", "other code")])
 def test_stale_files_are_refused(tmp_path: Path, key: str, message: str) -> None:
     path = write(tmp_path / "a.safetensors")
-    with pytest.raises(StoreError, match=f"is stale: it was made from {message}; delete it and run again"):
+    with pytest.raises(StoreError, match=f"is stale: it was made from {message}; delete it.* and run again"):
         image_set.read(path, **{key: "else"})
+
+
+def test_a_file_made_with_another_library_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_set, "version", lambda name: "0.1")
+    path = write(tmp_path / "a.safetensors")
+    assert image_set.attributes(path)["version_torch"] == "0.1"
+    with pytest.raises(StoreError, match=r"a\.safetensors: was made with \w+ 0\.1, but "):
+        image_set.read(path)
 
 
 @pytest.mark.parametrize(

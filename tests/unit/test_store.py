@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import netCDF4
@@ -47,6 +48,30 @@ def test_stale_stores_are_refused(tmp_path: Path, key: str, message: str) -> Non
     write(tmp_path / "a.nc")
     with pytest.raises(store.StoreError, match=f"is stale.*{message}"):
         store.read(tmp_path / "a.nc", **{key: "else"})
+
+
+def test_a_store_of_the_same_cell_is_stale_and_that_of_another_is_refused(tmp_path: Path) -> None:
+    """Settings may be edited while jobs run, and edited back; only what belongs elsewhere is to be moved away."""
+    write(tmp_path / "a.nc", spec='{"cell":"a.b","steps":1}')
+    with pytest.raises(store.StoreError, match="is stale: it was made from other settings; ") as stale:
+        store.read(tmp_path / "a.nc", spec='{"cell":"a.b","steps":2}')
+    assert not isinstance(stale.value, store.RefusedError)
+    with pytest.raises(store.RefusedError, match=r"a\.nc: belongs to a\.b; "):
+        store.read(tmp_path / "a.nc", spec='{"cell":"a.c","steps":1}')
+
+
+def test_a_store_that_somebody_holds_a_lock_on_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.nc")
+    with (tmp_path / "a.nc").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "loss" in store.read(tmp_path / "a.nc")
+
+
+def test_what_was_set_aside_before_is_kept(tmp_path: Path) -> None:
+    for content in (b"first", b"second", b"third"):
+        (tmp_path / "a.nc").write_bytes(content)
+        store.set_aside(tmp_path / "a.nc")
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [b"first", b"second", b"third"]
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text", "missing"])

@@ -23,20 +23,31 @@ def test_many_differences_stay_one_short_line() -> None:
     assert len(text) < 200
 
 
-def test_files_and_values_lie_on_top_of_each_other(repository: Path, tmp_path: Path) -> None:
+def test_files_and_values_lie_on_top_of_the_configuration(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository / "tests/tiny")
     above = tmp_path / "above.yaml"
     above.write_text(yaml.safe_dump({"experiments": {"points": {"training": {"seeds": 9}}}}))
-    files = [repository / "tests/tiny/config.yaml", above]
-    found = verify.configuration(files, ["scale=paper", "only=[points]"])
+    found = verify.configuration([above], ["scale=paper", "only=[points]"])
     assert found.experiments["points"].training.seeds == 9
     assert found.experiments["points"].training.snapshots == 3
     assert list(grid.cells(found)) == ["points.decay2", "points.decay50"]
 
 
 @pytest.mark.parametrize(("value", "message"), [("scale", "must be KEY=VALUE"), ("only=[", "is not YAML")])
-def test_bad_values_are_refused(repository: Path, value: str, message: str) -> None:
+def test_bad_values_are_refused(value: str, message: str) -> None:
     with pytest.raises(config.ConfigError, match=message):
-        verify.configuration([repository / "tests/tiny/config.yaml"], [value])
+        verify.configuration([], [value])
+
+
+def test_the_configuration_beside_the_workflow_serves_folders_that_have_none(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.base_file(repository).resolve() == repository / "config.yaml"
+    (tmp_path / "config.yaml").write_text("")
+    assert config.base_file(repository) == Path("config.yaml")
 
 
 def test_every_output_of_the_workflow_is_expected(repository: Path) -> None:

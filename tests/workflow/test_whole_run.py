@@ -96,7 +96,7 @@ def test_report(finished: Project, tmp_path: Path) -> None:
 
 
 def test_stale_store_is_refused(finished: Project, tmp_path: Path) -> None:
-    """A store of other settings, put in place of the right one, ends the next stage with one line."""
+    """A store of another cell, put in place of the right one, ends the next stage with one line."""
     folder = tmp_path / "project"
     project = Project(shutil.copytree(finished.folder, folder))
     cells = folder / "results/cells"
@@ -106,5 +106,5 @@ def test_stale_store_is_refused(finished: Project, tmp_path: Path) -> None:
     )
     output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "results/cells/diagonal.small/features.nc: is stale" in output
+    assert "results/cells/diagonal.small/features.nc: belongs to diagonal.decay50" in output
     assert "Traceback" not in output

@@ -42,7 +42,7 @@ rule spec:
     params:
         spec=lambda w: SPECS[w.table],
     run:
-        Path(output[0]).write_text(f"{params.spec}\n", encoding="utf-8")
+        store.write_text(Path(output[0]), f"{params.spec}\n")
         Path(log[0]).touch()
 
 

@@ -125,7 +125,8 @@ def fetch(kind: str, archive: Archive, root: Path, mirror: str | None) -> Path:
             return found
         target.parent.mkdir(parents=True, exist_ok=True)
         # The lock ends with the process that holds it, however it ends; its empty file stays.
-        with FileLock(f"{target}.lock"):
+        # Other users of the same root may have to wait for it too.
+        with FileLock(f"{target}.lock", mode=0o666):
             # Another process may have downloaded it meanwhile.
             if (found := _find(kind, archive, root)) is None:
                 _download(url, archive, target)

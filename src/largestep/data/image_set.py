@@ -23,7 +23,7 @@ from torch import Tensor
 
 from largestep import __version__
 from largestep.keys import canonical
-from largestep.store import RefusedError, StoreError, replacing
+from largestep.store import STALE_REMEDY, RefusedError, StoreError, other_versions, replacing
 
 # Labels first: they need the alignment of their eight bytes, images need none.
 TENSORS = ("train_labels", "test_labels", "train_images", "test_images")
@@ -142,8 +142,26 @@ def read(path: Path, *, spec: str | None = None, code: str | None = None) -> Ima
     """Map an image set into memory and verify its checksum; pages are read from disk when they are used.
 
     spec, code: refuse a file made from anything else; None compares nothing.
-    Raises StoreError for a file that is missing, damaged, foreign or stale.
+    Raises StoreError for a file that is missing, damaged, foreign or stale, or that was made with another version of a
+    library that computes.
     """
+    metadata, tensors = _sound(path)
+    if spec is not None and metadata["spec"] != spec:
+        raise RefusedError(path, "is stale: it was made from other settings")
+    if code is not None and metadata["code_fingerprint"] != code:
+        raise StoreError(f"{path}: is stale: it was made from other code; {STALE_REMEDY}")
+    for name, made_with, installed in other_versions(metadata):
+        raise StoreError(f"{path}: was made with {name} {made_with}, but {installed} is installed; {STALE_REMEDY}")
+    return ImageSet(**tensors, white_level=int(metadata["white_level"]), classes=int(metadata["classes"]))
+
+
+def attributes(path: Path) -> dict[str, str]:
+    """What an image set says of itself, wherever it comes from, once its content matches its checksum. As `read`."""
+    return _sound(path)[0]
+
+
+def _sound(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a file whose content matches its checksum."""
     if not path.is_file():
         raise StoreError(f"{path}: there is no such file; run the workflow again")
     try:
@@ -159,11 +177,7 @@ def read(path: Path, *, spec: str | None = None, code: str | None = None) -> Ima
         raise RefusedError(path, "was not written by largestep")
     if metadata["content_sha256"] != _digest(tensors, metadata):
         raise RefusedError(path, "its content does not match its checksum")
-    if spec is not None and metadata["spec"] != spec:
-        raise RefusedError(path, "is stale: it was made from other settings")
-    if code is not None and metadata["code_fingerprint"] != code:
-        raise StoreError(f"{path}: is stale: it was made from other code; delete it and run again")
-    return ImageSet(**tensors, white_level=int(metadata["white_level"]), classes=int(metadata["classes"]))
+    return metadata, tensors
 
 
 def part(images: ImageSet, settings: Mapping[str, Any]) -> ImageSet:

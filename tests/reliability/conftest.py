@@ -1,0 +1,34 @@
+"""Counts of what tests of reliability did, summed over processes and printed at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+Counted = Callable[..., None]
+KEY = "counted"
+
+
+@pytest.fixture
+def counted(record_property: Callable[[str, object], None]) -> Counted:
+    """Count something that this test did: what it is, and how many."""
+
+    def count(what: str, number: int = 1) -> None:
+        record_property(KEY, [what, number])
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the counts of the tests that passed."""
+    total = Counter[str]()
+    for report in terminalreporter.getreports("passed"):
+        for key, value in report.user_properties:
+            if key == KEY:
+                total[value[0]] += value[1]
+    if total:
+        terminalreporter.section("counts")
+    for what, number in sorted(total.items()):
+        terminalreporter.write_line(f"{what}: {number}")
