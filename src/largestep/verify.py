@@ -130,6 +130,12 @@ def main() -> None:
     bad = sum(count[fault] for fault in FAULTS)
     found = ", ".join(f"{count[fault]} {fault}" for fault in (*FAULTS, LEFT_OVER))
     print(f"{files - bad} of {files} files are fresh; {found}")
+    if bad:
+        print(
+            "a plain run makes what is missing, and what Snakemake knows to be stale; "
+            "--set-aside moves all that is stale, damaged or foreign out of its way",
+            file=sys.stderr,
+        )
     sys.exit(1 if bad else 0)
 
 
@@ -188,7 +194,8 @@ def verify(settings: config.Config, results: Path, *, remake: bool = True) -> tu
     asked = {*SPECS, "largestep.nc", *(each.path for each in wanted), *(file for each in made for file in each.files)}
     found |= {each.path: each for each in _left_over(settings, results, asked, fresh=set(contents))}
     files = len(asked) - sum(not (results / path).exists() for path in optional)
-    return sorted(found.values(), key=lambda each: (each.fault == LEFT_OVER, each.path)), files
+    # What needs a look first: missing files can be many.
+    return sorted(found.values(), key=lambda each: (each.fault == LEFT_OVER, each.fault == "missing", each.path)), files
 
 
 def expected(settings: config.Config) -> list[Expected]:

@@ -158,7 +158,7 @@ def test_killed_at_random_moments_the_whole_workflow_ends_with_the_same_bits(
         shutil.rmtree(project.folder)
     for kind, number in kills.items():
         counted(f"kills survived, of {kind}", number)
-    counted("kills survived, in all", sum(kills.values()))
+    counted("kills survived, of whole runs, in all", sum(kills.values()))
     counted("restarts after kills", restarts)
     counted("stores compared after kills, all equal", compared)
     counted("seconds that the kills took", round(time.monotonic() - begun))
