@@ -14,6 +14,8 @@ if ! command -v debootstrap > /dev/null; then
     DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends debootstrap > /dev/null
 fi
 root=$(mktemp -d /var/tmp/largestep-root-XXXXXX)
+# Services of the root have users of their own.
+chmod 755 "$root"
 clear_up() {
     umount --recursive "$root" || true
     # Never into a mount.
