@@ -109,11 +109,10 @@ def study(path: Path, about: dict[str, Any]) -> xr.Dataset:
     """The store of a study, refused unless it was made from the settings and the code of today."""
     found = store.read(path)
     if digest(found.attrs["spec"]) != about["spec_sha256"]:
-        store.check_owner(path, found.attrs["spec"], path.stem)
-        raise store.StoreError(f"{path}: is stale: it was made from other settings; {store.STALE_REMEDY}")
+        raise store.of_other_settings(path, found.attrs["spec"], path.stem)
     spec = json.loads(found.attrs["spec"])
     if found.attrs["code_fingerprint"] != stages.study_code(spec):
-        raise store.StoreError(f"{path}: is stale: it was made from other code; {store.STALE_REMEDY}")
+        raise store.StaleError(path, "is stale: it was made from other code")
     return found.drop_attrs(deep=False).assign_attrs(
         kind=spec["settings"]["kind"],
         title=about["title"],
@@ -127,8 +126,7 @@ def _row(folder: Path, about: dict[str, Any], cell: str) -> xr.Dataset:
     kinds, settings = (about["data"], about["model"]), about["cells"][cell]
     sparsity = store.read(folder / "sparsity.nc", code=stages.chain("sparsity", *kinds))
     if digest(sparsity.attrs["spec"]) != settings["spec_sha256"]:
-        store.check_owner(folder / "sparsity.nc", sparsity.attrs["spec"], folder.name)
-        raise store.StoreError(f"{folder}/sparsity.nc: is stale: it was made from other settings; {store.STALE_REMEDY}")
+        raise store.of_other_settings(folder / "sparsity.nc", sparsity.attrs["spec"], folder.name)
     spec = json.loads(sparsity.attrs["spec"])["features"]
     features = store.read(folder / "features.nc", spec=canonical(spec), code=stages.chain("features", *kinds))
     train = store.read(folder / "train.nc", spec=canonical(spec["train"]), code=stages.chain("train", *kinds))

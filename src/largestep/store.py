@@ -38,8 +38,6 @@ NUMERICAL = ("version_numpy", "version_numba", "version_torch", "version_torchvi
 STUDIES = "studies"
 # What is said of a file that is none of ours.
 FOREIGN = "was not written by largestep"
-# What to do about stores of other settings or code, of which there may be many.
-STALE_REMEDY = "delete it, or all such files with python -m largestep.verify --set-aside, and run again"
 # Bytes below which a disk counts as full in messages.
 LITTLE_ROOM = 100e6
 # Seconds without a write after which an unfinished file counts as left by a killed process.
@@ -59,6 +57,14 @@ class RefusedError(StoreError):
     def __init__(self, path: Path, problem: str, reason: str = "") -> None:
         super().__init__(f"{path}: {problem}; delete it and run again{f' ({reason:.120})' if reason else ''}")
         self.path, self.problem = path, problem
+
+
+class StaleError(StoreError):
+    """A store is sound, but of other settings, code or libraries than now; there may be many such."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        remedy = "delete it, or all such files with python -m largestep.verify --set-aside, and run again"
+        super().__init__(f"{path}: {problem}; {remedy}")
 
 
 @dataclass(frozen=True)
@@ -438,15 +444,19 @@ def other_versions(attributes: Mapping[str, object]) -> Iterator[tuple[str, str,
 def _check_origin(path: Path, dataset: xr.Dataset, spec: str | None, code: str | None, made_from: str | None) -> None:
     found = dataset.attrs.get("spec")
     if spec is not None and found != spec:
-        check_owner(path, found, owner(spec))
-        raise StoreError(f"{path}: is stale: it was made from other settings; {STALE_REMEDY}")
+        raise of_other_settings(path, found, owner(spec))
     # Like settings, code may be edited while jobs run, and edited back: such a store is not to be moved away.
     if code is not None and dataset.attrs.get("code_fingerprint") != code:
-        raise StoreError(f"{path}: is stale: it was made from other code; {STALE_REMEDY}")
+        raise StaleError(path, "is stale: it was made from other code")
     if made_from not in (None, digest(str(found), str(dataset.attrs.get("code_fingerprint")))):
-        raise StoreError(f"{path}: is stale: it was made from other settings or code; {STALE_REMEDY}")
-    for name, made_with, installed in other_versions(dataset.attrs):
-        raise StoreError(f"{path}: was made with {name} {made_with}, but {installed} is installed; {STALE_REMEDY}")
+        raise StaleError(path, "is stale: it was made from other settings or code")
+    check_versions(path, dataset.attrs)
+
+
+def check_versions(path: Path, attributes: Mapping[str, object]) -> None:
+    """Raises StaleError for a file that was made with another version of a library that computes."""
+    for name, made_with, installed in other_versions(attributes):
+        raise StaleError(path, f"was made with {name} {made_with}, but {installed} is installed")
 
 
 def owner(spec: object) -> str | None:
@@ -458,10 +468,14 @@ def owner(spec: object) -> str | None:
     return found.get("cell", found.get("study")) if isinstance(found, dict) else None
 
 
-def check_owner(path: Path, spec: object, wanted: str | None) -> None:
-    """Raises RefusedError when a store belongs to another cell or study. spec: of the store."""
+def of_other_settings(path: Path, spec: object, wanted: str | None) -> StoreError:
+    """Why a store with other settings than those of now cannot be used: it is stale, or of another cell or study.
+
+    spec: of the store. wanted: the cell or study that it should belong to.
+    """
     if owner(spec) != wanted:
-        raise RefusedError(path, f"belongs to {owner(spec) or 'something else'}")
+        return RefusedError(path, f"belongs to {owner(spec) or 'something else'}")
+    return StaleError(path, "is stale: it was made from other settings")
 
 
 def content_digest(dataset: xr.Dataset, streamed: Mapping[str, Streamed] | None = None) -> str:

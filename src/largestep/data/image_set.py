@@ -23,7 +23,7 @@ from torch import Tensor
 
 from largestep import __version__
 from largestep.keys import canonical
-from largestep.store import STALE_REMEDY, RefusedError, StoreError, other_versions, replacing
+from largestep.store import RefusedError, StaleError, StoreError, check_versions, replacing
 
 # Labels first: they need the alignment of their eight bytes, images need none.
 TENSORS = ("train_labels", "test_labels", "train_images", "test_images")
@@ -149,9 +149,8 @@ def read(path: Path, *, spec: str | None = None, code: str | None = None) -> Ima
     if spec is not None and metadata["spec"] != spec:
         raise RefusedError(path, "is stale: it was made from other settings")
     if code is not None and metadata["code_fingerprint"] != code:
-        raise StoreError(f"{path}: is stale: it was made from other code; {STALE_REMEDY}")
-    for name, made_with, installed in other_versions(metadata):
-        raise StoreError(f"{path}: was made with {name} {made_with}, but {installed} is installed; {STALE_REMEDY}")
+        raise StaleError(path, "is stale: it was made from other code")
+    check_versions(path, metadata)
     return ImageSet(**tensors, white_level=int(metadata["white_level"]), classes=int(metadata["classes"]))
 
 
