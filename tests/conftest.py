@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class Project:
             pytest.fail(f"snakemake {' '.join(arguments)} failed:\n{done.stdout[-5000:]}{done.stderr[-5000:]}")
         return done
 
+    def copy(self, folder: Path) -> Project:
+        """A copy with all its results and Snakemake's records, to edit."""
+        return Project(Path(shutil.copytree(self.folder, folder, symlinks=True)))
+
     def planned(self, *arguments: str) -> set[tuple[str, str]]:
         """What a dry run would do: pairs of a rule and its wildcards, the final rule left out."""
         done = self.snakemake("--dry-run", "--cores", "2", *arguments)
@@ -79,18 +84,19 @@ def _wildcards(body: str) -> str:
     return ".".join(values)
 
 
-def make_project(folder: Path) -> Project:
-    """Copy the workflow, the package and the tiny configuration into a folder."""
+def make_project(folder: Path, config: Path = REPOSITORY / "tests/tiny/config.yaml") -> Project:
+    """Copy the workflow, the package and a configuration, the tiny one unless given, into a folder."""
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in ("workflow", "src", "envs"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
-    shutil.copy(REPOSITORY / "tests/tiny/config.yaml", folder / "config.yaml")
+    shutil.copy(config, folder / "config.yaml")
     return Project(folder)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """The tiny project after a run on two cores; tests that change it must work on a copy.
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str, name: str, make: Callable[[Path], Project]
+) -> Project:
+    """A project after a run on two cores; tests that change it must work on a copy.
 
     Where tests run in several processes, the first that needs it makes it for all.
     """
@@ -98,10 +104,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Projec
     shared = shared if worker_id == "master" else shared.parent
     # Compiled kernels are shared by all runs of the tests.
     os.environ["NUMBA_CACHE_DIR"] = str(shared / "numba")
-    project = Project(shared / "finished")
-    with FileLock(shared / "finished.lock"):
+    project = Project(shared / name)
+    with FileLock(shared / f"{name}.lock"):
         if not (project.folder / "results/summary.md").exists():
-            project.folder.mkdir()
-            make_project(project.folder)
-            project.snakemake("--cores", "2")
+            make(project.folder).snakemake("--cores", "2")
     return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The tiny project, made once."""
+    return made_once(tmp_path_factory, worker_id, "finished", make_project)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -75,10 +74,7 @@ def test_stores_in_a_bucket_are_those_of_a_local_run(
 
 
 def _project(folder: Path) -> Project:
-    folder.mkdir()
-    project = make_project(folder)
-    shutil.copy(Path(__file__).parent / "config_small.yaml", folder / "config.yaml")
-    return project
+    return make_project(folder, Path(__file__).parent / "config_small.yaml")
 
 
 def _bucket(server: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -23,8 +22,7 @@ def test_says_what_the_default_profile_does(repository: Path) -> None:
 
 @pytest.mark.parametrize("scale", ["laptop", "paper"])
 def test_every_job_has_a_partition_memory_and_a_time(scale: str, repository: Path, tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    shutil.copy(repository / "config.yaml", project.folder / "config.yaml")
+    project = make_project(tmp_path, repository / "config.yaml")
     done = project.snakemake("--workflow-profile", f"{PROFILES}/slurm", "--dry-run", "--config", f"scale={scale}")
     # Jobs of a group are indented.
     jobs = re.findall(r"^ *rule (\w+):\n(?: +.*\n)*? +resources: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)

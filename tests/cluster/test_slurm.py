@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -167,10 +166,7 @@ class _Waiting:
 
 
 def _project(folder: Path) -> Project:
-    folder.mkdir()
-    project = make_project(folder)
-    shutil.copy(Path(__file__).parent / "config.yaml", folder / "config.yaml")
-    return project
+    return make_project(folder, Path(__file__).parent / "config.yaml")
 
 
 @dataclass(frozen=True)

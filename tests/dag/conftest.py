@@ -13,8 +13,6 @@ from tests.conftest import Project
 
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Iterator[Project]:
-    """With all its results and Snakemake's records, to edit."""
-    folder = tmp_path / "project"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    yield Project(folder)
-    shutil.rmtree(folder)
+    copy = finished.copy(tmp_path / "project")
+    yield copy
+    shutil.rmtree(copy.folder)

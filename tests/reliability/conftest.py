@@ -1,4 +1,4 @@
-"""Counts of what tests of reliability did, summed over processes and printed at the end."""
+"""The run that others are compared with, and counts of what tests of reliability did, printed at the end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.conftest import Project, made_once
+from tests.reliability.small import make_small
+
 Counted = Callable[..., None]
 KEY = "counted"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The small project after a run that nothing disturbed, made once."""
+    return made_once(tmp_path_factory, worker_id, "small", make_small)
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import psutil
-import pytest
 import xarray as xr
-from filelock import FileLock
 
 from largestep.data import image_set
 from tests.conftest import REPOSITORY, Project, make_project
@@ -23,28 +20,9 @@ OF_A_RUN = ("logs", "benchmarks", "checkpoints")
 
 def make_small(folder: Path) -> Project:
     """The project, whose training saves checkpoints all the time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    project = make_project(folder)
-    shutil.copy(REPOSITORY / "tests/reliability/config.yaml", folder / "config.yaml")
+    project = make_project(folder, REPOSITORY / "tests/reliability/config.yaml")
     project.edit("workflow/rules/train.smk", " --checkpoints results", " --checkpoint-every 0.1 --checkpoints results")
     return project
-
-
-def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """The project after an undisturbed run, one for all processes that run tests."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared if worker_id == "master" else shared.parent
-    os.environ["NUMBA_CACHE_DIR"] = str(shared / "numba")
-    project = Project(shared / "small")
-    with FileLock(shared / "small.lock"):
-        if not (project.folder / "results/summary.md").exists():
-            make_small(project.folder)
-            project.snakemake("--cores", "2")
-    return project
-
-
-def copy_of(project: Project, folder: Path) -> Project:
-    return Project(Path(shutil.copytree(project.folder, folder, symlinks=True)))
 
 
 def contents(project: Project) -> dict[str, str | bytes]:

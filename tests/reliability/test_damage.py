@@ -26,19 +26,14 @@ from largestep.data import image_set
 from largestep.keys import digest
 from tests.conftest import Project
 from tests.reliability.conftest import Counted
-from tests.reliability.small import FULL, copy_of, differences, made_once
+from tests.reliability.small import FULL, differences
 
 FLIPS = 16
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    return made_once(tmp_path_factory, worker_id)
-
-
 @pytest.fixture
 def project(undisturbed: Project, tmp_path: Path) -> Project:
-    return copy_of(undisturbed, tmp_path / "project")
+    return undisturbed.copy(tmp_path / "project")
 
 
 def truncate(path: Path, draw: random.Random) -> None:

@@ -13,14 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
-from tests.reliability.small import FULL, copy_of, differences, jobs, made_once, make_small
+from tests.reliability.small import FULL, differences, jobs, make_small
 
 DISK = 64 * 2**20
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    return made_once(tmp_path_factory, worker_id)
 
 
 @contextmanager
@@ -75,7 +70,7 @@ def test_a_full_disk(undisturbed: Project, tmp_path: Path, room: int) -> None:
 def test_settings_too_large_for_the_memory(
     undisturbed: Project, tmp_path: Path, old: str, new: str, target: str, message: str
 ) -> None:
-    project = copy_of(undisturbed, tmp_path / "project")
+    project = undisturbed.copy(tmp_path / "project")
     project.edit("config.yaml", old, new)
     done = project.snakemake("--cores", "1", f"results/{target}", check=False)
     assert done.returncode != 0
@@ -89,7 +84,7 @@ def test_settings_too_large_for_the_memory(
 
 def test_a_job_that_the_kernel_kills_for_want_of_memory(undisturbed: Project, tmp_path: Path) -> None:
     """It cannot say so itself: the shell that called it does."""
-    project = copy_of(undisturbed, tmp_path / "project")
+    project = undisturbed.copy(tmp_path / "project")
     (project.folder / "results/cells/diagonal.small/sparsity.nc").unlink()
     (project.folder / "results/largestep.nc").unlink()
     with (project.folder / "said.txt").open("w") as said:

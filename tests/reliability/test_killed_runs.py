@@ -18,11 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.conftest import Project
 from tests.reliability.conftest import Counted
-from tests.reliability.small import KILLS, copy_of, differences, jobs, made_once, make_small
+from tests.reliability.small import KILLS, differences, jobs, make_small
 
 KINDS = (
     "Snakemake and its jobs",
@@ -37,11 +36,6 @@ TRAINING = ("largestep.train",)
 AGGREGATES = ("largestep.aggregate", "largestep.figures", "largestep.tables", "largestep.claims")
 # A run that is not killed any more has to end within this time.
 PATIENCE_S = 300.0
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    return made_once(tmp_path_factory, worker_id)
 
 
 class Run:
@@ -169,7 +163,7 @@ def benchmarks(project: Project) -> list[Path]:
 
 
 def test_the_lock_message_says_how_to_go_on(undisturbed: Project, tmp_path: Path, repository: Path) -> None:
-    project = copy_of(undisturbed, tmp_path / "project")
+    project = undisturbed.copy(tmp_path / "project")
     (project.folder / "results/claims.csv").unlink()
     with Run(project) as run:
         while not jobs(project):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.small import copy_of, made_once
+from tests.conftest import Project
 
 # Modules whose readers run what a file tells them to.
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "jsonpickle"}
@@ -92,11 +92,9 @@ def test_the_search_finds_what_it_is_for(code: str) -> None:
     assert list(dangers(ast.parse(code)))
 
 
-def test_nothing_is_unpickled_while_stages_run(
-    tmp_path_factory: pytest.TempPathFactory, worker_id: str, tmp_path: Path
-) -> None:
+def test_nothing_is_unpickled_while_stages_run(undisturbed: Project, tmp_path: Path) -> None:
     """Python tells a hook of every object that a pickle looks up; none may belong to a file of the project."""
-    project = copy_of(made_once(tmp_path_factory, worker_id), tmp_path / "project")
+    project = undisturbed.copy(tmp_path / "project")
     (project.folder / "src/sitecustomize.py").write_text(HOOK)
     project.snakemake("--cores", "2", "--forcerun", "train", "train_images", "features", "features_images", "study")
     seen = sorted(path.read_text() for path in (project.folder / "results").glob("*.unpickled"))

@@ -71,10 +71,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def project(trained: Project, tmp_path: Path) -> Iterator[Project]:
-    folder = tmp_path / "project"
-    shutil.copytree(trained.folder, folder, symlinks=True)
-    yield Project(folder)
-    shutil.rmtree(folder)
+    copy = trained.copy(tmp_path / "project")
+    yield copy
+    shutil.rmtree(copy.folder)
 
 
 def planned(project: Project) -> set[tuple[str, str]]:

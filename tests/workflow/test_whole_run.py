@@ -87,7 +87,7 @@ def test_what_a_killed_job_continues_from_and_snapshots_of_images_are_gone(finis
 
 
 def test_report(finished: Project, tmp_path: Path) -> None:
-    project = Project(shutil.copytree(finished.folder, tmp_path / "project", symlinks=True))
+    project = finished.copy(tmp_path / "project")
     project.snakemake("--cores", "1", "--report", "results/report.html")
     text = (project.folder / "results/report.html").read_text()
     assert "points_fits" in text
