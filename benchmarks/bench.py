@@ -31,6 +31,7 @@ from largestep import config, grid  # noqa: E402
 from largestep.data import points, sparse_regression, teacher_student  # noqa: E402
 from largestep.dynamics import dense as dense_dynamics  # noqa: E402
 from largestep.dynamics import diagonal, toy  # noqa: E402
+from largestep.machine import processor  # noqa: E402
 from largestep.measures.jacobian import dense_singular_values, diagonal_singular_values  # noqa: E402
 from largestep.measures.thresholds import rank  # noqa: E402
 from largestep.models import dense  # noqa: E402
@@ -297,15 +298,6 @@ def _best(function: Callable[[], object], repeats: int) -> float:
 
 def _close(ours: Array, theirs: Array, tolerance: float) -> bool:
     return bool(np.linalg.norm(ours - theirs) <= tolerance * np.linalg.norm(theirs))
-
-
-def processor() -> str:
-    """Name of the machine's processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

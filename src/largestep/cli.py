@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from largestep.keys import digest
+from largestep.machine import ProcessorError
 from largestep.store import RefusedError, StoreError, set_aside
 
 
@@ -68,6 +69,8 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except (ModuleNotFoundError, SyntaxError) as error:
         sys.exit(f"error: code that is needed cannot be imported: {error}; is it here or on PYTHONPATH?")
+    except ProcessorError as error:
+        sys.exit(f"error: {error}")
     except MemoryError as error:
         sys.exit(f"error: out of memory: {error or 'nothing more can be had'}; run fewer jobs at once or ask for less")
     except OSError as error:

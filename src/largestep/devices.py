@@ -7,7 +7,6 @@ the process ends, however it ends.
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from largestep.machine import processor
 from largestep.store import StoreError
 
 KINDS = ("auto", "cpu", "cuda")
@@ -124,12 +124,7 @@ def describe(device: torch.device) -> str:
     """The name of a GPU, such as "NVIDIA H100 80GB HBM3", or of the CPU's model."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or platform.machine())
+    return processor()
 
 
 def _slots(jobs: str) -> int:

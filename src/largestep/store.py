@@ -28,12 +28,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from largestep import __version__
+from largestep import __version__, machine
 from largestep.keys import canonical, digest
 
 # These differ from run to run and from machine to machine; all else must not.
-RUN_ATTRIBUTES = ("created", "machine", "device", "wall_time_s", "content_sha256")
-NUMERICAL = ("version_numpy", "version_numba", "version_torch", "version_torchvision")
+RUN_ATTRIBUTES = ("created", "machine", *machine.ATTRIBUTES, "device", "wall_time_s", "content_sha256")
+NUMERICAL = ("version_numpy", "version_numba", "version_scipy", "version_torch", "version_torchvision")
 # The group of the aggregate that holds the studies; no experiment may have its name.
 STUDIES = "studies"
 # What is said of a file that is none of ours.
@@ -379,6 +379,7 @@ def _run_attributes(clock: Clock) -> dict[str, object]:
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        **machine.attributes(),
         "wall_time_s": round(clock.seconds(), 3),
     }
 

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import platform
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
+from llvmlite import binding
 from numpy.typing import NDArray
+
+from largestep.machine import ProcessorError
+
+# With reassoc the width of the vector instructions decides the last digit of a sum, and so which chaotic runs diverge.
+# So kernels are compiled for what every x86-64 processor with AVX2 has, whichever this one is.
+CPU_NAME = "x86-64-v3"
+CPU_FEATURES = ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
+
+
+def fix_target(machine: str, features: Mapping[str, bool]) -> None:
+    """Make numba compile for `CPU_NAME` on x86-64, whatever the environment says; elsewhere for the processor it has.
+
+    machine, features: of this processor, as `platform.machine` and LLVM name them. Raises ProcessorError where it
+    lacks a feature.
+    """
+    if machine.lower() not in ("x86_64", "amd64"):
+        return
+    lacking = [each for each in CPU_FEATURES if not features.get(each)]
+    if lacking:
+        needs = (
+            f"this processor has no {', '.join(lacking)}; largestep needs {CPU_NAME}, which is Intel's Haswell (2013)"
+        )
+        raise ProcessorError(f"{needs}, AMD's Excavator (2015) or newer: run it on one of those, or on aarch64")
+    # numba reads the environment anew whenever it changes; only what stands there lasts. Its cache goes by both.
+    os.environ["NUMBA_CPU_NAME"] = CPU_NAME
+    os.environ["NUMBA_CPU_FEATURES"] = ",".join(f"+{each}" for each in CPU_FEATURES)
+    numba.config.reload_config()
+
+
+fix_target(platform.machine(), binding.get_host_cpu_features())
 
 # reassoc and contract let sums use vector instructions and, unlike full fastmath, keep NaN and infinity,
 # by which divergence is found.

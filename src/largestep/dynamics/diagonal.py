@@ -40,8 +40,50 @@ def _advance_plain(u, v, x, y, indices, label_noise, step_sizes, residual_factor
     return steps
 
 
+# Examples that go through one loop over the parameters: twice as fast as one by one, and as BLAS, whose last digits
+# depend on the processor.
+TOGETHER = np.uint64(4)
+
+
 @kernel
-def _slope_at(beta, x, transposed, y, chosen, noise, noise_scale, residual_factor, residuals, slope):
+def _products(x, beta, first, last, products):
+    """Fill products (n,) with x beta, from one example up to another, both unsigned."""
+    whole = last - (last - first) % TOGETHER
+    for i in range(first, whole, TOGETHER):
+        j, k, m = i + np.uint64(1), i + np.uint64(2), i + np.uint64(3)
+        of_i, of_j, of_k, of_m = 0.0, 0.0, 0.0, 0.0
+        for c in range(len(beta)):
+            of_i += x[i, c] * beta[c]
+            of_j += x[j, c] * beta[c]
+            of_k += x[k, c] * beta[c]
+            of_m += x[m, c] * beta[c]
+        products[i], products[j], products[k], products[m] = of_i, of_j, of_k, of_m
+    for i in range(whole, last):
+        product = 0.0
+        for c in range(len(beta)):
+            product += x[i, c] * beta[c]
+        products[i] = product
+
+
+@kernel
+def _transposed_products(x, weights, factor, products):
+    """Fill products (d,) with factor times the sum of the rows of x (n, d), each with its weight."""
+    n = np.uint64(len(weights))
+    whole = n - n % TOGETHER
+    products[:] = 0.0
+    for i in range(np.uint64(0), whole, TOGETHER):
+        j, k, m = i + np.uint64(1), i + np.uint64(2), i + np.uint64(3)
+        of_i, of_j, of_k, of_m = factor * weights[i], factor * weights[j], factor * weights[k], factor * weights[m]
+        for c in range(len(products)):
+            products[c] += of_i * x[i, c] + of_j * x[j, c] + of_k * x[k, c] + of_m * x[m, c]
+    for i in range(whole, n):
+        weight = factor * weights[i]
+        for c in range(len(products)):
+            products[c] += weight * x[i, c]
+
+
+@kernel
+def _slope_at(beta, x, y, chosen, noise, noise_scale, residual_factor, residuals, slope):
     """Fill slope (d,) with the gradient of the loss in the predictor beta, on the chosen examples or, if none, all.
 
     noise: what is added to the labels, times noise_scale or, if that is negative, times the root mean square
@@ -49,7 +91,7 @@ def _slope_at(beta, x, transposed, y, chosen, noise, noise_scale, residual_facto
     """
     batch = len(residuals)
     if len(chosen) == 0:
-        np.dot(x, beta, residuals)  # matrix products are twice as fast as sums over examples
+        _products(x, beta, np.uint64(0), np.uint64(batch), residuals)
         residuals -= y
     else:
         for b in range(batch):
@@ -67,8 +109,7 @@ def _slope_at(beta, x, transposed, y, chosen, noise, noise_scale, residual_facto
         return np.nan
     factor = residual_factor / batch
     if len(chosen) == 0:
-        np.dot(transposed, residuals, slope)
-        slope *= factor
+        _transposed_products(x, residuals, factor, slope)
     else:
         slope[:] = 0.0
         for b in range(batch):
@@ -98,13 +139,12 @@ def _advance_general(
     d = x.shape[1]
     beta, slope, gradient, ascended = np.empty(d), np.empty(d), np.empty(2 * d), np.empty(2 * d)
     residuals = np.empty(indices.shape[1] or len(y))
-    transposed = np.ascontiguousarray(x.T)
     for step in range(len(step_sizes)):
         chosen, noise = indices[step], label_noise[step]
         for k in range(d):
             beta[k] = parameters[k] * parameters[d + k]
         wanted = -1.0 if noise_follows_loss else 1.0
-        noise_scale = _slope_at(beta, x, transposed, y, chosen, noise, wanted, residual_factor, residuals, slope)
+        noise_scale = _slope_at(beta, x, y, chosen, noise, wanted, residual_factor, residuals, slope)
         if np.isnan(noise_scale):
             return step
         for k in range(d):
@@ -117,7 +157,7 @@ def _advance_general(
                 ascended[k] = parameters[k] + sam_radius / length * gradient[k]
             for k in range(d):
                 beta[k] = ascended[k] * ascended[d + k]
-            scale = _slope_at(beta, x, transposed, y, chosen, noise, noise_scale, residual_factor, residuals, slope)
+            scale = _slope_at(beta, x, y, chosen, noise, noise_scale, residual_factor, residuals, slope)
             if np.isnan(scale):
                 return step
             for k in range(d):
@@ -187,8 +227,10 @@ def advance(
 @kernel
 def _advance_watched(u, v, x, y, indices, no_noise, step_sizes, residual_factor, scales):
     """Steps of `_advance_plain`, with the root mean square of all residuals before each."""
+    residuals = np.empty(len(y))
     for step in range(len(step_sizes)):
-        residuals = np.dot(x, u * v) - y
+        _products(x, u * v, np.uint64(0), np.uint64(len(y)), residuals)
+        residuals -= y
         scales[step] = np.sqrt(np.mean(residuals**2))
         one = slice(step, step + 1)
         if _advance_plain(u, v, x, y, indices[one], no_noise[one], step_sizes[one], residual_factor) == 0:
@@ -225,6 +267,25 @@ def advance_watched(
 
     each_run(advance_run, len(step_sizes), first_step, diverged_step)
     return scales
+
+
+# Examples that are kept close to the processor while every run passes over them.
+TILE = 32
+
+
+@kernel
+def predict(predictors, inputs, dataset):
+    """h(x) of every run on its own data set.
+
+    predictors: (runs, d), u * v; inputs: (datasets, n, d); dataset: (runs,). Returns (runs, n).
+    """
+    runs, n = len(predictors), inputs.shape[1]
+    outputs = np.empty((runs, n))
+    for first in range(0, n, TILE):
+        last = min(first + TILE, n)
+        for run in range(runs):
+            _products(inputs[dataset[run]], predictors[run], np.uint64(first), np.uint64(last), outputs[run])
+    return outputs
 
 
 def predictor(parameters: Array) -> Array:

@@ -168,9 +168,9 @@ class _State:
 class _Diagonal:
     """The diagonal linear network."""
 
-    def __init__(self, model: dict[str, Any], inputs_of_run: Array, data_set: NDArray[np.int64]) -> None:
-        self._inputs_of_run, self._data_set = inputs_of_run, data_set
-        self._start = np.repeat([float(model["u"]), float(model["v"])], inputs_of_run.shape[-1])
+    def __init__(self, model: dict[str, Any], dimension: int, data_set: NDArray[np.int64]) -> None:
+        self._data_set = data_set
+        self._start = np.repeat([float(model["u"]), float(model["v"])], dimension)
 
     def initial(self, seed: int) -> Array:
         return self._start
@@ -179,13 +179,8 @@ class _Diagonal:
         state.advance(diagonal.advance, indices, noise, sizes)
 
     def mean_square(self, parameters: Array, data: xr.Dataset, part: str) -> Array:
-        beta = diagonal.predictor(parameters)
-        labels = data[f"{part}_labels"].values[self._data_set]
-        if part == "test":
-            outputs = beta @ data["test_inputs"].values.T
-        else:
-            outputs = np.einsum("rni,ri->rn", self._inputs_of_run, beta)
-        return _mean_square(outputs - labels)
+        outputs = diagonal.predict(diagonal.predictor(parameters), *_inputs(data, part, self._data_set))
+        return _mean_square(outputs - data[f"{part}_labels"].values[self._data_set])
 
 
 class _Dense:
@@ -206,12 +201,15 @@ class _Dense:
         state.advance(dense.advance, indices, noise, sizes, *self._shape)
 
     def mean_square(self, parameters: Array, data: xr.Dataset, part: str) -> Array:
-        if part == "test":
-            inputs, which = data["test_inputs"].values[None], np.zeros_like(self._data_set)
-        else:
-            inputs, which = data["train_inputs"].values, self._data_set
-        outputs = dense.predict(parameters, inputs, which, *self._shape)
+        outputs = dense.predict(parameters, *_inputs(data, part, self._data_set), *self._shape)
         return _mean_square(outputs - data[f"{part}_labels"].values[self._data_set])
+
+
+def _inputs(data: xr.Dataset, part: str, data_set: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
+    """Inputs (datasets, n, d) of a part, and which of these each run has: all share one test set."""
+    if part == "test":
+        return data["test_inputs"].values[None], np.zeros_like(data_set)
+    return data["train_inputs"].values, data_set
 
 
 def _mean_square(residuals: Array) -> Array:
@@ -221,7 +219,7 @@ def _mean_square(residuals: Array) -> Array:
 
 def _network(model: dict[str, Any], data: xr.Dataset, data_set: NDArray[np.int64]) -> _Diagonal | _Dense:
     if model["kind"] == "diagonal":
-        return _Diagonal(model, data["train_inputs"].values[data_set], data_set)
+        return _Diagonal(model, data.sizes["input"], data_set)
     return _Dense(model, data.sizes["input"], data_set)
 
 

@@ -1,0 +1,64 @@
+"""What the kernels are compiled for: the same on every processor, whatever the environment asks for."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from largestep.dynamics import compiled
+from largestep.machine import ProcessorError
+
+HAS = dict.fromkeys(compiled.CPU_FEATURES, True) | {"avx512f": True}
+x86_64 = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="x86-64 alone has a target")
+SUM = """
+import sys
+
+import numba
+import numpy as np
+
+if "host" not in sys.argv:
+    import largestep.dynamics.compiled
+
+@numba.njit(cache=True, fastmath={"reassoc"})
+def total(values):
+    found = 0.0
+    for value in values:
+        found += value
+    return found
+
+total(np.ones(9))
+print(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1:])
+print(len(total.stats.cache_hits))
+"""
+
+
+@x86_64
+@pytest.mark.parametrize("asked", [{}, {"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_FEATURES": "+sse2"}])
+def test_the_target_is_fixed_and_code_for_others_is_not_taken(asked: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "total.py").write_text(SUM)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_CPU")}
+    environment |= {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path), **asked}
+
+    def run(*arguments: str) -> list[str]:
+        command = [sys.executable, str(tmp_path / "total.py"), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    ours = str((compiled.CPU_NAME, ",".join(f"+{each}" for each in compiled.CPU_FEATURES)))
+    target, hits = run("host")
+    assert target != ours
+    assert hits == "0"
+    assert run() == [ours, "0"]
+    assert run() == [ours, "1"]
+
+
+def test_a_processor_without_avx2_is_refused() -> None:
+    compiled.fix_target("x86_64", HAS)
+    with pytest.raises(ProcessorError, match=r"no avx2, fma; largestep needs x86-64-v3") as refusal:
+        compiled.fix_target("x86_64", HAS | {"avx2": False, "fma": False})
+    assert "\n" not in str(refusal.value)
+    compiled.fix_target("aarch64", {"neon": True})
