@@ -29,6 +29,7 @@ lint: setup
 bench: setup
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/bench_images.py
+	$(BIN)/python benchmarks/tree.py
 
 bench-gpu: setup
 	$(BIN)/python benchmarks/bench_images.py --gpu

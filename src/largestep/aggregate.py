@@ -44,7 +44,6 @@ def main() -> None:
         "--output", required=True, type=Path, help="NetCDF file to write; cells/, data/ and studies/ lie beside it"
     )
     options = arguments.parse_args()
-    clock = store.Clock()
     spec, results = read_spec(options), options.output.parent
     groups: dict[str, xr.Dataset | store.Rows] = {
         name: experiment(results, name, about) for name, about in spec["experiments"].items()
@@ -57,7 +56,6 @@ def main() -> None:
         title="largestep: every experiment, cells side by side",
         spec=canonical(spec),
         code=stages.code("aggregate"),
-        clock=clock,
     )
 
 

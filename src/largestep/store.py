@@ -22,11 +22,13 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
+from typing import Any, Literal
 
 import netCDF4
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray.backends import NetCDF4DataStore
 
 from largestep import __version__, machine
 from largestep.keys import canonical, digest
@@ -44,6 +46,9 @@ LITTLE_ROOM = 100e6
 ABANDONED_S = 3600.0
 # Bytes of a variable that are in memory at once while a store is checked.
 SLAB = 2**26
+# In results/largestep.nc: the level of zlib's compression, bytes of numbers that are compressed as one, and bytes below
+# which there is nothing to gain.
+COMPRESSION, CHUNK, SMALL = 5, 2**20, 2**12
 LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
 
 
@@ -161,56 +166,114 @@ def _append(path: Path, streamed: Mapping[str, Streamed]) -> None:
                 target[next(indices)] = slab
 
 
-def write_tree(
-    path: Path, groups: Mapping[str, xr.Dataset | Rows], *, title: str, spec: str, code: str, clock: Clock
-) -> None:
-    """Write one group per experiment, one after the other, each with its own checksum; otherwise like `write`."""
+def write_tree(path: Path, groups: Mapping[str, xr.Dataset | Rows], *, title: str, spec: str, code: str) -> None:
+    """Write one group per experiment, one after the other, each with its own checksum; otherwise like `write`.
+
+    The same groups give the same bytes: when and where they were gathered is not in the file. It is opened twice,
+    whatever the number of groups: to write them, and to seal what can be read back.
+    """
     with replacing(path) as part:
-        # There has to be a file to add groups to.
-        xr.Dataset().to_netcdf(part, engine="netcdf4")
-        seals = {name: _write_group(path, part, name, group) for name, group in groups.items()}
-        attributes = {"title": title, "stage": "aggregate", **_provenance(spec, code)}
-        attributes["content_sha256"] = digest(canonical(seals))
-        with netCDF4.Dataset(part, "a") as file:
-            file.setncatts(attributes | _run_attributes(clock))
+        with _tree(part, "w") as file:
+            for name, group in groups.items():
+                _write_group(path, file, name, group)
+        with _tree(part, "a") as file:
+            seals = {name: _seal(file[name]) for name in groups}
+            attributes = {"title": title, "stage": "aggregate", **_provenance(spec, code)}
+            attributes["content_sha256"] = digest(canonical(seals))
+            file.setncatts(attributes)
 
 
-def _write_group(path: Path, part: Path, name: str, group: xr.Dataset | Rows) -> str:
-    """Write a group to `part` and seal it; returns its checksum, which is that of what can be read back."""
+@contextmanager
+def _tree(path: Path, mode: Literal["r", "w", "a"] = "r") -> Iterator[netCDF4.Dataset]:
+    """`results/largestep.nc`, opened once for all its groups: to open it reads the head of every one of them."""
+    size, elements, preemption = netCDF4.get_chunk_cache()
+    # The library would keep up to 64 MB of every variable until the file is closed.
+    netCDF4.set_chunk_cache(0, elements, preemption)
+    try:
+        with netCDF4.Dataset(path, mode) as file:
+            yield file
+    finally:
+        netCDF4.set_chunk_cache(size, elements, preemption)
+
+
+def _write_group(path: Path, file: netCDF4.Dataset, name: str, group: xr.Dataset | Rows) -> None:
     if isinstance(group, Rows):
-        _write_rows(path, part, name, group)
+        _write_rows(path, file.createGroup(name), name, group)
     else:
         _check_documented(path, group)
-        group.to_netcdf(part, mode="a", group=name, engine="netcdf4")
-    with xr.open_dataset(part, group=name, engine="netcdf4", cache=False) as written:
-        seal = content_digest(written)
-    with netCDF4.Dataset(part, "a") as file:
-        file[name].setncattr("content_sha256", seal)
+        _define(group, file.createGroup(name)).write()
+
+
+class _Later:
+    """Takes the place of xarray's writer: the values wait until all variables of a group are defined.
+
+    Whenever values follow a definition, the library goes through all variables of the file.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Any, Any]] = []
+
+    def add(self, source: Any, target: Any) -> None:
+        self._waiting.append((source, target))
+
+    def write(self) -> None:
+        for source, target in self._waiting:
+            target[...] = source
+
+
+def _define(dataset: xr.Dataset, group: netCDF4.Group) -> _Later:
+    """Attributes, dimensions and variables of a group; its values are to be written when all are defined."""
+    # How it lay in the file that it was read from is not to decide how it lies in this one.
+    plain, later = dataset.drop_encoding(), _Later()
+    encoding = {name: layout for name, values in plain.variables.items() if (layout := _layout(values))}
+    plain.dump_to_store(NetCDF4DataStore(group), encoding=encoding, writer=later)
+    return later
+
+
+def _seal(group: netCDF4.Group) -> str:
+    """Give a group its checksum, which is that of what can be read back."""
+    seal = content_digest(_opened(group))
+    group.setncattr("content_sha256", seal)
     return seal
 
 
-def _write_rows(path: Path, part: Path, name: str, group: Rows) -> None:
-    rows = iter(group.rows)
+def _layout(values: xr.Variable, lead: tuple[int, ...] = ()) -> dict[str, Any]:
+    """How numbers that take some room lie in `results/largestep.nc`; nothing for the rest.
+
+    lead: sizes of the chunks along dimensions before those of `values`.
+    """
+    if values.dtype.kind not in "biuf" or values.nbytes < SMALL:
+        return {}
+    chunk, inner = list(values.shape), values.nbytes
+    for axis, size in enumerate(values.shape):
+        if inner <= CHUNK:
+            break
+        inner //= size
+        chunk[axis] = max(1, CHUNK // inner)
+    return {"zlib": True, "complevel": COMPRESSION, "shuffle": True, "chunksizes": (*lead, *chunk)}
+
+
+def _write_rows(path: Path, group: netCDF4.Group, name: str, content: Rows) -> None:
+    rows = iter(content.rows)
     first = next(rows)
-    shared = group.shared(first).assign_coords({group.dim.dims[0]: group.dim})
+    shared = content.shared(first).assign_coords({content.dim.dims[0]: content.dim})
     for each in (shared, first):
         _check_documented(path, each)
-    shared.to_netcdf(part, mode="a", group=name, engine="netcdf4")
+    values_of_shared = _define(shared, group)
+    _define_rows(group, content.dim, first)
+    values_of_shared.write()
     seals = [shared.attrs["stores_sha256"]]
-    with netCDF4.Dataset(part, "a") as file:
-        written = file[name]
-        _create_rows(written, group.dim, first)
-        for index, row in enumerate(chain([first], rows)):
-            if set(row.data_vars) != set(first.data_vars) or not row.coords.equals(first.coords):
-                unlike = f"{name}.{group.dim.values[index]} has not the variables and coordinates of the first"
-                raise StoreError(f"{path}: {unlike}; delete what it was made from and run again")
-            for key, values in row.data_vars.items():
-                written[str(key)][index] = values.values
-            seals.append(row.attrs["stores_sha256"])
-        written.setncattr("stores_sha256", digest(*seals))
+    for index, row in enumerate(chain([first], rows)):
+        if set(row.data_vars) != set(first.data_vars) or not row.coords.equals(first.coords):
+            unlike = f"{name}.{content.dim.values[index]} has not the variables and coordinates of the first"
+            raise StoreError(f"{path}: {unlike}; delete what it was made from and run again")
+        for key, values in row.data_vars.items():
+            group[str(key)][index] = values.values
+        seals.append(row.attrs["stores_sha256"])
+    group.setncattr("stores_sha256", digest(*seals))
 
 
-def _create_rows(group: netCDF4.Group, dim: xr.Variable, row: xr.Dataset) -> None:
+def _define_rows(group: netCDF4.Group, dim: xr.Variable, row: xr.Dataset) -> None:
     """Variables for all rows, as xarray would write them: missing values of floats are NaN."""
     for each, size in row.sizes.items():
         if each not in group.dimensions:
@@ -218,7 +281,8 @@ def _create_rows(group: netCDF4.Group, dim: xr.Variable, row: xr.Dataset) -> Non
     for key, values in row.data_vars.items():
         missing = np.nan if values.dtype.kind == "f" else False
         dims = tuple(map(str, (*dim.dims, *values.dims)))
-        target = group.createVariable(str(key), values.dtype, dims, fill_value=missing)
+        layout = _layout(values.variable, lead=(1,))
+        target = group.createVariable(str(key), values.dtype, dims, fill_value=missing, **layout)
         target.setncatts(values.attrs)
 
 
@@ -319,13 +383,27 @@ def read_all(path: Path) -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
 
     Raises StoreError like `read_group`.
     """
-    with _understanding(path), xr.open_datatree(path, engine="netcdf4") as tree:
-        experiments = sorted(set(map(str, tree.children)) - {STUDIES})
-        studies = sorted(map(str, tree[STUDIES].children)) if STUDIES in tree.children else []
+    found: dict[str, xr.Dataset] = {}
+    with _understanding(path), _tree(path) as file:
+        for name in _group_names(file):
+            found[name] = _opened(file[name]).load()
+            _check_content(path, found[name])
+    within = f"{STUDIES}/"
     return (
-        {name: read_group(path, name) for name in experiments},
-        {name: read_group(path, f"{STUDIES}/{name}") for name in studies},
+        {name: group for name, group in found.items() if not name.startswith(within)},
+        {name.removeprefix(within): group for name, group in found.items() if name.startswith(within)},
     )
+
+
+def _group_names(file: netCDF4.Dataset) -> list[str]:
+    """Experiments, then studies, each in the order of their names."""
+    studies = file.groups[STUDIES].groups if STUDIES in file.groups else {}
+    return [*sorted(set(file.groups) - {STUDIES}), *(f"{STUDIES}/{name}" for name in sorted(studies))]
+
+
+def _opened(group: netCDF4.Group) -> xr.Dataset:
+    """A group of a file that is open."""
+    return xr.open_dataset(NetCDF4DataStore(group), cache=False)
 
 
 @contextmanager
@@ -418,16 +496,13 @@ def attributes(path: Path) -> dict[str, object]:
 
 def tree_attributes(path: Path) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
     """The same of `results/largestep.nc`: those of the file, and by name those of its groups, studies among them."""
-    with _understanding(path):
-        with netCDF4.Dataset(path) as file:
-            found = {key: file.getncattr(key) for key in file.ncattrs()}
-            studies = file.groups[STUDIES].groups if STUDIES in file.groups else {}
-            names = [*sorted(set(file.groups) - {STUDIES}), *(f"{STUDIES}/{name}" for name in sorted(studies))]
+    with _understanding(path), _tree(path) as file:
+        found = {key: file.getncattr(key) for key in file.ncattrs()}
         groups: dict[str, dict[str, object]] = {}
-        for name in names:
-            with xr.open_dataset(path, group=name, engine="netcdf4", cache=False) as group:
-                _check_content(path, group)
-                groups[name] = {str(key): value for key, value in group.attrs.items()}
+        for name in _group_names(file):
+            group = _opened(file[name])
+            _check_content(path, group)
+            groups[name] = {str(key): value for key, value in group.attrs.items()}
         seals = {name: group["content_sha256"] for name, group in groups.items()}
         if found.get("content_sha256") != digest(canonical(seals)):
             raise RefusedError(path, "its groups do not match its checksum")

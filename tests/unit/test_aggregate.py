@@ -41,7 +41,7 @@ def rows(parts: Iterator[xr.Dataset]) -> store.Rows:
 
 
 def write(path: Path, group: store.Rows) -> None:
-    store.write_tree(path, {"one": group}, title="t", spec="{}", code="c", clock=store.Clock())
+    store.write_tree(path, {"one": group}, title="t", spec="{}", code="c")
 
 
 def test_rows_are_those_of_one_dataset(tmp_path: Path) -> None:

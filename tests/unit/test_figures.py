@@ -406,7 +406,7 @@ def test_a_logarithmic_axis_has_a_few_labels(low: float, high: float) -> None:
 
 def write(path: Path, experiment: xr.Dataset) -> None:
     groups = {"made_up": experiment}
-    store.write_tree(path, groups, title="", spec="", code="", clock=store.Clock())
+    store.write_tree(path, groups, title="", spec="", code="")
 
 
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:

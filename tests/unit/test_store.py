@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -114,7 +116,7 @@ def test_other_versions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_tree_is_checked_group_by_group(tmp_path: Path) -> None:
     path = tmp_path / "tree.nc"
     groups = {"one": dataset(), "two": dataset(), "studies/three": dataset()}
-    store.write_tree(path, groups, title="t", spec="{}", code="c", clock=store.Clock())
+    store.write_tree(path, groups, title="t", spec="{}", code="c")
     experiments, studies = store.read_all(path)
     assert (set(experiments), set(studies)) == ({"one", "two"}, {"three"})
     with netCDF4.Dataset(path, "a") as raw:
@@ -174,3 +176,59 @@ def test_a_store_is_checked_and_read_piece_by_piece(tmp_path: Path, monkeypatch:
         store.opened(tmp_path / "a.nc"),
     ):
         pass
+
+
+class Opener:
+    """Takes the place of the class `netCDF4.Dataset` and counts the files that are opened."""
+
+    def __init__(self) -> None:
+        self.dataset, self.opened = netCDF4.Dataset, 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> netCDF4.Dataset:
+        self.opened += 1
+        return self.dataset(*args, **kwargs)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, self.dataset)
+
+    def count(self, do: Callable[[], object]) -> int:
+        self.opened = 0
+        do()
+        return self.opened
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_the_tree_is_opened_as_often_for_many_groups_as_for_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    path, opener = tmp_path / "tree.nc", Opener()
+    monkeypatch.setattr(netCDF4, "Dataset", opener)
+    groups = {name: dataset() for index in range(count) for name in (f"e{index}", f"studies/s{index}")}
+    assert opener.count(lambda: store.write_tree(path, groups, title="t", spec="{}", code="c")) == 2
+    assert opener.count(lambda: store.read_all(path)) == 1
+    assert opener.count(lambda: store.tree_attributes(path)) == 1
+    assert opener.count(lambda: store.read_group(path, "e0")) == 1
+    assert [len(part) for part in store.read_all(path)] == [count, count]
+
+
+def test_the_tree_is_compressed_and_the_same_bytes_every_time(tmp_path: Path) -> None:
+    steps = store.variable(("seed", "step"), np.arange(2e5).reshape(2, -1), "step", "easy to compress")
+    group = xr.Dataset({"steps": steps, "flag": store.variable(steps.dims, steps > 5, "1", "a flag")})
+    for name in ("a.nc", "b.nc"):
+        store.write_tree(tmp_path / name, {"one": group}, title="t", spec="{}", code="c")
+    content = (tmp_path / "a.nc").read_bytes()
+    assert content == (tmp_path / "b.nc").read_bytes()
+    assert len(content) < 0.3 * group.nbytes
+    xr.testing.assert_equal(store.read_group(tmp_path / "a.nc", "one"), group)
+    assert store.read_group(tmp_path / "a.nc", "one")["flag"].dtype == bool
+
+
+def test_one_row_of_a_large_variable_is_compressed_at_a_time(tmp_path: Path) -> None:
+    """Then a row is written once and read without its neighbours, and the library keeps none in memory."""
+    row = xr.Dataset({"loss": store.variable(("seed", "step"), np.zeros((4, 2**18)), "1", "a loss")})
+    row.attrs["stores_sha256"] = "x"
+    rows = store.Rows(store.variable(("cell",), ["a", "b"], "1", "cell"), [row, row], lambda _: row[[]])
+    store.write_tree(tmp_path / "a.nc", {"one": rows}, title="t", spec="{}", code="c")
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert file["one"]["loss"].filters()["zlib"]
+        assert file["one"]["loss"].chunking() == [1, 1, 2**17]

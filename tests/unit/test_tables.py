@@ -256,7 +256,7 @@ def test_latex_is_escaped_and_plain(experiment: xr.Dataset) -> None:
 def test_command_line(experiment: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "largestep.nc"
     one = experiment.isel(cell=[0]).sel(arm=["data"]).drop_vars("test_error")
-    store.write_tree(source, {"one": one}, title="", spec="", code="", clock=store.Clock())
+    store.write_tree(source, {"one": one}, title="", spec="", code="")
     files = {kind: tmp_path / "tables" / f"one.{kind}" for kind in ("csv", "md", "tex")}
     options = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
     monkeypatch.setattr(sys, "argv", ["tables", "--experiment", "one", "--input", str(source), *options])
