@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reproduce verify test test-kills test-reliability test-cluster lint bench bench-gpu bench-plan precision disk times setup schema lock clean
+.PHONY: reproduce verify test test-kills test-reliability test-cluster lint bench bench-gpu bench-plan precision disk times setup docs lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -71,9 +71,9 @@ $(READY): envs/requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-# After a change of the types in src/largestep/config.py.
-schema: setup
-	$(BIN)/python -c 'from largestep.config import json_schema; print(json_schema(), end="")' > workflow/schemas/config.schema.json
+# docs/config.md and the JSON schema of config.yaml, after a change of the types in src/largestep/config.
+docs: setup
+	$(BIN)/python -m largestep.config.reference
 
 # After a change of the dependencies in pyproject.toml; torch is pinned here, the rest by uv.
 lock:

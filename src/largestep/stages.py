@@ -6,13 +6,14 @@ import importlib
 from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from largestep.fingerprint import fingerprint, user_fingerprint
 from largestep.keys import digest
 
 # Views of an experiment; every kind of study has a figure of its own name.
-VIEWS = ("curves", "progress", "stabilisation", "schedules", "fits", "neurons", "blocks", "filters", "distances")
+View = Literal["curves", "progress", "stabilisation", "schedules", "fits", "neurons", "blocks", "filters", "distances"]
+VIEWS: tuple[View, ...] = get_args(View)
 STUDIES = (
     *("label_noise", "bouncing", "phase_diagram", "loss_slice"),
     *("sweep", "sharpness", "flows", "sde_convergence"),

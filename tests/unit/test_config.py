@@ -503,11 +503,6 @@ def test_scales_include_the_smaller(repository: Path) -> None:
     assert set(paper.at_scale()) - set(laptop.at_scale()) == {"later"}
 
 
-def test_schema_is_in_step_with_the_types(repository: Path) -> None:
-    committed = (repository / "workflow/schemas/config.schema.json").read_text()
-    assert committed == config.json_schema(), "run `make schema`"
-
-
 def test_the_projects_own_configuration(repository: Path) -> None:
     loaded = config.load(repository / "config.yaml")
     for name, settings in loaded.at_scale().items():

@@ -60,7 +60,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
 def points_of(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What every point of a sweep sets: its place in each list, and what the sweep holds.
 
-    sweep: an entry of `sweeps` as `largestep.config_studies.Varied` writes it; keys without a value are null.
+    sweep: an entry of `sweeps` as `largestep.config.studies.sweep.Varied` writes it; keys without a value are null.
     """
     held = _given(sweep["hold"])
     lists = {key: values for key, values in _given(sweep).items() if key in SCHEDULE + TRAINING}

@@ -1,0 +1,156 @@
+"""The data sets that `data` of an experiment may name, and where those of images come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+
+from largestep.config.kinds import CUSTOM, kinds, tag_of
+from largestep.config.models import Layer
+from largestep.config.scalars import Count, DottedName, Seed, Several, Strict
+
+
+class SparseRegression(Strict):
+    """y = ⟨x, θ*⟩ with x standard normal and θ* supported on its first coordinates."""
+
+    kind: Literal["sparse_regression"] = Field(description="sparse linear regression without noise")
+    examples: Count = Field(description="size n of the training set")
+    dimension: Count = Field(description="number d of coordinates of x")
+    support: Count = Field(description="number r of non-zero coordinates of θ*; at most `dimension`")
+    test_examples: Count = Field(default=1000, description="size of the test set")
+    seed: Seed = Field(description="of NumPy's legacy generator: draws θ*, the training and the test set")
+
+    @model_validator(mode="after")
+    def support_fits(self) -> SparseRegression:
+        """Refuse a support larger than the dimension."""
+        if self.support > self.dimension:
+            raise ValueError(f"support {self.support} exceeds dimension {self.dimension}")
+        return self
+
+
+class Points(Strict):
+    """A fixed one-dimensional regression data set; in the arm `data` a seed puts its labels in another order."""
+
+    kind: Literal["points"] = Field(description="points on a line, written out")
+    inputs: Annotated[list[float], Field(min_length=2)] = Field(description="x of every training example")
+    labels: Annotated[list[float], Field(min_length=2)] = Field(description="y of every training example")
+    rank_inputs: Count = Field(
+        default=300, description="number of inputs, uniform over the range of `inputs`, on which the Jacobian is taken"
+    )
+    seed: Seed = Field(
+        default=0, description="draws the inputs of the Jacobian and, in the arm `data`, the orders of labels"
+    )
+
+    @model_validator(mode="after")
+    def same_length(self) -> Points:
+        """Refuse inputs without labels."""
+        if len(self.inputs) != len(self.labels):
+            raise ValueError(f"{len(self.inputs)} inputs but {len(self.labels)} labels")
+        return self
+
+
+class TeacherStudent(Strict):
+    """Unit-norm Gaussian inputs labelled by a random ReLU teacher."""
+
+    kind: Literal["teacher_student"] = Field(description="regression on the outputs of a teacher network")
+    examples: Count = Field(description="size of the training set")
+    dimension: Count = Field(description="number of coordinates of an input")
+    test_examples: Count = Field(default=1000, description="size of the test set")
+    teacher: Annotated[list[Layer], Field(min_length=2)] = Field(description="layers of the teacher")
+    seed: Annotated[int, Field(ge=0, lt=2**22)] = Field(
+        description="draws teacher, training and test set; a thousand times it seeds NumPy"
+    )
+
+
+# Training and test images of the published data sets; of digits, which have no published split, those of ours.
+IMAGE_SETS = {
+    "digits": (1297, 500),
+    "mnist": (60_000, 10_000),
+    "fashion_mnist": (60_000, 10_000),
+    "svhn": (73_257, 26_032),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+    "tiny_imagenet": (100_000, 10_000),
+}
+
+
+class Images(Strict):
+    """Image data: how many of its training and test images, drawn at random, an experiment takes."""
+
+    examples: Several | None = Field(default=None, description="training images, drawn at random; null: all")
+    test_examples: Count | None = Field(default=None, description="test images, drawn at random; null: all")
+    seed: Seed = Field(default=0, description="draws these images")
+
+
+class PublishedImages(Images):
+    """A published data set, prepared from its archives or, for digits, from scikit-learn."""
+
+    kind: Literal["digits", "mnist", "fashion_mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet"] = Field(
+        description="which data set"
+    )
+
+    @model_validator(mode="after")
+    def enough_images(self) -> PublishedImages:
+        """Refuse more images than the data set has."""
+        for key, there in zip(("examples", "test_examples"), IMAGE_SETS[self.kind], strict=True):
+            asked = getattr(self, key)
+            if asked is not None and asked > there:
+                raise ValueError(f"{key} {asked} exceeds the {there} images that {self.kind} has; lower it")
+        return self
+
+
+class ImageFolder(Images):
+    """Your own images, `train/<class>/` and `test/<class>/`; their checksum says which, wherever they lie."""
+
+    kind: Literal["folder"] = Field(description="a folder of images")
+    folder: Annotated[str, Field(min_length=1)] = Field(description="its path, absolute or under `data.root`")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="of its content, checked by the job; `python -m largestep.images --checksum FOLDER` prints it"
+    )
+    size: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field(
+        description="rows and columns, in pixels, to which the images are resized"
+    )
+    channels: Literal[1, 3] = Field(default=3, description="grey or colour")
+
+
+class CustomImages(Images):
+    """Your own function.
+
+    It returns `train_images`, `train_labels`, `test_images` and `test_labels`: uint8 of shape (n, channel, row,
+    column) and integers from 0.
+    """
+
+    kind: DottedName = Field(description="where the function is: `my_module.my_function`")
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="its keyword arguments")
+
+
+DATA_KINDS = kinds(SparseRegression, Points, TeacherStudent, PublishedImages, ImageFolder)
+
+
+def _tag(value: Any) -> str:
+    return tag_of(value, DATA_KINDS)
+
+
+Data = Annotated[
+    Annotated[SparseRegression, Tag("sparse_regression")]
+    | Annotated[Points, Tag("points")]
+    | Annotated[TeacherStudent, Tag("teacher_student")]
+    | Annotated[PublishedImages, Tag("digits")]
+    | Annotated[ImageFolder, Tag("folder")]
+    | Annotated[CustomImages, Tag(CUSTOM)],
+    Discriminator(_tag),
+]
+
+
+class DataSource(Strict):
+    """Where image data sets come from; checksums decide what they are, so neither key changes a result."""
+
+    root: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="folder that holds the archives, in it, in `<kind>/` or one or two levels deeper; what is missing "
+        "is downloaded to `<kind>/`; null: `results/downloads`",
+    )
+    mirror: Annotated[str, Field(pattern=r"^https?://[^\s'\"$;]+$")] | None = Field(
+        default=None, description="a server that holds them as `<kind>/<file>`; null: the published addresses"
+    )

@@ -1,0 +1,113 @@
+"""One clear line for what is wrong in a configuration: the file, the key as the user wrote it, how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from largestep.config.data import DATA_KINDS
+from largestep.config.kinds import CUSTOM
+from largestep.config.models import MODEL_KINDS
+
+# Letters of a message, and of the key in it.
+LONGEST, LONGEST_KEY = 240, 110
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message is one line naming the file and the key."""
+
+
+def line(source: str, problem: str) -> str:
+    """A message in one line of bounded length, without characters that a terminal obeys."""
+    words = " ".join(problem.split())
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
+    return f"{source}: {text if len(text) <= LONGEST else text[: LONGEST - 2] + ' …'}"
+
+
+def shown(value: Any) -> str:
+    """What was given, shortened."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or a list in itself
+        return f"a value of type {type(value).__name__} that is too large"
+    return text if len(text) <= 60 else f"{text[:58]} …"
+
+
+# What a text under these keys has to be; under all others it is a name.
+_PATTERNS = {
+    "mirror": "the address of a server; write it like https://example.org/datasets",
+    "sha256": "a checksum of 64 hexadecimal digits; python -m largestep.images --checksum FOLDER prints it",
+    "kind": "a dotted name; write it like my_module.my_function",
+}
+# How a check of the whole file begins its message: with the key.
+_KEY_FIRST = re.compile(r"((?:only|studies|experiments)[\w.]*): (.*)", re.DOTALL)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+# Tags that pydantic puts after a key whose value is one of several types.
+_ALTERNATIVES = {
+    "data": {*DATA_KINDS, CUSTOM},
+    "model": {*MODEL_KINDS, CUSTOM},
+    "warmup": {"power", "exponential", "linear"},
+}
+# Where a study's tag stands: studies, its name, the tag.
+_STUDY_TAG = 2
+
+
+def _keys(location: tuple[int | str, ...]) -> list[int | str]:
+    """The keys of the file in a pydantic location, without the tags of alternatives and of dictionary keys."""
+    if location[:1] == ("studies",):
+        location = location[:_STUDY_TAG] + location[_STUDY_TAG + 1 :]
+    before = (None, *location)
+    return [
+        part
+        for previous, part in zip(before, location, strict=False)
+        if part != "[key]" and part not in _ALTERNATIVES.get(str(previous), ())
+    ]
+
+
+def one_line(error: ValidationError, source: str) -> str:
+    """The first problem that validation found, and how many there are."""
+    # A misspelt key is unknown and leaves another one missing: the spelling is the problem to name.
+    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+    first = problems[0]
+    key = ".".join(map(str, _keys(first["loc"])))
+    given = first.get("input")
+    kind = first["type"]
+    if kind == "missing":
+        message = "this key is missing"
+    elif kind == "extra_forbidden":
+        message = "unknown key; check its spelling or remove it"
+    elif (
+        kind in {"float_type", "int_type", "int_from_float"}
+        and isinstance(given, str)
+        and _NUMBER.fullmatch(given.strip())
+    ):
+        message = f"'{given}' is text in YAML; write the number with a decimal point, like 1.0e-4, and without quotes"
+    elif kind == "union_tag_invalid" and first["loc"][-1] in ("data", "model"):
+        known = DATA_KINDS if first["loc"][-1] == "data" else MODEL_KINDS
+        own = ", or the dotted name of your own" if first["loc"][0] == "experiments" else ""
+        wrong = given.get("kind") if isinstance(given, Mapping) else given
+        message = f"unknown kind {shown(wrong)}; choose one of {', '.join(known)}{own}"
+    elif kind == "string_pattern_mismatch" and first["loc"][-1] in _PATTERNS:
+        message = f"{shown(given)} is not {_PATTERNS[str(first['loc'][-1])]}"
+    elif kind == "string_pattern_mismatch":
+        message = f"{shown(given)} is not a name; use at most 48 lower-case letters, digits and _, a letter first"
+    else:
+        reason = first["msg"].removeprefix("Value error, ")
+        if not key and (named := _KEY_FIRST.fullmatch(reason)):
+            key, reason = named.groups()
+        value = "" if isinstance(given, (Mapping, list, BaseModel)) else f" (given: {shown(given)})"
+        message = f"{reason[0].lower()}{reason[1:]}{value}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return at_key(source, key, message + more)
+
+
+def at_key(source: str, key: str, message: str) -> str:
+    """A message in one line that names file and key."""
+    if len(key) > LONGEST_KEY:
+        key = f"{key[: LONGEST_KEY // 2]} … {key[-LONGEST_KEY // 2 :]}"
+    return line(source, f"{key or 'the whole file'}: {message}")

@@ -1,0 +1,127 @@
+"""An experiment: a family of cells that differ in step size and schedule alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from largestep.config.cells import CellConfig
+from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
+from largestep.config.measures import Measures
+from largestep.config.models import MLP, CustomModel, DenseNet, DiagonalNet, Model
+from largestep.config.scalars import Name, Scale, Strict
+from largestep.config.training import ImageTraining, ToyTraining
+from largestep.stages import View
+
+
+class Experiment(Strict):
+    """A family of cells that differ in step size and schedule alone."""
+
+    title: str = Field(description="how figures and tables name it")
+    paper: str = Field(description="the figure or table of the paper that it reproduces, or that there is none")
+    scale: Scale = Field(description="the smallest scale at which it runs")
+    data: Data = Field(description="the data set, by `kind`")
+    model: Model = Field(description="the network, by `kind`")
+    training: ToyTraining | ImageTraining = Field(description="what all cells share")
+    measures: Measures = Field(description="thresholds of its measures")
+    views: Annotated[list[View], Field(min_length=1)] = Field(description="its figures, listed above")
+    cells: Annotated[dict[Name, CellConfig], Field(min_length=1)] = Field(
+        description="step sizes and schedules, by name"
+    )
+
+    @property
+    def images(self) -> bool:
+        """Whether this is an image classifier."""
+        return isinstance(self.data, Images)
+
+    def examples(self) -> int | None:
+        """Size of the training set; None where only the data set itself knows."""
+        if isinstance(self.data, Points):
+            return len(self.data.inputs)
+        if isinstance(self.data, PublishedImages):
+            return self.data.examples or IMAGE_SETS[self.data.kind][0]
+        return self.data.examples
+
+    def blocks(self) -> int | None:
+        """Number of blocks whose sparsity is measured; None where only the network itself knows."""
+        if isinstance(self.model, DenseNet):
+            return len(self.model.layers) - 1
+        if isinstance(self.model, MLP):
+            return len(self.model.hidden)
+        if isinstance(self.model, CustomModel):
+            return len(self.model.blocks) or None
+        return 5
+
+    @field_validator("training", mode="wrap")
+    @classmethod
+    def pick_training(cls, value: Any, handler: Any) -> Any:
+        """Choose between steps and epochs, so that errors are those of one alternative."""
+        if isinstance(value, Mapping):
+            return (ImageTraining if "epochs" in value else ToyTraining).model_validate(dict(value))
+        return handler(value)
+
+    @model_validator(mode="after")
+    def parts_fit(self) -> Experiment:
+        """Refuse data, model, training, measures and views that do not go together."""
+        toys = {"diagonal": {"sparse_regression"}, "dense": {"points", "teacher_student"}}
+        images, needed = self.images, toys.get(self.model.kind)
+        if needed is None and not images:
+            raise ValueError(f"a {self.model.kind} model needs images, not data of kind {self.data.kind}")
+        if needed is not None and self.data.kind not in needed:
+            raise ValueError(f"a {self.model.kind} model needs data of kind {sorted(needed)}, not {self.data.kind}")
+        if images != isinstance(self.training, ImageTraining):
+            raise ValueError(f"a {self.model.kind} model is trained in {'epochs' if images else 'steps'}")
+        if images and "data" in self.training.arms:
+            raise ValueError("image data sets are fixed: the only arm is order")
+        examples, batch = self.examples(), self.training.batch_size
+        if isinstance(batch, int) and examples is not None and batch > examples:
+            raise ValueError(f"batch_size {batch} exceeds the {examples} training examples")
+        needed_lists = ["l0_thresholds"] if self.model.kind == "diagonal" else ["correlation_thresholds"]
+        needed_lists += [] if images else ["rank_thresholds"]
+        for key in needed_lists:
+            if not getattr(self.measures, key):
+                raise ValueError(f"measures.{key} must list at least one threshold for a {self.model.kind} model")
+        if not images and self.measures.probe_images is not None:
+            raise ValueError("measures.probe_images is for image classifiers; remove it")
+        wanted = {"fits": "points", "neurons": "teacher_student"}
+        for view in self.views:
+            if view in wanted and wanted[view] != self.data.kind:
+                raise ValueError(f"view {view} needs data of kind {wanted[view]}, not {self.data.kind}")
+            if view in {"blocks", "filters", "distances"} and not images:
+                raise ValueError(f"view {view} needs images, not data of kind {self.data.kind}")
+        if "neurons" in self.views and getattr(self.data, "dimension", None) != 2:
+            raise ValueError("view neurons needs inputs of dimension 2")
+        if all(cell.annealing for cell in self.cells.values()):
+            raise ValueError("cells needs one without annealing, with which the annealed ones can be compared")
+        if "stabilisation" in self.views and not any(cell.decays for cell in self.cells.values()):
+            raise ValueError("view stabilisation needs a cell whose step size is divided")
+        return self
+
+    @model_validator(mode="after")
+    def published_is_measured(self) -> Experiment:
+        """Refuse published values of measures that the experiment does not have."""
+        model = self.model
+        images = self.images
+        measured = {
+            "train_loss": True,
+            "test_loss": not isinstance(self.data, Points),
+            "test_error": images,
+            "rank": not images,
+            "l0": isinstance(model, DiagonalNet),
+            "feature_sparsity": not isinstance(model, DiagonalNet),
+        }
+        blocks = self.blocks()
+        for name, cell in self.cells.items():
+            key = f"cells.{name}.published"
+            for measure in cell.published.model_dump(exclude_none=True):
+                if not measured[measure]:
+                    raise ValueError(
+                        f"{key}.{measure} cannot be compared: "
+                        f"a {model.kind} model on {self.data.kind} data has no {measure}"
+                    )
+            sparsity = cell.published.feature_sparsity
+            if sparsity is not None and blocks is not None and len(sparsity) != blocks:
+                raise ValueError(f"{key}.feature_sparsity must list one value per block: {blocks}, not {len(sparsity)}")
+        return self

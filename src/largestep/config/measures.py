@@ -1,0 +1,34 @@
+"""What the measures of an experiment count as zero, and on how much of an image network they look."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from largestep.config.scalars import Count, Fraction, Positive, Strict
+
+
+class Measures(Strict):
+    """Thresholds of the measures; the first of each list is the paper's and heads the tables."""
+
+    rank_thresholds: list[Positive] = Field(
+        default_factory=list,
+        description="singular values of the Jacobian count above this share of the largest one; needed by toy networks",
+    )
+    correlation_thresholds: list[Fraction] = Field(
+        default_factory=list,
+        description="units whose activations correlate above this count as one in the feature sparsity coefficient; "
+        "needed by all networks but the diagonal one",
+    )
+    l0_thresholds: list[Positive] = Field(
+        default_factory=list,
+        description="coordinates of the predictor count as non-zero above this size; needed by the diagonal network",
+    )
+    normalise_activations: bool = Field(
+        default=False, description="divide each example's activations by their norm first, as the paper does for toys"
+    )
+    units_per_block: Count | None = Field(
+        default=None, description="units drawn at random per block of an image network; null: all"
+    )
+    probe_images: Count | None = Field(
+        default=None, description="training images on which an image network's units are looked at; null: all"
+    )

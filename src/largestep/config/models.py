@@ -1,0 +1,130 @@
+"""The networks that `model` may name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+
+from largestep.config.kinds import CUSTOM, kinds, tag_of
+from largestep.config.scalars import Count, DottedName, NonNegative, Strict
+
+
+class Law(Strict):
+    """How a layer's weights or biases are drawn, each times `scale`."""
+
+    law: Literal["gaussian", "rademacher", "sphere", "fan_in_uniform"] = Field(
+        description="standard normal, random signs, rows of unit norm, or torch's default U(-1, 1)/√fan-in"
+    )
+    scale: NonNegative = Field(default=1.0, description="factor by which the draws are multiplied")
+
+
+class Layer(Strict):
+    """One dense layer; ReLU follows every layer but the last."""
+
+    units: Count = Field(description="number of outputs")
+    weight: Law = Field(description="law of the initial weights")
+    bias: Law | None = Field(default=None, description="law of the initial biases; null: the layer has none")
+
+
+class DiagonalNet(Strict):
+    """A diagonal linear network, h(x) = ⟨u ⊙ v, x⟩, started at constant u and v."""
+
+    kind: Literal["diagonal"] = Field(description="a diagonal linear network")
+    u: float = Field(description="initial value of every coordinate of u")
+    v: float = Field(description="initial value of every coordinate of v")
+
+
+class DenseNet(Strict):
+    """A dense ReLU network with one output, trained on the squared loss."""
+
+    kind: Literal["dense"] = Field(description="a dense ReLU network")
+    layers: Annotated[list[Layer], Field(min_length=2)] = Field(
+        description="its layers, from the input on; the last has one unit"
+    )
+
+    @model_validator(mode="after")
+    def one_output(self) -> DenseNet:
+        """Refuse a network whose output is not a number."""
+        if self.layers[-1].units != 1:
+            raise ValueError(f"the last layer must have 1 unit, not {self.layers[-1].units}")
+        return self
+
+
+Normalisation = Literal["batch", "group", "none"]
+NORMALISATION = "of the activations: over the mini-batch, over groups of two channels, or not at all"
+
+
+class ResNet(Strict):
+    """A ResNet in its CIFAR form: 3×3 stem, no max-pool. Its blocks: the four stages and the pooled features."""
+
+    kind: Literal["resnet18", "resnet34"] = Field(description="number of layers")
+    width: Count = Field(description="channels of the first stage, doubled by each further one; 64 as published")
+    normalisation: Normalisation = Field(default="batch", description=NORMALISATION)
+
+
+class DenseNetBC(Strict):
+    """DenseNet with bottlenecks and compression, three dense blocks (Huang et al. 2017).
+
+    Its blocks: the first BN-ReLU, those of both transitions, the last, and the pooled features.
+    """
+
+    kind: Literal["densenet"] = Field(description="DenseNet-BC")
+    depth: Annotated[int, Field(ge=10)] = Field(description="number of layers, 6 k + 4 for a whole k; 100 as published")
+    growth: Count = Field(description="channels that every layer of a dense block adds; 12 as published")
+
+    @model_validator(mode="after")
+    def depth_divides(self) -> DenseNetBC:
+        """Refuse a depth that three blocks of two-layer bottlenecks cannot share."""
+        if (self.depth - 4) % 6:
+            raise ValueError(f"depth {self.depth} is not 6 k + 4 for a whole k; take 100, or {self.depth // 6 * 6 + 4}")
+        return self
+
+
+class VGG(Strict):
+    """A VGG network with a mean over positions before its linear head. Its blocks: the five stages."""
+
+    kind: Literal["vgg11", "vgg16"] = Field(description="number of layers")
+    width: Count = Field(description="channels of the first stage, doubled up to eight times as many; 64 as published")
+    normalisation: Normalisation = Field(default="batch", description=NORMALISATION)
+
+
+class MLP(Strict):
+    """Dense layers with ReLU on flattened images. Its blocks: the hidden layers."""
+
+    kind: Literal["mlp"] = Field(description="a multilayer perceptron")
+    hidden: Annotated[list[Count], Field(min_length=1)] = Field(description="units of every hidden layer")
+
+
+class CustomModel(Strict):
+    """Your own `torch.nn.Module`."""
+
+    kind: DottedName = Field(description="where its class is: `my_module.MyNet`")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="keyword arguments of the class, beside those of `channels`, `classes` and `size` that it takes",
+    )
+    blocks: list[str] = Field(
+        default_factory=list,
+        description="submodules whose outputs are measured, from the input on; "
+        "empty: its method `blocks(images)` returns the outputs",
+    )
+
+
+MODEL_KINDS = kinds(DiagonalNet, DenseNet, ResNet, DenseNetBC, VGG, MLP)
+
+
+def _tag(value: Any) -> str:
+    return tag_of(value, MODEL_KINDS)
+
+
+Model = Annotated[
+    Annotated[DiagonalNet, Tag("diagonal")]
+    | Annotated[DenseNet, Tag("dense")]
+    | Annotated[ResNet, Tag("resnet18")]
+    | Annotated[DenseNetBC, Tag("densenet")]
+    | Annotated[VGG, Tag("vgg11")]
+    | Annotated[MLP, Tag("mlp")]
+    | Annotated[CustomModel, Tag(CUSTOM)],
+    Discriminator(_tag),
+]

@@ -1,0 +1,104 @@
+"""The whole of `config.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from largestep.config.data import DataSource
+from largestep.config.experiments import Experiment
+from largestep.config.scalars import SCALES, Count, Name, Scale, Strict
+from largestep.config.studies import Study
+
+
+class DeviceConfig(Strict):
+    """What image classifiers are trained on, and how many jobs share a GPU; no key changes what reruns."""
+
+    kind: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="what they are trained on; `auto`: a GPU where torch sees one"
+    )
+    jobs_per_gpu: Count = Field(
+        default=1, description="jobs that may share a GPU; each takes a free device and locks it while it runs"
+    )
+
+
+class Config(Strict):
+    """The whole of `config.yaml`."""
+
+    scale: Scale = Field(description="what runs: all that is of this scale or a smaller one")
+    only: list[Name] = Field(
+        default_factory=list,
+        description="experiments and studies to run, if the scale includes them; empty: all of the scale",
+    )
+    data: DataSource = Field(default=DataSource(), description="where image data sets come from")
+    device: DeviceConfig = Field(default=DeviceConfig(), description="what computes")
+    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(
+        description="families of cells, by name"
+    )
+    studies: dict[Name, Study] = Field(default_factory=dict, description="evidence that is not a cell, by name")
+
+    def at_scale(self) -> dict[str, Experiment]:
+        """Experiments that run at the chosen scale; each scale includes the ones before; sorted by name."""
+        return {name: e for name, e in sorted(self.experiments.items()) if self._runs(name, e.scale)}
+
+    def studies_at_scale(self) -> dict[str, Study]:
+        """Studies that run at the chosen scale, sorted by name."""
+        return {name: study for name, study in sorted(self.studies.items()) if self._runs(name, study.scale)}
+
+    def missing(self, scale: Scale) -> str:
+        """Why something of a scale is not run, where it is not: the scale that it needs, or `only`."""
+        return "only" if self._reached(scale) else scale
+
+    def _reached(self, scale: Scale) -> bool:
+        return SCALES.index(scale) <= SCALES.index(self.scale)
+
+    def _runs(self, name: str, scale: Scale) -> bool:
+        return self._reached(scale) and (not self.only or name in self.only)
+
+    @model_validator(mode="after")
+    def only_names_what_runs(self) -> Config:
+        """Refuse a name in `only` that is not there or belongs to a larger scale."""
+        for name in self.only:
+            found = self.experiments.get(name) or self.studies.get(name)
+            if found is None:
+                raise ValueError(f"only: there is no experiment or study {name}")
+            if not self._reached(found.scale):
+                raise ValueError(f"only: {name} runs at scale {found.scale}; set scale to {found.scale} as well")
+        if self.only and not self.at_scale():
+            raise ValueError("only: names no experiment; add one, or the aggregates have nothing to show")
+        return self
+
+    @model_validator(mode="after")
+    def studies_fit(self) -> Config:
+        """Refuse a study of an experiment or cell that is not there or does not suit it."""
+        if "studies" in self.experiments:
+            raise ValueError("experiments.studies: this name is taken by the studies; rename the experiment")
+        for name, study in self.studies.items():
+            if name in self.experiments:
+                raise ValueError(f"studies.{name}: an experiment has this name; rename the study")
+            if name == "scorecard":
+                raise ValueError("studies.scorecard: a figure of the claims has this name; rename the study")
+            if any(name == f"{experiment}_{view}" for experiment, e in self.experiments.items() for view in e.views):
+                raise ValueError(f"studies.{name}: a figure of an experiment has this name; rename the study")
+            for used, cells in study.uses().items():
+                where = f"studies.{name}: "
+                if used not in self.experiments:
+                    raise ValueError(f"{where}there is no experiment {used}")
+                experiment = self.experiments[used]
+                if SCALES.index(study.scale) < SCALES.index(experiment.scale):
+                    raise ValueError(f"{where}scale {study.scale} does not include experiment {used}")
+                if experiment.model.kind not in study.models():
+                    raise ValueError(f"{where}needs a model of kind {sorted(study.models())}, which {used} is not")
+                for cell in cells:
+                    if cell not in experiment.cells:
+                        raise ValueError(f"{where}experiment {used} has no cell {cell}")
+                    if experiment.cells[cell].annealing is not None:
+                        raise ValueError(
+                            f"{where}cell {cell} of {used} is annealed; name one that is constant or divided"
+                        )
+            try:
+                study.check(self.experiments)
+            except ValueError as error:
+                raise ValueError(f"studies.{name}.{error}") from error
+        return self

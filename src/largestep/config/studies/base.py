@@ -1,0 +1,43 @@
+"""What all studies share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from largestep.config.scalars import Scale, Strict
+
+TOYS = frozenset({"diagonal", "dense"})
+
+
+class StudyBase(Strict):
+    """What all studies share."""
+
+    title: str = Field(description="how figures and tables name it")
+    paper: str = Field(description="the figure or statement of the paper that it reproduces, or that there is none")
+    scale: Scale = Field(description="the smallest scale at which it runs")
+
+    def uses(self) -> dict[str, list[str]]:
+        """The experiments whose data, model and training the study takes over, each with the cells it needs."""
+        return {}
+
+    def models(self) -> frozenset[str]:
+        """Kinds of model that these experiments may have."""
+        return TOYS
+
+    def thresholds(self) -> set[str]:
+        """Keys of the experiments' `measures` that the study reads."""
+        return set()
+
+    def check(self, experiments: Mapping[str, Any]) -> None:
+        """Raise ValueError, naming the key, where a setting does not suit the experiments used."""
+
+
+class StudyOfFeatures(StudyBase):
+    """A study that takes the measures of the cells."""
+
+    def thresholds(self) -> set[str]:
+        """All: it takes the measures that the cells take."""
+        return {"rank_thresholds", "l0_thresholds", "correlation_thresholds", "normalise_activations"}

@@ -1,0 +1,91 @@
+"""What the cells of an experiment share: the algorithm, its length and its seeds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from largestep.config.scalars import Arm, BatchSize, Count, Momentum, NonNegative, Sampling, Several, Strict
+
+
+class Training(Strict):
+    """What the cells of an experiment share: the algorithm, its length and its seeds."""
+
+    seeds: Count = Field(description="number of runs of every cell; seed s is the same run under every schedule")
+    arms: Annotated[list[Arm], Field(min_length=1)] = Field(
+        description="what a seed varies. `order`: order of the examples and init, on the fixed data set; "
+        "`data`: the data set too"
+    )
+    snapshots: Several = Field(description="equal intervals of training between snapshots of the parameters")
+    evaluations: Several = Field(description="equal intervals of training between evaluations of the loss")
+    momentum: Momentum = Field(default=0.0, description="decay of the velocity per step, as in `torch.optim.SGD`")
+    weight_decay: NonNegative = Field(
+        default=0.0, description="λ: the gradient gains λ θ, coupled as in `torch.optim.SGD`"
+    )
+
+    @field_validator("arms")
+    @classmethod
+    def arms_differ(cls, arms: list[Arm]) -> list[Arm]:
+        """Refuse an arm given twice."""
+        if len(set(arms)) != len(arms):
+            raise ValueError("an arm is listed twice")
+        return arms
+
+
+class ToyTraining(Training):
+    """Training of a toy network, counted in steps."""
+
+    steps: Several = Field(description="length in updates; the last one is evaluated but not taken")
+    batch_size: BatchSize = Field(description="examples per step; `full`: all, gradient descent")
+    loss: Literal["half_mse", "mse"] = Field(description="mean squared error, with a factor ½ or without")
+    sampling: Sampling = Field(
+        default="with_replacement",
+        description="of the examples. `without_replacement`: inside a batch only; `reshuffled`: a new permutation "
+        "every epoch; `cyclic`: one permutation, repeated. The last two are cut into batches end to end, across epochs "
+        "where the batch size does not divide the examples. A full batch has nothing to sample",
+    )
+    decay_after_update: bool = Field(
+        default=False,
+        description="divide the step size after the update at which a decay falls due, as the published code for "
+        "diagonal networks does, not before it",
+    )
+    label_noise: NonNegative = Field(
+        default=0.0, description="standard deviation of the Gaussian noise added to the labels of every step"
+    )
+    sam_radius: NonNegative = Field(
+        default=0.0,
+        description="ρ of sharpness-aware minimisation: the gradient is taken at θ + ρ g/‖g‖ on the same examples",
+    )
+
+
+class Augmentation(Strict):
+    """What is done to each training image each time it is used."""
+
+    crop_padding: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="pixels of black on every side before a random crop to the old size"
+    )
+    flip: bool = Field(default=False, description="mirror left to right with probability ½")
+
+
+class ImageTraining(Training):
+    """Training of an image classifier by cross-entropy, counted in epochs."""
+
+    epochs: Count = Field(description="length in passes over the training images")
+    batch_size: Count = Field(description="images per step")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the arithmetic of a step, by autocast; weights and updates are float32 in both. On a CPU "
+        "without bfloat16 instructions `bfloat16` is slower",
+    )
+    augmentation: Augmentation = Field(
+        default=Augmentation(), description="random changes of the training images; none unless given"
+    )
+    label_noise: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="share of the labels of every mini-batch that is drawn anew, uniformly over the classes",
+    )
+    sam_radius: NonNegative = Field(
+        default=0.0,
+        description="ρ of sharpness-aware minimisation: the gradient is taken at θ + ρ g/‖g‖ on the same images",
+    )
