@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from largestep.config.data import DATA_KINDS
 from largestep.config.kinds import CUSTOM
 from largestep.config.models import MODEL_KINDS
+from largestep.config.schedules import WARMUP_KINDS
 
 # Letters of a message, and of the key in it.
 LONGEST, LONGEST_KEY = 240, 110
@@ -43,7 +44,7 @@ _PATTERNS = {
     "kind": "a dotted name; write it like my_module.my_function",
 }
 # How a check of the whole file begins its message: with the key.
-_KEY_FIRST = re.compile(r"((?:only|studies|experiments)[\w.]*): (.*)", re.DOTALL)
+_KEY_FIRST = re.compile(r"((?:only|studies|experiments|published)[\w.]*): (.*)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -51,7 +52,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _ALTERNATIVES = {
     "data": {*DATA_KINDS, CUSTOM},
     "model": {*MODEL_KINDS, CUSTOM},
-    "warmup": {"power", "exponential", "linear"},
+    "warmup": {*WARMUP_KINDS},
 }
 # Where a study's tag stands: studies, its name, the tag.
 _STUDY_TAG = 2

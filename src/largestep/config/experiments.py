@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from largestep.config.cells import CellConfig
+from largestep.config.cells import CellConfig, Published
 from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
 from largestep.config.measures import Measures
 from largestep.config.models import MLP, CustomModel, DenseNet, DiagonalNet, Model
+from largestep.config.named import named
 from largestep.config.scalars import Name, Scale, Strict
 from largestep.config.training import ImageTraining, ToyTraining
 from largestep.stages import View
+
+
+def _named(value: Any, info: ValidationInfo) -> Any:
+    """The measures of a name, or those that are written out."""
+    return named("measures", value, info) if isinstance(value, str) else value
 
 
 class Experiment(Strict):
@@ -25,7 +31,9 @@ class Experiment(Strict):
     data: Data = Field(description="the data set, by `kind`")
     model: Model = Field(description="the network, by `kind`")
     training: ToyTraining | ImageTraining = Field(description="what all cells share")
-    measures: Measures = Field(description="thresholds of its measures")
+    measures: Annotated[Measures, BeforeValidator(_named, json_schema_input_type=Measures | Name)] = Field(
+        description="thresholds of its measures, written out or one of the names in `measures`"
+    )
     views: Annotated[list[View], Field(min_length=1)] = Field(description="its figures, listed above")
     cells: Annotated[dict[Name, CellConfig], Field(min_length=1)] = Field(
         description="step sizes and schedules, by name"
@@ -102,8 +110,16 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def published_is_measured(self) -> Experiment:
         """Refuse published values of measures that the experiment does not have."""
-        model = self.model
-        images = self.images
+        for name, cell in self.cells.items():
+            try:
+                self.check_published(cell.published)
+            except ValueError as error:
+                raise ValueError(f"cells.{name}.published.{error}") from error
+        return self
+
+    def check_published(self, published: Published) -> None:
+        """Raise ValueError, beginning with the measure, for values of what the experiment does not measure."""
+        model, images = self.model, self.images
         measured = {
             "train_loss": True,
             "test_loss": not isinstance(self.data, Points),
@@ -112,16 +128,10 @@ class Experiment(Strict):
             "l0": isinstance(model, DiagonalNet),
             "feature_sparsity": not isinstance(model, DiagonalNet),
         }
-        blocks = self.blocks()
-        for name, cell in self.cells.items():
-            key = f"cells.{name}.published"
-            for measure in cell.published.model_dump(exclude_none=True):
-                if not measured[measure]:
-                    raise ValueError(
-                        f"{key}.{measure} cannot be compared: "
-                        f"a {model.kind} model on {self.data.kind} data has no {measure}"
-                    )
-            sparsity = cell.published.feature_sparsity
-            if sparsity is not None and blocks is not None and len(sparsity) != blocks:
-                raise ValueError(f"{key}.feature_sparsity must list one value per block: {blocks}, not {len(sparsity)}")
-        return self
+        for measure in published.model_dump(exclude_none=True):
+            if not measured[measure]:
+                data = self.data.kind
+                raise ValueError(f"{measure} cannot be compared: a {model.kind} model on {data} data has no {measure}")
+        sparsity, blocks = published.feature_sparsity, self.blocks()
+        if sparsity is not None and blocks is not None and len(sparsity) != blocks:
+            raise ValueError(f"feature_sparsity must list one value per block: {blocks}, not {len(sparsity)}")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from largestep.config.errors import ConfigError, at_key, line, one_line, shown
 from largestep.config.loader import DEEPEST, Loader
-from largestep.config.root import Config
+from largestep.config.root import Config, Named
 
 # Has Snakemake take the values of a configuration file for Python code.
 TEMPLATING = "__use_yte__"
@@ -63,7 +63,9 @@ def parse(raw: Mapping[str, Any], source: str) -> Config:
     """
     _check_plain(raw, source)
     try:
-        return Config.model_validate(dict(raw))
+        # First, so that what names them is checked with what they stand for.
+        named = Named.model_validate({key: raw[key] for key in Named.model_fields if key in raw})
+        return Config.model_validate(dict(raw), context=named)
     except ValidationError as error:
         raise ConfigError(one_line(error, source)) from None
 

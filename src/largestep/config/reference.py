@@ -55,11 +55,12 @@ def page(template: str, schema: Schema) -> str:
 
 
 def section(name: str, schema: Schema) -> str:
-    """Heading, meaning and table of the keys of a type."""
+    """Heading, meaning and table of the keys of a type, those first that have no default."""
+    required, keys = schema.get("required", []), schema["properties"]
     rows = [
-        f"| `{key}` | {type_of(part)} | {default_of(part, key in schema.get('required', []))} "
-        f"| {', '.join(bounds_of(part))} | {part['description']} |"
-        for key, part in schema["properties"].items()
+        f"| `{key}` | {type_of(keys[key])} | {default_of(keys[key], key in required)} "
+        f"| {', '.join(bounds_of(keys[key]))} | {keys[key]['description']} |"
+        for key in sorted(keys, key=lambda key: key not in required)
     ]
     return f"### {name}\n\n{schema['description']}\n\n{HEADER}" + "\n".join(rows)
 

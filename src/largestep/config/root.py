@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from largestep.config.cells import Published
 from largestep.config.data import DataSource
 from largestep.config.experiments import Experiment
+from largestep.config.measures import Measures
 from largestep.config.scalars import SCALES, Count, Name, Scale, Strict
+from largestep.config.schedules import ScheduleConfig
 from largestep.config.studies import Study
 
 
@@ -23,8 +26,8 @@ class DeviceConfig(Strict):
     )
 
 
-class Config(Strict):
-    """The whole of `config.yaml`."""
+class Run(Strict):
+    """What runs, from which data and on what."""
 
     scale: Scale = Field(description="what runs: all that is of this scale or a smaller one")
     only: list[Name] = Field(
@@ -33,8 +36,25 @@ class Config(Strict):
     )
     data: DataSource = Field(default=DataSource(), description="where image data sets come from")
     device: DeviceConfig = Field(default=DeviceConfig(), description="what computes")
+
+
+class Named(Strict):
+    """What is written once and named by cells and experiments."""
+
+    schedules: dict[Name, ScheduleConfig] = Field(default_factory=dict, description="schedules, to be named by cells")
+    measures: dict[Name, Measures] = Field(
+        default_factory=dict, description="thresholds of measures, to be named by experiments"
+    )
+
+
+class Config(Named, Run):
+    """The whole of `config.yaml`."""
+
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(
         description="families of cells, by name"
+    )
+    published: dict[Name, dict[Name, Published]] = Field(
+        default_factory=dict, description="the paper's values of cells, by experiment and cell: a table of them all"
     )
     studies: dict[Name, Study] = Field(default_factory=dict, description="evidence that is not a cell, by name")
 
@@ -55,6 +75,25 @@ class Config(Strict):
 
     def _runs(self, name: str, scale: Scale) -> bool:
         return self._reached(scale) and (not self.only or name in self.only)
+
+    @model_validator(mode="after")
+    def published_values_have_a_cell(self) -> Config:
+        """Give the values of the table to their cells; refuse those without a cell, or given twice."""
+        for name, table in self.published.items():
+            if name not in self.experiments:
+                raise ValueError(f"published.{name}: there is no experiment {name}")
+            experiment = self.experiments[name]
+            for cell, values in table.items():
+                if cell not in experiment.cells:
+                    raise ValueError(f"published.{name}.{cell}: experiment {name} has no cell {cell}")
+                if experiment.cells[cell].published != Published():
+                    raise ValueError(f"published.{name}.{cell}: the cell itself has published values; keep one of them")
+                try:
+                    experiment.check_published(values)
+                except ValueError as error:
+                    raise ValueError(f"published.{name}.{cell}: {error}") from error
+                experiment.cells[cell] = experiment.cells[cell].model_copy(update={"published": values})
+        return self
 
     @model_validator(mode="after")
     def only_names_what_runs(self) -> Config:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Scale = Literal["laptop", "workstation", "paper"]
-SCALES: tuple[Scale, ...] = ("laptop", "workstation", "paper")
+SCALES: tuple[Scale, ...] = get_args(Scale)
 Arm = Literal["order", "data"]
 
 NAME = r"^[a-z][a-z0-9_]{0,47}$"
