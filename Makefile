@@ -4,8 +4,9 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOWEST := .venv-lowest
 
-.PHONY: reproduce verify test test-kills test-reliability test-cluster lint bench bench-gpu bench-plan precision disk times setup docs lock clean
+.PHONY: reproduce verify test test-kills test-reliability test-cluster test-lowest lint bench bench-gpu bench-plan precision disk times setup docs lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -46,6 +47,11 @@ test-reliability: setup
 test-cluster: setup
 	$(BIN)/python -m pytest -s tests/cluster
 
+# The unit tests and one tiny run with the oldest versions that pyproject.toml allows; 6 GB, most of it torch.
+test-lowest: $(LOWEST)/.ready
+	$(LOWEST)/bin/python -m pytest --numprocesses auto --dist loadgroup tests/unit \
+		tests/workflow/test_whole_run.py::test_makes_what_the_contract_names
+
 # Plans, aggregation and verification of 100, 1,000 and 10,000 cells.
 bench-plan: setup
 	$(BIN)/python benchmarks/plan.py
@@ -69,6 +75,12 @@ $(READY): envs/requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(LOWEST)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
 	@touch $@
 
 # docs/config.md and the JSON schema of config.yaml, after a change of the types in src/largestep/config.

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from filelock import FileLock
 from largestep import devices
 from largestep.data import digits
 from largestep.data.image_set import ImageSet, part
+from tests import forked
 from tests.image_runs import SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -42,16 +42,14 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run snakemake here; with check, a failure shows what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
+        done = forked.run(self.folder, "snakemake", *arguments)
         if check and done.returncode != 0:
             pytest.fail(f"snakemake {' '.join(arguments)} failed:\n{done.stdout[-5000:]}{done.stderr[-5000:]}")
         return done
+
+    def stage(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a module of this copy of the package here, as `python -m largestep.MODULE`."""
+        return forked.run(self.folder, f"largestep.{module}", *arguments, PYTHONPATH=str(self.folder / "src"))
 
     def copy(self, folder: Path) -> Project:
         """A copy with all its results and Snakemake's records, to edit."""

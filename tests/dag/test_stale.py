@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import netCDF4
@@ -24,9 +22,7 @@ COUNTS = re.compile(
 
 def verify(project: Project, *arguments: str) -> tuple[int, list[str], list[int]]:
     """Exit status, lines without the last, and the counts of the last."""
-    environment = os.environ | {"PYTHONPATH": str(project.folder / "src")}
-    command = [sys.executable, "-m", "largestep.verify", *arguments]
-    done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, env=environment, timeout=300)
+    done = project.stage("verify", *arguments)
     *lines, last = done.stdout.splitlines() or [""]
     counts = COUNTS.fullmatch(last)
     if counts is None:

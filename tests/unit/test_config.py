@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from largestep import config
+from tests import forked
 from tests.conftest import make_project
 
 Change = Callable[[dict[str, Any]], object]
@@ -510,16 +509,15 @@ def test_the_projects_own_configuration(repository: Path) -> None:
         assert settings.training.seeds >= least, name
 
 
-def test_command_lines_explain_themselves() -> None:
+def test_command_lines_explain_themselves(tmp_path: Path) -> None:
     for stage in ("data", "train", "features", "sparsity", "aggregate", "figures", "tables", "claims"):
-        done = subprocess.run([sys.executable, "-m", f"largestep.{stage}", "--help"], capture_output=True, text=True)
+        done = forked.run(tmp_path, f"largestep.{stage}", "--help")
         assert done.returncode == 0, done.stderr
         assert f"python -m largestep.{stage}" in done.stdout
 
 
 def test_command_line_with_a_missing_file(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "largestep.claims", "--input", "none.nc", "--csv", "a.csv", "--md", "a.md"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = forked.run(tmp_path, "largestep.claims", "--input", "none.nc", "--csv", "a.csv", "--md", "a.md")
     assert done.returncode == 2
     assert "none.nc: there is no such file" in done.stderr
     assert "Traceback" not in done.stderr

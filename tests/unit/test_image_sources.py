@@ -31,6 +31,7 @@ from largestep.data.image_set import ImageSet
 from largestep.fingerprint import closure
 from largestep.keys import canonical
 from largestep.store import StoreError
+from tests import forked
 
 RNG = np.random.default_rng(0)
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")
@@ -603,14 +604,7 @@ def test_a_data_set_depends_on_no_other_source(kind: str) -> None:
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "largestep.images", *arguments],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "no_proxy": "127.0.0.1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return forked.run(folder, "largestep.images", *arguments, no_proxy="127.0.0.1", **environment)
 
 
 def test_the_command_writes_what_the_spec_describes(tmp_path: Path) -> None:
