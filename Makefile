@@ -80,7 +80,7 @@ $(READY): envs/requirements.lock pyproject.toml
 $(LOWEST)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --upgrade --editable '.[test]'
 	@touch $@
 
 # docs/config.md and the JSON schema of config.yaml, after a change of the types in src/largestep/config.
