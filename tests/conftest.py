@@ -22,6 +22,18 @@ from tests.image_runs import SETTINGS
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+# Whole runs first and what is quick last, so that no worker ends with a long test while the others have none left.
+ORDER = {"workflow/test_whole_run.py": 0, "workflow": 1, "reliability": 2, "unit": 4}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(REPOSITORY / "tests")
+        return ORDER.get(str(path), ORDER.get(path.parts[0], 3))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
@@ -42,7 +54,8 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run snakemake here; with check, a failure shows what it printed."""
-        done = forked.run(self.folder, "snakemake", *arguments)
+        # Each copy of the package is compiled once, not by each of its jobs.
+        done = forked.run(self.folder, "snakemake", *arguments, PYTHONDONTWRITEBYTECODE="")
         if check and done.returncode != 0:
             pytest.fail(f"snakemake {' '.join(arguments)} failed:\n{done.stdout[-5000:]}{done.stderr[-5000:]}")
         return done

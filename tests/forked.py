@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 # What Snakemake and the stages import, the slowest of it. Not the package, of which each project has a copy, nor numba,
@@ -31,6 +32,13 @@ PRELOADED = [
 ]
 
 
+def context() -> ForkServerContext:
+    """Its processes are forked off a server, not off this process, which has threads and the package."""
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(PRELOADED)
+    return found
+
+
 def run(
     folder: Path, module: str, *arguments: str, timeout: float = 500, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -38,15 +46,12 @@ def run(
 
     Raises subprocess.TimeoutExpired.
     """
-    # Forked off a server, not off this process, which has threads and the package.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as printed:
         streams = Path(printed, "stdout"), Path(printed, "stderr")
         for stream in streams:
             stream.touch()
         told = (folder, module, arguments, dict(os.environ) | environment, streams)
-        process = context.Process(target=_become, args=told)
+        process = context().Process(target=_become, args=told)
         process.start()
         process.join(timeout)
         if process.exitcode is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Project, made_once
-from tests.reliability.small import make_small
+from tests.reliability.small import make_watched
 
 Counted = Callable[..., None]
 KEY = "counted"
@@ -16,8 +16,8 @@ KEY = "counted"
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """The small project after a run that nothing disturbed, made once."""
-    return made_once(tmp_path_factory, worker_id, "small", make_small)
+    """The small project after a run that nothing disturbed but a look at what is unpickled, made once."""
+    return made_once(tmp_path_factory, worker_id, "small", make_watched)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
+from tests.reliability.small import WATCHED
 
 # Modules whose readers run what a file tells them to.
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "jsonpickle"}
@@ -92,26 +93,8 @@ def test_the_search_finds_what_it_is_for(code: str) -> None:
     assert list(dangers(ast.parse(code)))
 
 
-def test_nothing_is_unpickled_while_stages_run(undisturbed: Project, tmp_path: Path) -> None:
+def test_nothing_is_unpickled_while_stages_run(undisturbed: Project) -> None:
     """Python tells a hook of every object that a pickle looks up; none may belong to a file of the project."""
-    project = undisturbed.copy(tmp_path / "project")
-    (project.folder / "src/sitecustomize.py").write_text(HOOK)
-    project.snakemake("--cores", "2", "--forcerun", "train", "train_images", "features", "features_images", "study")
-    seen = sorted(path.read_text() for path in (project.folder / "results").glob("*.unpickled"))
+    seen = sorted(path.read_text() for path in (undisturbed.folder / WATCHED).glob("*.unpickled"))
     assert seen == []
-    assert len(list((project.folder / "results").glob("*.watched"))) >= 10
-
-
-# Numba keeps compiled kernels in pickles, in a folder of the user's own, not in results/.
-HOOK = """
-import os, sys, traceback
-def watch(event, arguments):
-    if event == "pickle.find_class":
-        stack = [frame.filename for frame in traceback.extract_stack()]
-        if not any("/numba/" in each or "/multiprocessing/" in each for each in stack):
-            with open(f"results/{os.getpid()}.unpickled", "a") as file:
-                file.write(f"{arguments} {stack[-3:]}\\n")
-if os.path.isdir("results"):
-    sys.addaudithook(watch)
-    open(f"results/{os.getpid()}.watched", "w").close()
-"""
+    assert len(list((undisturbed.folder / WATCHED).glob("*.watched"))) >= 15

@@ -7,7 +7,6 @@ import hashlib
 import io
 import socket
 import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -16,6 +15,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from torchvision.datasets import MNIST, SVHN, FashionMNIST
 from largestep.data import archives
 from largestep.data.archives import ARCHIVES, Archive, fetch
 from largestep.store import StoreError
+from tests import forked
 
 CONTENT = np.random.default_rng(0).bytes(200_000)
 FILE = "train-images-idx3-ubyte.gz"
@@ -250,21 +252,18 @@ def test_an_impossible_mirror_is_named(tmp_path: Path, server: Server, mirror: s
     )
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from largestep.data.archives import Archive, fetch
-file, url, md5, size, root = sys.argv[1:]
-print("ready", flush=True)
-print(fetch("fashion_mnist", Archive(file, url, {md5: int(size)}), Path(root), None))
-"""
+def fetch_and_say(wanted: Archive, root: Path, said: Connection) -> None:
+    said.send("ready")
+    said.send(fetch("fashion_mnist", wanted, root, None))
 
 
-def in_another_process(root: Path, server: Server) -> subprocess.Popen[str]:
+def in_another_process(root: Path, server: Server) -> tuple[BaseProcess, Connection]:
+    """A process that downloads the file, once ready, and what it says."""
+    heard, said = forked.context().Pipe(duplex=False)
     wanted = archive(url=f"{server.url}/there/{FILE}")
-    ((md5, size),) = wanted.versions.items()
-    command = [sys.executable, "-c", SCRIPT, FILE, wanted.url, md5, str(size), str(root)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = forked.context().Process(target=fetch_and_say, args=(wanted, root, said))
+    process.start()
+    return process, heard
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -285,16 +284,17 @@ def half_is_there(root: Path) -> bool:
 def test_processes_that_need_the_same_file_download_it_once(tmp_path: Path, server: Server) -> None:
     server.go_on.clear()
     both = [in_another_process(tmp_path, server) for _ in range(2)]
-    assert [process.stdout and process.stdout.readline() for process in both] == ["ready\n"] * 2
+    assert [heard.recv() for _, heard in both] == ["ready"] * 2
     eventually(lambda: half_is_there(tmp_path))
     # Time in which the second would start its own download if it did not wait.
     time.sleep(0.5)
     # torchvision asks twice, the first time for redirects.
     asked = len(server.requests)
     server.go_on.set()
-    for process in both:
-        out, err = process.communicate(timeout=60)
-        assert out.strip() == str(tmp_path / "fashion_mnist" / FILE), err
+    for process, heard in both:
+        assert heard.poll(60)
+        assert heard.recv() == tmp_path / "fashion_mnist" / FILE
+        process.join()
     assert len(server.requests) == asked == 2
     assert files(tmp_path) == [f"fashion_mnist/{FILE}"]
     # Other users can take the lock too, whatever the umask of the first.
@@ -303,10 +303,10 @@ def test_processes_that_need_the_same_file_download_it_once(tmp_path: Path, serv
 
 def test_what_a_killed_download_left_is_cleaned_up(tmp_path: Path, server: Server) -> None:
     server.go_on.clear()
-    process = in_another_process(tmp_path, server)
+    process, _ = in_another_process(tmp_path, server)
     eventually(lambda: half_is_there(tmp_path))
     process.kill()
-    process.communicate()
+    process.join()
     assert files(tmp_path) == [str(partial(tmp_path).relative_to(tmp_path))]
     server.go_on.set()
     assert get(tmp_path, server).read_bytes() == CONTENT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ import torch
 
 from largestep import devices
 from largestep.store import StoreError
+from tests import forked
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +39,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
     """Processes that start quickly, because torch is imported once for all of them."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["largestep.devices"])
-    return context
+    return forked.context()
 
 
 def hold(folder: Path, slots: int, seconds: float, result: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from largestep.models import networks
 from largestep.models.networks import Network
+from tests import forked
 
 MODELS: dict[str, dict[str, Any]] = {
     "resnet18": {"width": 4, "normalisation": "batch"},
@@ -225,15 +224,15 @@ def test_narrow_shortcuts_compute_what_strided_convolutions_do() -> None:
     torch.testing.assert_close(convolution(x), expected)
 
 
+def five_gradients_of_narrow_shortcuts() -> None:
+    for _ in range(5):
+        net = networks.draw({"kind": "resnet18", "width": 4, "normalisation": "batch"}, 3, 10, (64, 64), 0)
+        net(torch.rand(4, 3, 64, 64)).sum().backward()
+
+
 def test_gradients_of_narrow_shortcuts_stay_inside_their_memory() -> None:
     # Without the slicing this process is killed: oneDNN overwrites the heap.
-    code = (
-        "import torch\n"
-        "from largestep.models import networks\n"
-        "model = {'kind': 'resnet18', 'width': 4, 'normalisation': 'batch'}\n"
-        "for _ in range(5):\n"
-        "    net = networks.draw(model, 3, 10, (64, 64), 0)\n"
-        "    net(torch.rand(4, 3, 64, 64)).sum().backward()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = forked.context().Process(target=five_gradients_of_narrow_shortcuts)
+    process.start()
+    process.join()
+    assert process.exitcode == 0

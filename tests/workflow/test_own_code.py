@@ -12,6 +12,9 @@ import yaml
 
 from tests.conftest import Project, make_project
 
+# One process runs all of them, on the one project that it trains.
+pytestmark = pytest.mark.xdist_group("own code")
+
 NET = """
 from torch import nn
 

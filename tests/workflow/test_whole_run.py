@@ -15,6 +15,29 @@ from largestep.data import image_set
 from tests.conftest import Project, make_project
 
 
+def test_same_stores_from_one_core_and_from_two(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> None:
+    """Bit for bit: the digest covers every byte of data and every attribute but times and the machine."""
+    again = make_project(tmp_path_factory.mktemp("again"))
+    made = ["claims.csv", *(f"figures/{name}.pdf" for name in ("points_fits", "digits_blocks", "flows"))]
+    again.snakemake("--cores", "1", "results/largestep.nc", *(f"results/{name}" for name in made))
+    # Only now: where tests run in several processes, another makes it meanwhile.
+    finished = request.getfixturevalue("finished")
+    stores = sorted(path.relative_to(finished.folder) for path in finished.folder.glob("results/**/*.nc"))
+    assert len(stores) == 44
+    for path in stores:
+        with (
+            xr.open_dataset(finished.folder / path) as first,
+            xr.open_dataset(again.folder / path) as second,
+        ):
+            assert first.attrs["content_sha256"] == second.attrs["content_sha256"], path
+    sealed = [image_set.read(project.folder / "results/images/digits.safetensors") for project in (finished, again)]
+    assert torch.equal(sealed[0].train_images, sealed[1].train_images)
+    for name in made:
+        assert (finished.folder / "results" / name).read_bytes() == (again.folder / "results" / name).read_bytes(), name
+
+
 def test_makes_what_the_contract_names(finished: Project) -> None:
     results = finished.folder / "results"
     for cell in ("diagonal.small", "points.decay2", "teacher.small", "digits.decay50"):
@@ -58,25 +81,6 @@ def test_every_job_has_a_log_and_a_benchmark(finished: Project) -> None:
     assert logs == benchmarks
     assert Path("train/digits.small") in logs
     assert "seed" in (results / "logs/train/digits.small.log").read_text()
-
-
-def test_same_stores_from_one_core_and_from_two(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Bit for bit: the digest covers every byte of data and every attribute but times and the machine."""
-    again = make_project(tmp_path_factory.mktemp("again"))
-    made = ["claims.csv", *(f"figures/{name}.pdf" for name in ("points_fits", "digits_blocks", "flows"))]
-    again.snakemake("--cores", "1", "results/largestep.nc", *(f"results/{name}" for name in made))
-    stores = sorted(path.relative_to(finished.folder) for path in finished.folder.glob("results/**/*.nc"))
-    assert len(stores) == 44
-    for path in stores:
-        with (
-            xr.open_dataset(finished.folder / path) as first,
-            xr.open_dataset(again.folder / path) as second,
-        ):
-            assert first.attrs["content_sha256"] == second.attrs["content_sha256"], path
-    sealed = [image_set.read(project.folder / "results/images/digits.safetensors") for project in (finished, again)]
-    assert torch.equal(sealed[0].train_images, sealed[1].train_images)
-    for name in made:
-        assert (finished.folder / "results" / name).read_bytes() == (again.folder / "results" / name).read_bytes(), name
 
 
 def test_what_a_killed_job_continues_from_and_snapshots_of_images_are_gone(finished: Project) -> None:
