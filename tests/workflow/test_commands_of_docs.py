@@ -46,6 +46,8 @@ def commands(text: str) -> list[str]:
     return [line.replace(".venv/bin/", "") for line in stripped if line]
 
 
+# Gives the project of a fixture of that name.
+Made = Callable[[str], Project]
 COMMANDS = [(page, command) for page, text in blocks("sh", "bash", "shell", "console") for command in commands(text)]
 
 
@@ -61,34 +63,35 @@ def read(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
     return finished.copy(tmp_path_factory.mktemp("read") / "project")
 
 
-def run_make(read: Project, real: Project, words: list[str]) -> subprocess.CompletedProcess[str]:
+def run_make(project: Made, words: list[str]) -> subprocess.CompletedProcess[str]:
     """Is there such a target, and can its commands be told?"""
     return subprocess.run(["make", "--dry-run", *words[1:]], cwd=REPOSITORY, capture_output=True, text=True)
 
 
-def run_snakemake(read: Project, real: Project, words: list[str]) -> subprocess.CompletedProcess[str]:
+def run_snakemake(project: Made, words: list[str]) -> subprocess.CompletedProcess[str]:
     if "--report" in words:
-        return read.snakemake("--cores", "1", *words[1:], check=False)
-    return real.snakemake(*words[1:], "--dry-run", *([] if {"--cores", "--workflow-profile"} & {*words} else ["-c1"]))
+        return project("read").snakemake("--cores", "1", *words[1:], check=False)
+    cores = [] if {"--cores", "--workflow-profile"} & {*words} else ["--cores", "1"]
+    return project("real").snakemake(*words[1:], "--dry-run", *cores, check=False)
 
 
-def run_stage(read: Project, real: Project, words: list[str]) -> subprocess.CompletedProcess[str]:
+def run_stage(project: Made, words: list[str]) -> subprocess.CompletedProcess[str]:
     """Is there such a program, with these options?"""
     module = words[words.index("-m") + 1]
-    done = forked.run(read.folder, module, "--help", PYTHONPATH=str(read.folder / "src"))
+    done = forked.run(REPOSITORY, module, "--help", PYTHONPATH=str(REPOSITORY / "src"))
     for option in (word.split("=")[0] for word in words if word.startswith("--")):
         assert option in done.stdout, f"{module} has no {option}"
     return done
 
 
-def run_tail(read: Project, real: Project, words: list[str]) -> subprocess.CompletedProcess[str]:
+def run_tail(project: Made, words: list[str]) -> subprocess.CompletedProcess[str]:
     """The same without waiting for more."""
-    files = [str(path) for word in words[1:] if word != "-f" for path in read.folder.glob(word)]
+    files = [str(path) for word in words[1:] if word != "-f" for path in project("read").folder.glob(word)]
     assert files
     return subprocess.run(["tail", *files], capture_output=True, text=True)
 
 
-RULES: dict[str, Callable[[Project, Project, list[str]], subprocess.CompletedProcess[str]]] = {
+RULES: dict[str, Callable[[Made, list[str]], subprocess.CompletedProcess[str]]] = {
     r"make(\s|$)": run_make,
     r"snakemake\s": run_snakemake,
     r"python3? -m largestep": run_stage,
@@ -97,13 +100,13 @@ RULES: dict[str, Callable[[Project, Project, list[str]], subprocess.CompletedPro
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}-{command[:60]}" for page, command in COMMANDS])
-def test_command(read: Project, real: Project, page: str, command: str) -> None:
+def test_command(request: pytest.FixtureRequest, page: str, command: str) -> None:
     for pattern, reason in EXCEPTIONS.items():
         if re.match(pattern, command):
             pytest.skip(reason)
     for pattern, run in RULES.items():
         if re.match(pattern, command):
-            done = run(read, real, shlex.split(command))
+            done = run(request.getfixturevalue, shlex.split(command))
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
             return
     pytest.fail(f"{page} shows a command that nothing here knows how to run: {command}")
