@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from largestep import fingerprint, stages
+from largestep.fingerprint import definitions, users
 
 
 @pytest.fixture
@@ -24,18 +26,31 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    monkeypatch.setattr(definitions, "ROOT", tmp_path)
     return tmp_path
 
 
-def digest() -> str:
-    for cached in (fingerprint._parse, fingerprint._tree, fingerprint._imports):
+@pytest.fixture(autouse=True)
+def forgetful() -> Iterator[None]:
+    yield
+    forget()
+
+
+def forget() -> None:
+    for name in ("fingerprint", "_used_by", "_imports", "_file", "_module"):
+        getattr(definitions, name).cache_clear()
+    for cached in (users._parse, users._text):
         cached.cache_clear()
+
+
+def digest() -> str:
+    forget()
     return fingerprint.fingerprint("largestep.stage")
 
 
 def test_follows_imports(package: Path) -> None:
     before = digest()
+    forget()
     assert fingerprint.closure("largestep.stage") == {f"largestep{m}" for m in (".stage", ".helper", ".base", "")}
     (package / "base.py").write_text("VALUE = 2\n")
     assert digest() != before
@@ -60,9 +75,67 @@ def test_ignores_comments_docstrings_and_other_modules(package: Path) -> None:
     assert digest() == before
 
 
-def test_relative_imports_are_refused(package: Path) -> None:
-    (package / "stage.py").write_text("from .helper import double\n")
-    with pytest.raises(ValueError, match=r"largestep\.stage, line 1: imports must be absolute"):
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("helper.py", "from largestep import base\n\n\ndef double():\n    return 2 * base.VALUE\n\n\ndef triple():\n    return 3\n"),
+        ("helper.py", "import os\nfrom largestep import base\nX = os.sep\n\ndef double():\n    return 2 * base.VALUE\n"),
+        ("base.py", "OTHER = 2\nVALUE = 1\n"),
+        ("base.py", "from largestep import other\nVALUE = 1\nOTHER = other.VALUE\n"),
+        ("base.py", "if __name__ == '__main__':\n    print(1)\nVALUE = 1\n"),
+        ("stage.py", "def main():\n    import numpy\n    return double()\n\nfrom largestep.helper import double\n"),
+    ],
+)
+def test_what_is_not_used_does_not_count(package: Path, file: str, text: str) -> None:
+    before = digest()
+    (package / file).write_text(text)
+    assert digest() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("helper.py", "from largestep import other as base\n\n\ndef double():\n    return 2 * base.VALUE\n"),
+        ("helper.py", "from largestep import base\n\n\n@base.kept\ndef double():\n    return 2 * base.VALUE\n"),
+        ("helper.py", "from largestep.base import VALUE\n\n\ndef double():\n    return 2 * VALUE\n"),
+        ("base.py", "VALUE = 1\nVALUE += 1\n"),
+        ("base.py", "for VALUE in (1, 2):\n    pass\n"),
+        ("base.py", "import largestep.other\nVALUE = 1\nlargestep.other.VALUE = 2\n"),
+        ("base.py", "import os\nVALUE = 1\nos.environ['A'] = '1'\n"),
+        ("__init__.py", "import os\nos.environ['A'] = '1'\n"),
+        ("stage.py", "from largestep.helper import double\nMORE = 1\n\ndef main():\n    import numpy\n    return double()\n"),
+    ],
+)
+def test_what_is_used_or_done_counts(package: Path, file: str, text: str) -> None:
+    before = digest()
+    (package / file).write_text(text)
+    assert digest() != before
+
+
+@pytest.mark.parametrize(
+    ("uses", "counts"),
+    [
+        ("return base.VALUE", False),
+        ("return getattr(base, 'OTHER')", True),
+        ("return base", True),
+        ("import largestep.base as b\n    return b.OTHER", True),
+        ("import largestep.base\n    return largestep.base.OTHER", True),
+        ("import largestep.base\n    return largestep.base.VALUE", False),
+        ("return (lambda: base.OTHER)()", True),
+    ],
+)
+def test_of_a_module_that_is_handed_on_all_counts(package: Path, uses: str, counts: bool) -> None:
+    (package / "helper.py").write_text(f"from largestep import base\n\n\ndef double():\n    {uses}\n")
+    (package / "base.py").write_text("VALUE = 1\nOTHER = 1\n")
+    before = digest()
+    (package / "base.py").write_text("VALUE = 1\nOTHER = 2\n")
+    assert (digest() != before) == counts
+
+
+@pytest.mark.parametrize("line", ["from .helper import double", "from largestep.helper import *"])
+def test_imports_that_cannot_be_followed_are_refused(package: Path, line: str) -> None:
+    (package / "stage.py").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=r"largestep\.stage, line 1: imports must be absolute and without \*"):
         digest()
 
 
@@ -112,8 +185,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def own_digest() -> str:
-    for cached in (fingerprint._parse, fingerprint._tree):
-        cached.cache_clear()
+    forget()
     return fingerprint.user_fingerprint("own.nets.Net")
 
 
@@ -141,19 +213,19 @@ def test_a_users_own_code_counts_wherever_it_lies(own: Path, tmp_path: Path, mon
 def test_a_users_own_code_that_is_built_on_ours_counts_with_ours(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (own / "sizes.py").write_text("from largestep.models import resnet\n\nWIDTH = 3\n")
     before = own_digest()
-    ours = fingerprint.fingerprint
+    ours = users.fingerprint
     seen: list[tuple[str, ...]] = []
-    monkeypatch.setattr(fingerprint, "fingerprint", lambda *modules: seen.append(modules) or ours(*modules))
+    monkeypatch.setattr(users, "fingerprint", lambda *modules: seen.append(modules) or ours(*modules))
     assert own_digest() == before
     assert "largestep.models.resnet" in seen[0]
-    monkeypatch.setattr(fingerprint, "fingerprint", lambda *modules: "another")
+    monkeypatch.setattr(users, "fingerprint", lambda *modules: "another")
     assert own_digest() != before
 
 
 def test_of_an_installed_package_the_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint.user_fingerprint("torchvision.models.resnet18")
     assert fingerprint.user_fingerprint("torchvision.models.resnet34") == before
-    monkeypatch.setattr(fingerprint, "version", lambda name: "0.0")
+    monkeypatch.setattr(users, "version", lambda name: "0.0")
     assert fingerprint.user_fingerprint("torchvision.models.resnet18") != before
 
 

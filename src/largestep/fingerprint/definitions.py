@@ -47,6 +47,9 @@ def fingerprint(*modules: str) -> str:
     digest = hashlib.sha256()
     for name, definition in sorted(reached(*modules)):
         parts = _module(name)
+        # An import of what nothing is used of.
+        if not parts.texts[definition]:
+            continue
         imported = sorted(f"{used[0]}={sorted(parts.imported[used[0]])}" for used in _imported_by(parts, definition))
         digest.update(f"{name} {definition} {parts.texts[definition]} {imported}\n".encode())
     return digest.hexdigest()
