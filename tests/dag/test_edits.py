@@ -1,4 +1,4 @@
-"""Edits of the code and the digests that each changes: of stages of the tiny configuration, by experiment, and of studies.
+"""Edits of the code and the digests that each changes, of stages by experiment and of studies.
 
 What Snakemake makes of changed digests is in `test_reruns.py`. The table of docs/design.md is this one in words.
 """
@@ -43,11 +43,19 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     "how files are replaced": ("store.py", "ABANDONED_S = 3600.0", "ABANDONED_S = 7200.0"),
     "how a process is looked for": ("store.py", "os.kill(process, 0)", "os.kill(int(process), 0)"),
     "which devices are locked": ("devices.py", "RETRY_S = 1.0", "RETRY_S = 2.0"),
-    "what out of memory is": ("devices.py", 'CPU_FULL = ("can\'t', 'CPU_FULL = ("cannot", "can\'t'),
+    "what out of memory is": ("devices.py", "CPU_FULL = (\"can't", 'CPU_FULL = ("cannot", "can\'t'),
     "how often checkpoints are kept": ("dynamics/checkpoints.py", "share: float = 0.02", "share: float = 0.03"),
     "what checkpoints print": ("dynamics/checkpoints.py", "is damaged and is not used", "is not used"),
-    "an argument of all stages": ("cli.py", "    if threads:\n", '    arguments.add_argument("--more")\n    if threads:\n'),
-    "an argument of training": ("train.py", "    return parser\n", '    parser.add_argument("--more")\n    return parser\n'),
+    "an argument of all stages": (
+        "cli.py",
+        "    if threads:\n",
+        '    arguments.add_argument("--more")\n    if threads:\n',
+    ),
+    "an argument of training": (
+        "train.py",
+        "    return parser\n",
+        '    parser.add_argument("--more")\n    return parser\n',
+    ),
     "help of an argument": ("train_images.py", "folder for what a killed job", "where a killed job"),
     "the description of a module": ("train.py", '"""Train every seed of one cell of a toy', '"""Train a toy'),
     "a docstring": ("schedules.py", '"""Fraction of training spent', '"""Part of training spent'),
@@ -60,7 +68,7 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     "what a progress bar says": ("dynamics/toy.py", 'unit="step"', 'unit="update"'),
     "what it says of a seed": ("dynamics/images.py", ", seed {run + 1}/", ", run {run + 1} of "),
     "what training prints": ("dynamics/images.py", "{spec['cell']}: {kept", "{spec['cell']} is done: {kept"),
-    "a table of workers": ("stages.py", '"filters", "distances")', '"filters", "distances", "more")'),
+    "a table of workers": ("stages.py", '"filters", "distances"]', '"filters", "distances", "more"]'),
     "what nothing uses": ("dynamics/image_step.py", "from __future__", "UNUSED = 1\nfrom __future__"),
 }
 SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
@@ -85,12 +93,20 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
         {"aggregate"} | studies("flows", "phase_diagram", "sharpness"),
     ),
     "a network": (
-        *("models/resnet.py", "from __future__ import annotations\n", "from __future__ import annotations\n\nMORE = 1\n"),
+        *(
+            "models/resnet.py",
+            "from __future__ import annotations\n",
+            "from __future__ import annotations\n\nMORE = 1\n",
+        ),
         after("train", "digits") | studies("label_noise"),
     ),
     "the compile target of kernels": (
         *("dynamics/compiled.py", '"x86-64-v3"', '"x86-64-v4"'),
-        after("train", *TOYS) | after("features", *TOYS) | studies(*STUDIES) | {"data teacher"} | after("data", "teacher"),
+        after("train", *TOYS)
+        | after("features", *TOYS)
+        | studies(*STUDIES)
+        | {"data teacher"}
+        | after("data", "teacher"),
     ),
     "a measure": (
         *("measures/kinks.py", "sizes > VISIBLE", "sizes >= VISIBLE"),

@@ -78,8 +78,14 @@ def test_ignores_comments_docstrings_and_other_modules(package: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("helper.py", "from largestep import base\n\n\ndef double():\n    return 2 * base.VALUE\n\n\ndef triple():\n    return 3\n"),
-        ("helper.py", "import os\nfrom largestep import base\nX = os.sep\n\ndef double():\n    return 2 * base.VALUE\n"),
+        (
+            "helper.py",
+            "from largestep import base\n\n\ndef double():\n    return 2 * base.VALUE\n\n\ndef one():\n    return 1\n",
+        ),
+        (
+            "helper.py",
+            "import os\nfrom largestep import base\nX = os.sep\n\ndef double():\n    return 2 * base.VALUE\n",
+        ),
         ("base.py", "OTHER = 2\nVALUE = 1\n"),
         ("base.py", "from largestep import other\nVALUE = 1\nOTHER = other.VALUE\n"),
         ("base.py", "if __name__ == '__main__':\n    print(1)\nVALUE = 1\n"),
@@ -103,7 +109,10 @@ def test_what_is_not_used_does_not_count(package: Path, file: str, text: str) ->
         ("base.py", "import largestep.other\nVALUE = 1\nlargestep.other.VALUE = 2\n"),
         ("base.py", "import os\nVALUE = 1\nos.environ['A'] = '1'\n"),
         ("__init__.py", "import os\nos.environ['A'] = '1'\n"),
-        ("stage.py", "from largestep.helper import double\nMORE = 1\n\ndef main():\n    import numpy\n    return double()\n"),
+        (
+            "stage.py",
+            "from largestep.helper import double\nMORE = 1\n\ndef main():\n    import numpy\n    return double()\n",
+        ),
     ],
 )
 def test_what_is_used_or_done_counts(package: Path, file: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What counts in no digest decides no number: stages compute the same without it, and run nothing else that does not count."""
+"""What counts in no digest decides no number: stages compute the same without it, and run nothing else like it."""
 
 from __future__ import annotations
 

@@ -104,7 +104,9 @@ def test_meaning_counts(one: str, other: str) -> None:
 
 
 def test_docstrings_and_no_other_text_are_left_out() -> None:
-    documented = '"""Module."""\nclass A:\n    """Class."""\n    def f(self):\n        """Function."""\n        return "a"\n'
+    documented = (
+        '"""Module."""\nclass A:\n    """Class."""\n    def f(self):\n        """Function."""\n        return "a"\n'
+    )
     plain = "class A:\n    def f(self):\n        return 'a'\n"
     assert text(without_docstrings(ast.parse(documented))) == text(ast.parse(plain))
     assert text(without_docstrings(ast.parse("x = 1\n'text'\n"))) == text(ast.parse("x = 1\n'text'\n"))
