@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from largestep import elementary
+
 
 def step_sizes(schedule: Mapping[str, Any], steps: int, decay_after_update: bool = False) -> NDArray[np.float64]:
     """The step size of every step.
@@ -46,7 +48,7 @@ def decay_fraction(schedule: Mapping[str, Any]) -> float:
 
 def _warmup(law: Mapping[str, Any], progress: NDArray[np.float64]) -> NDArray[np.float64]:
     if law["kind"] == "power":
-        return 1.0 + (law["factor"] - 1.0) * progress ** law["exponent"]
+        return 1.0 + (law["factor"] - 1.0) * elementary.power(progress, law["exponent"])
     if law["kind"] == "linear":
         return np.minimum(law["start"] + (1.0 - law["start"]) * progress / law["until"], 1.0)
-    return np.asarray(law["base"] ** (100.0 * progress), dtype=np.float64)
+    return elementary.power(law["base"], 100.0 * progress)

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import xarray as xr
 
+from largestep import elementary
 from largestep.claims import phases
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, above, below, label, missing
@@ -53,5 +53,5 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         lost = int((~both).sum())
         yield Measured(CLAIM, where, STUDENTS, students, MORE, lost, headline=headline)
         yield Measured(CLAIM, where, TEACHERS, teachers, MORE, lost, headline=headline)
-        yield Measured(CLAIM, where, FARTHER, np.log2(moved / stayed)[both], MORE, lost, headline=headline)
+        yield Measured(CLAIM, where, FARTHER, elementary.log2(moved / stayed)[both], MORE, lost, headline=headline)
         yield Measured(CLAIM, where, STAYS, stayed[lazy], below(LAZY), int((~lazy).sum()), headline=headline)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from largestep import elementary
 from largestep.claims.permitting import CLAIM, CLAIMS, SAME
 from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, above, below, missing
@@ -48,7 +49,7 @@ def _difference(control: xr.Dataset, plain: xr.Dataset) -> Values:
 def _ratio(control: xr.Dataset, plain: xr.Dataset) -> Values:
     both = _both(control, plain)
     floor = 1e-4  # a dead block has no logarithm
-    return np.log2(np.maximum(_sparsity(control)[both], floor) / np.maximum(_sparsity(plain)[both], floor))
+    return elementary.log2(np.maximum(_sparsity(control)[both], floor) / np.maximum(_sparsity(plain)[both], floor))
 
 
 def _divergence(control: xr.Dataset, plain: xr.Dataset) -> Values:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from largestep import elementary
 from largestep.claims import phases
 from largestep.claims.duration import TOYS
 from largestep.claims.results import Results
@@ -89,4 +90,4 @@ def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measu
 
 def log2_ratio(distances: Values, others: Values) -> Values:
     """log2 of the ratio of two distances, both (seeds,), NaN where one is."""
-    return np.asarray(np.log2(np.maximum(distances, LEAST) / np.maximum(others, LEAST)))
+    return np.asarray(elementary.log2(np.maximum(distances, LEAST) / np.maximum(others, LEAST)))

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from largestep import elementary
 from largestep.claims.results import Results
 from largestep.claims.sde import final_measures, lost, usable
 from largestep.claims.verdict import Measured, Values, above, missing, not_asked
@@ -62,7 +63,7 @@ def measured(results: Results) -> Iterator[Measured]:
 def _rise(study: xr.Dataset) -> Values:
     """The largest rise of log10 training loss of gradient flow above the least before it, (seeds,)."""
     loss = study["train_loss"].sel(algorithm="flow").transpose("seed", "step").values
-    logarithm = np.log10(np.maximum(loss, LEAST))
+    logarithm = elementary.log10(np.maximum(loss, LEAST))
     rise = logarithm - np.minimum.accumulate(logarithm, axis=1)
     return np.asarray(np.nan_to_num(rise, nan=np.inf).max(axis=1))
 
@@ -103,5 +104,5 @@ def _final(runs: xr.Dataset) -> dict[str, Values]:
     return {
         "l0": end["l0"].isel(l0_threshold=0).values,
         "rank": end["rank"].isel(rank_threshold=0).values,
-        "log10 test loss": np.log10(end["test_loss"].values),
+        "log10 test loss": elementary.log10(end["test_loss"].values),
     }

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import xarray as xr
 
+from largestep import elementary
 from largestep.claims import controls
 from largestep.claims.duration import paired_spearman
 from largestep.claims.results import Results
@@ -161,7 +162,7 @@ def _ratio(
     statistic = f"log2 ratio of {what}"
     if len(a) and np.ptp([a, b]) == 0.0:
         return not_asked(CLAIM, where, statistic, criterion, f"{a[0]:g} in every run of both: nothing to compare")
-    values = np.clip(np.log2(a / b), -EXTREME, EXTREME)
+    values = np.clip(elementary.log2(a / b), -EXTREME, EXTREME)
     died = int(runs["dead"].sum() + plain["dead"].sum())
     note = f"{died} of the seeds left out end with a dead block" if died else ""
     return Measured(CLAIM, where, statistic, values, criterion, int((~both).sum()), note, headline)

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from largestep import elementary
 from largestep.claims import verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, missing
@@ -51,7 +52,7 @@ def complete(*cells: xr.Dataset) -> NDArray[np.bool_]:
 
 def logarithm(values: NDArray[np.float64]) -> Values:
     """log10, in decades; of 0 that of the smallest number there is."""
-    return np.asarray(np.log10(np.maximum(values, np.finfo(float).tiny)))
+    return np.asarray(elementary.log10(np.maximum(values, np.finfo(float).tiny)))
 
 
 def is_headline(experiment: xr.Dataset, arm: str) -> bool:

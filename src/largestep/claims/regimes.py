@@ -12,6 +12,7 @@ Statistics, per seed:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from largestep import elementary
 from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, above, below, between, missing
 from largestep.measures.spikes import FACTOR, FLOOR
@@ -83,7 +85,7 @@ def edge_ratio(run: xr.Dataset) -> Values:
 def trend(run: xr.Dataset) -> Values:
     """Change of log10 loss over the late part of a run, in decades, by least squares on medians of blocks: (seeds,)."""
     loss = run["loss_median"].transpose("seed", "block").values[:, _late(run, "block_step")]
-    decades = np.log10(np.maximum(loss, FLOOR))
+    decades = elementary.log10(np.maximum(loss, FLOOR))
     time = np.linspace(-0.5, 0.5, decades.shape[1])
     return np.asarray((decades * time).sum(axis=1) / (time**2).sum(), dtype=np.float64)
 
@@ -113,7 +115,7 @@ STATISTICS = (
         "catapult",
         "largest rise of log10 training loss after its maximum",
         _stored("rise_after_peak"),
-        below(float(np.round(np.log10(FACTOR), 3)), "decades"),
+        below(round(math.log10(FACTOR), 3), "decades"),
         False,
     ),
     Statistic("catapult", "sharpness x step size / 2 at the end of the run", _last_ratio, below(EDGE[0]), False),

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import xarray as xr
 
+from largestep import elementary
 from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, above, below, missing
 from largestep.measures.spikes import FLOOR
@@ -64,7 +65,7 @@ def plateau(run: xr.Dataset) -> Values:
     constant and falls faster later: an exponential fall has none, and nor has one that only slows down.
     """
     after = (run["block_step"] >= run["decay_step"]).values
-    loss = np.log10(np.maximum(run["loss_median"].transpose("seed", "block").values[:, after], FLOOR))
+    loss = elementary.log10(np.maximum(run["loss_median"].transpose("seed", "block").values[:, after], FLOOR))
     parts = np.stack([np.median(part, axis=1) for part in np.array_split(loss, PARTS, axis=1)], axis=1)
     fall = parts[:, :-LENGTH] - parts[:, LENGTH:]
     # The largest fall that begins where this one ends, or later.

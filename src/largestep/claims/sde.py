@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import ks_2samp
 
+from largestep import elementary
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, between, within_factor
 
@@ -96,12 +97,12 @@ def order_by_seed(time_steps: Values, changes: Values) -> Values:
 
 
 def _slope(time_steps: Values, changes: Values) -> Values:
-    x = np.log(time_steps) - np.log(time_steps).mean()
-    return np.asarray(np.log(np.abs(changes)) @ x / (x @ x))
+    x = elementary.log(time_steps) - elementary.log(time_steps).mean()
+    return np.asarray((elementary.log(np.abs(changes)) * x).sum(axis=-1) / (x**2).sum())
 
 
 def _comparison(name: str, study: xr.Dataset) -> Iterator[Measured]:
-    levels = xr.apply_ufunc(np.log2, study["loss_sample"]).mean("sample")
+    levels = xr.apply_ufunc(elementary.log2, study["loss_sample"]).mean("sample")
     for algorithm, where in (("sde_coupled", name), ("sde", f"{name}/own loss")):
         both = usable(study, "sgd", algorithm)
         diverged = int((~both).sum())
@@ -114,7 +115,7 @@ def _comparison(name: str, study: xr.Dataset) -> Iterator[Measured]:
         yield Measured(CLAIM, where, LEVEL, ratio(levels), EQUIVALENT, diverged, lost(study), headline)
         for measure, values in final_measures(study).items():
             statistic = f"log2 ratio SDE / SGD of the {measure} at the end"
-            logarithms = xr.apply_ufunc(np.log2, values.clip(min=FLOORS[measure]))
+            logarithms = xr.apply_ufunc(elementary.log2, values.clip(min=FLOORS[measure]))
             yield Measured(CLAIM, where, statistic, ratio(logarithms), EQUIVALENT, diverged, headline=headline)
         if headline:
             yield _distance(where, study, both)

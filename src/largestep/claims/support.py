@@ -26,6 +26,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from largestep import elementary
 from largestep.claims import phases
 from largestep.claims.phase import LONGEST, stabilises
 from largestep.claims.results import Results
@@ -76,7 +77,7 @@ def off_support(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         norms = phases.logarithm(runs["off_support_norm"].values[:, inside])
         typical = phases.logarithm(runs["off_support_median"].values[:, inside])
         straight = _r_squared(steps, norms[alive])
-        power = _r_squared(np.log(steps), norms[alive])
+        power = _r_squared(elementary.log(steps), norms[alive])
         yield Measured(CLAIM, where, DECAYS, _slopes(steps, norms[alive]), SLOPE, lost, headline=headline)
         yield Measured(CLAIM, where, LINEAR, straight, above(STRAIGHT), lost)
         yield Measured(CLAIM, where, EXPONENTIAL, straight - power, above(0.0), lost, headline=headline)
@@ -97,8 +98,8 @@ def on_support(name: str, study: xr.Dataset) -> Iterator[Measured]:
     study = study.transpose("seed", "step_size", "decay_at", ...)
     latest = study.sel(decay_at=times[times <= LONGEST].max())
     level = latest["plateau"].values
-    noise = np.log(np.sqrt(latest["step_size"].values * level))
-    errors = np.log(latest["support_rmse"].values)
+    noise = elementary.log(np.sqrt(latest["step_size"].values * level))
+    errors = elementary.log(latest["support_rmse"].values)
     survives = np.isfinite(noise) & np.isfinite(errors)
     stable = survives & stabilises(study).transpose("seed", "step_size").values
     headline = str(study["arm"].values) == "order"
@@ -106,7 +107,7 @@ def on_support(name: str, study: xr.Dataset) -> Iterator[Measured]:
     for statistic, usable in ((SCALING, survives), (SCALING_STABLE, stable)):
         enough = usable.sum(axis=1) >= FEWEST_STEP_SIZES
         slopes = [
-            float(np.polyfit(noise[seed, usable[seed]], errors[seed, usable[seed]], 1)[0])
+            1e-3 * float(_slopes(noise[seed, usable[seed]], errors[seed, usable[seed]][None])[0])
             for seed in np.flatnonzero(enough)
         ]
         rests = headline and statistic == SCALING

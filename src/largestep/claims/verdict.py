@@ -7,6 +7,7 @@ that holds after Holm's correction: over the headline statistics of the same cla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -67,7 +68,7 @@ def between(low: float, high: float, unit: str = "") -> Criterion:
 
 def within_factor(factor: float) -> Criterion:
     """The mean of a log2 ratio was to lie within a factor of 1: a test of equivalence."""
-    return between(-float(np.log2(factor)), float(np.log2(factor)))
+    return between(-math.log2(factor), math.log2(factor))
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,9 @@ class _Bootstrap:
         deviations = values - self._mean
         spread = float((deviations**2).sum()) if self._error > self._slack else 0.0
         self._bias = float(norm.ppf((self._share_above(self._mean) + 1.0 - self._share_below(self._mean)) / 2.0))
-        self._acceleration = float((deviations**3).sum()) / (6.0 * spread**1.5) if spread else 0.0
+        self._acceleration = (
+            float((deviations * deviations**2).sum()) / (6.0 * spread * math.sqrt(spread)) if spread else 0.0
+        )
 
     def interval(self) -> tuple[float, float]:
         """The ends of the 95% interval."""
@@ -282,7 +285,7 @@ def _joined(*notes: str) -> str:
 
 def _finest(n: int) -> float:
     """The smallest error level that n seeds can reach: that of a sign test on which all of them agree."""
-    return float(2.0 ** (1 - n))
+    return math.ldexp(2.0, -n)
 
 
 def _resampled_means(values: Values) -> Values:
@@ -299,7 +302,7 @@ def _resampled_means(values: Values) -> Values:
         part = means[:, start : start + size]
         drawn = generator.integers(n, size=(part.shape[1], n)) + n * np.arange(part.shape[1])[:, None]
         counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        part[:] = values @ counts.T / n
+        part[:] = np.einsum("sn,bn->sb", values, counts) / n
     return means
 
 

@@ -27,7 +27,7 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
         inputs.append(generator.standard_normal((n, d)))
         truth = np.zeros(d)
         truth[: settings["support"]] = np.abs(generator.standard_normal(settings["support"]))
-        truths.append(truth / np.linalg.norm(truth))
+        truths.append(truth / np.sqrt(np.sum(truth**2)))
     train, truth = np.stack(inputs), np.stack(truths)
     return xr.Dataset(
         {
@@ -38,7 +38,9 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
             "test_inputs": variable(
                 ("test_example", "input"), test_inputs[:m], "1", "test inputs, shared by all data sets"
             ),
-            "test_labels": variable(("data_set", "test_example"), truth @ test_inputs[:m].T, "1", "test labels"),
+            "test_labels": variable(
+                ("data_set", "test_example"), np.einsum("si,ni->sn", truth, test_inputs[:m]), "1", "test labels"
+            ),
             "rank_inputs": variable(
                 ("rank_example", "input"), test_inputs[: 2 * d], "1", "fresh inputs of the Jacobian, one per parameter"
             ),

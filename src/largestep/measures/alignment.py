@@ -22,7 +22,7 @@ def alignment(students: Array, teachers: Array) -> tuple[Array, Array]:
     """
     norms = np.linalg.norm(students, axis=-1)
     lengths = np.linalg.norm(teachers, axis=-1)
-    products = students @ np.swapaxes(teachers, -1, -2)
+    products = np.einsum("...ij,...kj->...ik", students, teachers)
     scale = norms[..., :, None] * lengths[..., None, :]
     cosines = np.divide(products, scale, out=np.zeros_like(products), where=scale != 0)
     total, largest = norms.sum(axis=-1), norms.max(axis=-1)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
+
+from largestep import elementary
 
 Array = NDArray[np.float64]
 # A spike stands out by this factor from the lowest losses between it and the next higher ones, on either side.
@@ -21,7 +25,7 @@ def spikes(losses: Array, every: int) -> int:
     A monotone curve has none, whatever its slope, and nor has the first rise of one that never falls again.
     """
     apart = max(1, round(APART / every))
-    return len(find_peaks(_decades(losses), prominence=np.log10(FACTOR), distance=apart)[0])
+    return len(find_peaks(_decades(losses), prominence=math.log10(FACTOR), distance=apart)[0])
 
 
 def rise_after_peak(losses: Array) -> float:
@@ -32,4 +36,4 @@ def rise_after_peak(losses: Array) -> float:
 
 
 def _decades(losses: Array) -> Array:
-    return np.asarray(np.log10(np.maximum(losses, FLOOR)))
+    return np.asarray(elementary.log10(np.maximum(losses, FLOOR)))

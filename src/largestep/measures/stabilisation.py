@@ -21,12 +21,15 @@ run with such a phase:
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from largestep import elementary
 from largestep.measures.outcomes import survived
 from largestep.store import variable
 
@@ -100,12 +103,12 @@ def of_runs(loss: Array, steps: NDArray[np.int64], fraction: float) -> dict[str,
     first = min(int(np.searchsorted(steps, decay)) + 1, len(steps) - 1)
     after = slice(first, max(first + 1, int(np.searchsorted(steps, decay + SHORTLY * length, side="right"))))
     end = steps >= (1 - SHORTLY) * steps[-1]
-    logarithm = np.log10(np.maximum(loss, np.finfo(float).tiny))
+    logarithm = elementary.log10(np.maximum(loss, np.finfo(float).tiny))
 
     before = logarithm[:, half].mean(axis=1)
     slope, low, high = slopes(logarithm[:, half], steps[half])
     onset = truncation(logarithm[:, phase])
-    converged = before < logarithm[:, 0] + np.log10(CONVERGED)
+    converged = before < logarithm[:, 0] + math.log10(CONVERGED)
     stable = (onset >= 0) & (high >= -FLAT) & (low <= FLAT) & ~converged
     kept = np.where(np.arange(phase.sum()) >= onset[:, None], loss[:, phase], np.nan)
     lasted = np.where(stable, decay - steps[phase][onset], 0)
@@ -144,15 +147,15 @@ def slopes(values: Array, steps: NDArray[np.int64]) -> tuple[Array, Array, Array
 
     values: (runs, n); steps: (n,). Returns three arrays of shape (runs,): estimate, lower and upper end.
     The interval is a circular block bootstrap of the residuals (Politis and Romano 1992) with blocks of
-    `block_length`. All runs share the resamples, so that they are one product of matrices. As few blocks vary
+    `block_length`. All runs share the resamples, so that they are one sum of products. As few blocks vary
     less than their source, the deviations are widened to Student's t with one degree of freedom less than there
     are blocks.
     """
     n = len(steps)
     time = steps - steps.mean()
-    weights = time * (steps[-1] - steps[0]) / (time @ time)
+    weights = time * (steps[-1] - steps[0]) / (time**2).sum()
     centred = values - values.mean(axis=1, keepdims=True)
-    slope = centred @ weights
+    slope = np.einsum("rn,n->r", centred, weights)
     residuals = centred - np.outer(slope, time / (steps[-1] - steps[0]))
     block = block_length(residuals)
     generator = np.random.default_rng(0)
@@ -163,7 +166,7 @@ def slopes(values: Array, steps: NDArray[np.int64]) -> tuple[Array, Array, Array
     received = np.bincount(places.ravel(), np.tile(weights, RESAMPLES), RESAMPLES * n).reshape(RESAMPLES, n)
     tail = (1.0 - CONFIDENCE) / 2.0
     widening = student.isf(tail, max(n / block - 1.0, 1.0)) / norm.isf(tail) * np.sqrt(n / (n - 2))
-    low, high = np.quantile(residuals @ received.T, [tail, 1.0 - tail], axis=1) * widening
+    low, high = np.quantile(np.einsum("rn,bn->rb", residuals, received), [tail, 1.0 - tail], axis=1) * widening
     return slope, slope + low, slope + high
 
 
@@ -178,5 +181,5 @@ def block_length(residuals: Array) -> int:
     squares = (residuals**2).sum()
     measured = (residuals[:, 1:] * residuals[:, :-1]).sum() / squares if squares > 0 else 0.0
     correlation = np.clip(measured + (2.0 + 4.0 * measured) / n, 0.0, 0.97)
-    length = 1.1447 * (4.0 * correlation**2 / (1.0 - correlation**2) ** 2 * n) ** (1.0 / 3.0)
+    length = 1.1447 * math.pow(4.0 * correlation**2 / (1.0 - correlation**2) ** 2 * n, 1.0 / 3.0)
     return int(np.clip(np.ceil(length), 1, n // 2))

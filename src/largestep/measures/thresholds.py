@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from largestep import elementary
+
 Array = NDArray[np.float64]
 
 
@@ -27,7 +29,7 @@ def effective_rank(values: Array) -> Array:
     """
     total = values.sum(axis=-1, keepdims=True)
     shares = np.divide(values, total, out=np.zeros_like(values), where=total != 0)
-    return np.asarray(np.where(total[..., 0] == 0, 0.0, np.exp(entr(shares).sum(axis=-1))))
+    return np.asarray(np.where(total[..., 0] == 0, 0.0, elementary.exp(entr(shares).sum(axis=-1))))
 
 
 def l0_norm(values: Array, threshold: float) -> Array:

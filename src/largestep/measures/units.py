@@ -38,7 +38,7 @@ def unit_statistics(activations: NDArray[np.floating]) -> tuple[NDArray[np.int32
         centred -= centred.mean(axis=0)
         norms = np.linalg.norm(centred, axis=0)
         scaled = np.divide(centred, norms, out=np.zeros_like(centred), where=varies & (norms > 0))
-        correlation = np.triu(np.abs(scaled.T @ scaled), k=1)
+        correlation = np.triu(np.abs(np.einsum("ij,ik->jk", scaled, scaled)), k=1)
         later[alive] = np.minimum(correlation.max(axis=1), 1.0)
     count[np.setdiff1d(np.arange(units), alive)] = 0
     return count, later
