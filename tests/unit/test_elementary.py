@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-import inspect
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from largestep import elementary, stages
-from largestep.fingerprint import closure
+from largestep import elementary
 
 VALUES = np.array([[0.0, 1e-320, 1e-5, 0.5], [1.0, 2.0, 1e300, np.inf], [-1.0, -np.inf, np.nan, 8.0]])
 
@@ -61,7 +58,7 @@ def unstable(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, ast.unparse(node)
         elif isinstance(node, ast.Attribute):
             named = ast.unparse(node.value)
-            if named == "np" and node.attr in OF_NUMPY or node.attr == "dot":
+            if (named == "np" and node.attr in OF_NUMPY) or node.attr == "dot":
                 yield node.lineno, ast.unparse(node)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}

@@ -186,9 +186,8 @@ class _Bootstrap:
         deviations = values - self._mean
         spread = float((deviations**2).sum()) if self._error > self._slack else 0.0
         self._bias = float(norm.ppf((self._share_above(self._mean) + 1.0 - self._share_below(self._mean)) / 2.0))
-        self._acceleration = (
-            float((deviations * deviations**2).sum()) / (6.0 * spread * math.sqrt(spread)) if spread else 0.0
-        )
+        cubes = float((deviations * deviations**2).sum())
+        self._acceleration = cubes / (6.0 * spread * math.sqrt(spread)) if spread else 0.0
 
     def interval(self) -> tuple[float, float]:
         """The ends of the 95% interval."""

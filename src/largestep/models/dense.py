@@ -58,5 +58,7 @@ def _drawn(law: Mapping[str, Any], default: torch.Tensor) -> torch.Tensor:
     if law["law"] == "rademacher":
         return scale * torch.sign(normal)
     if law["law"] == "sphere":
-        return scale * normal / normal.square().sum(1, keepdim=True).sqrt()
+        # torch takes roots by MKL, whose float32 is rounded otherwise on other processors.
+        lengths = np.sqrt(np.sum(np.square(normal.numpy()), axis=1, keepdims=True))
+        return scale * normal / torch.from_numpy(lengths)
     return scale * normal
