@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
+PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
 .PHONY: reproduce verify test test-kills test-reliability test-cluster test-lowest lint bench bench-gpu bench-plan precision disk times setup docs lock clean
 
@@ -71,7 +72,7 @@ times: setup
 setup: $(READY)
 
 $(READY): envs/requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "largestep needs Python 3.11 or newer; say which with make PYTHON=/path/to/python")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "largestep needs Python 3.11 to 3.14, not %d.%d; say which with make PYTHON=/path/to/python" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
@@ -87,11 +88,12 @@ $(LOWEST)/.ready: pyproject.toml
 docs: setup
 	$(BIN)/python -m largestep.config.reference
 
-# After a change of the dependencies in pyproject.toml; torch is pinned here, the rest by uv.
+# After a change of the dependencies in pyproject.toml. What decides digits is pinned here, to one version for every
+# Python; the rest by uv.
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	printf 'torch==2.14.1\ntorchvision==0.29.1\n' > .venv-lock/pins.txt
+	printf '%s\n' $(PINS) > .venv-lock/pins.txt
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate \
 		--constraint .venv-lock/pins.txt --output-file envs/requirements.lock pyproject.toml
 	rm -rf .venv-lock

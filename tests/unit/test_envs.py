@@ -10,6 +10,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import pytest
 import yaml
 
 from largestep import fingerprint, stages
@@ -33,6 +34,22 @@ def test_conda_files_are_in_step_with_the_lock(repository: Path) -> None:
         for requirement in names:
             name, version = requirement.split("==")
             assert version in locked[name], f"{file.name}: {requirement}, but the lock says {locked[name]}"
+
+
+@pytest.mark.parametrize("name", ["numpy", "scipy", "numba", "llvmlite", "pillow", "torch", "torchvision"])
+def test_what_decides_digits_has_one_version_for_every_python(repository: Path, name: str) -> None:
+    lines = (repository / "envs/requirements.lock").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{name}=="))
+    assert ";" not in line
+
+
+def test_the_makefile_asks_for_the_python_that_the_package_asks_for(repository: Path) -> None:
+    wanted = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["requires-python"]
+    check = re.search(
+        r"not \((\d), (\d+)\) <= sys.version_info < \((\d), (\d+)\)", (repository / "Makefile").read_text()
+    )
+    assert check
+    assert wanted == ">={}.{},<{}.{}".format(*check.groups())
 
 
 def test_rules_use_files_that_exist(repository: Path) -> None:
