@@ -1,0 +1,78 @@
+"""Digests of the values of toy cells and studies, as this process computes them: one JSON object.
+
+python -m tests.same_digits.compute CONFIG [--cells NAME ...] [--studies NAME ...] [--steps N] [--threads N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from threadpoolctl import threadpool_info
+
+from largestep import config, grid, stages
+from largestep.machine import attributes
+from largestep.sparsity import measures
+from largestep.store import content_digest
+
+
+def main() -> None:
+    """Compute what was asked for and print its digests, after what computed it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--cells", nargs="*", default=[])
+    parser.add_argument("--studies", nargs="*", default=[])
+    parser.add_argument("--steps", type=int, help="train cells for so many steps only, on two seeds")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    settings = config.load(options.config)
+    found: dict[str, str] = {}
+    for name in options.cells:
+        for part, dataset in cell(grid.cells(settings)[name], options.steps, options.threads).items():
+            found[f"{name} {part}"] = content_digest(dataset)
+    for name in options.studies:
+        found[f"study {name}"] = content_digest(study(json.loads(grid.study_spec(settings, name)), options.threads))
+    blas = sorted({str(each.get("architecture")) for each in threadpool_info() if each["user_api"] == "blas"})
+    json.dump({"machine": attributes(), "blas": blas, "digests": found}, sys.stdout)
+
+
+def cell(found: grid.Cell, steps: int | None, threads: int) -> dict[str, xr.Dataset]:
+    """What the stages make of a cell, by stage."""
+    spec: dict[str, Any] = json.loads(found.spec("sparsity"))
+    train = spec["features"]["train"]
+    training, drawn, model = train["training"], train["data"]["data"], train["model"]["kind"]
+    if steps:
+        training |= {"steps": steps, "seeds": 2, "evaluations": 10, "snapshots": 2}
+    data = stages.worker("data", drawn["kind"]).draw(drawn, training["seeds"])
+    losses, snapshots = stages.worker("train", model).train(train, data, threads)
+    features = stages.worker("features", model).features(spec["features"], data, snapshots, threads)
+    features = features.assign_coords({name: snapshots.variables[name] for name in snapshots.coords})
+    return {
+        "data": data,
+        "losses": losses,
+        "parameters": snapshots,
+        "features": features,
+        "measures": measures(features, spec["measures"]),
+    }
+
+
+def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
+    """What a study finds; of the label noise the part in float64 on toy networks, the rest of which torch computes."""
+    settings = spec["settings"]
+    exact = settings["kind"] == "label_noise"
+    if exact:
+        images = [
+            name for name, about in spec["experiments"].items() if stages.is_images(about["data"]["data"]["kind"])
+        ]
+        for name in images:
+            del spec["experiments"][name], settings["networks"][name]
+    found: xr.Dataset = stages.worker("studies", settings["kind"]).study(spec, threads)
+    return found.sel(precision="float64") if exact else found
+
+
+if __name__ == "__main__":
+    main()
