@@ -167,7 +167,7 @@ def edited(
 
 def forget() -> None:
     """Have digests made anew."""
-    for name in ("fingerprint", "_used_by", "_imports", "_file", "_module"):
+    for name in ("fingerprint", "_used_by", "_attributes", "_imports", "_file", "_module"):
         getattr(definitions, name).cache_clear()
     stages.code.cache_clear()
 

@@ -37,7 +37,7 @@ def forgetful() -> Iterator[None]:
 
 
 def forget() -> None:
-    for name in ("fingerprint", "_used_by", "_imports", "_file", "_module"):
+    for name in ("fingerprint", "_used_by", "_attributes", "_imports", "_file", "_module"):
         getattr(definitions, name).cache_clear()
     for cached in (users._parse, users._text):
         cached.cache_clear()
@@ -141,6 +141,47 @@ def test_of_a_module_that_is_handed_on_all_counts(package: Path, uses: str, coun
     assert (digest() != before) == counts
 
 
+METHODS = """
+import torch
+
+
+class Net{bases}:
+    size = 1
+
+    def __init__(self):
+        self.start = self.first()
+
+    def first(self):
+        return base.VALUE
+
+    def second(self):
+        return other.VALUE
+
+
+def double():
+    return Net().{called}()
+"""
+
+
+@pytest.mark.parametrize(
+    ("bases", "called", "edited", "counts"),
+    [
+        ("", "start", "other.py", False),
+        ("", "start", "base.py", True),
+        ("", "second", "other.py", True),
+        ("(torch.nn.Module)", "start", "other.py", True),
+    ],
+)
+def test_a_method_counts_where_its_name_is_used(
+    package: Path, bases: str, called: str, edited: str, counts: bool
+) -> None:
+    text = METHODS.replace("{bases}", bases).replace("{called}", called)
+    (package / "helper.py").write_text(f"from largestep import base, other\n{text}")
+    before = digest()
+    (package / edited).write_text("VALUE = 7\n")
+    assert (digest() != before) == counts
+
+
 @pytest.mark.parametrize("line", ["from .helper import double", "from largestep.helper import *"])
 def test_imports_that_cannot_be_followed_are_refused(package: Path, line: str) -> None:
     (package / "stage.py").write_text(f"{line}\n")
@@ -224,10 +265,10 @@ def test_a_users_own_code_that_is_built_on_ours_counts_with_ours(own: Path, monk
     before = own_digest()
     ours = users.fingerprint
     seen: list[tuple[str, ...]] = []
-    monkeypatch.setattr(users, "fingerprint", lambda *modules: seen.append(modules) or ours(*modules))
+    monkeypatch.setattr(users, "fingerprint", lambda *modules, **asked: seen.append(modules) or ours(*modules, **asked))
     assert own_digest() == before
     assert "largestep.models.resnet" in seen[0]
-    monkeypatch.setattr(users, "fingerprint", lambda *modules: "another")
+    monkeypatch.setattr(users, "fingerprint", lambda *modules, **asked: "another")
     assert own_digest() != before
 
 

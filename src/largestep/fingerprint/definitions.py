@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 from largestep.fingerprint.outside import OUTSIDE
 from largestep.fingerprint.reduction import reduced
@@ -18,6 +19,9 @@ PACKAGE = "largestep"
 ROOT = Path(__file__).resolve().parent.parent
 # What a module does when it is imported, beside defining names. It counts wherever the module is imported.
 EFFECTS = ""
+ATTRIBUTE = "."
+# Classes whose methods nothing but our code calls; one with other bases counts whole.
+BARE = frozenset({"Protocol", "object"})
 # Names the workers of all stages by text and imports them late, so that a stage imports the one that it uses.
 ROUTING = "largestep.stages"
 
@@ -26,7 +30,8 @@ ROUTING = "largestep.stages"
 class Module:
     """The parts of a module.
 
-    texts: of every top-level name, and of `EFFECTS`. uses: of each, the names and dotted names that occur in it.
+    texts: of every top-level name, of every method as "Class.method", and of `EFFECTS`. uses: of each, the names that
+    occur in it, dotted ones split, and (ATTRIBUTE, name) for each attribute.
     imported: what names stand for that are imported, at the top or within functions, such as {"np": {"numpy"}}.
     modules: what they are imported from, and what may be a module itself.
     """
@@ -38,14 +43,15 @@ class Module:
 
 
 @cache
-def fingerprint(*modules: str) -> str:
+def fingerprint(*modules: str, every_method: bool = False) -> str:
     """sha256 over all definitions that modules hold or use, directly or not, less what cannot change a number.
 
-    modules: dotted names such as "largestep.train". Comments, formatting and the order of definitions do not count.
+    modules: dotted names such as "largestep.train". every_method: count those too that nothing here calls by name.
+    Comments, formatting and the order of definitions do not count.
     Raises ModuleNotFoundError for a name outside the package, ValueError for an import that cannot be followed.
     """
     digest = hashlib.sha256()
-    for name, definition in sorted(reached(*modules)):
+    for name, definition in sorted(reached(*modules, every_method=every_method)):
         parts = _module(name)
         # An import of what nothing is used of.
         if not parts.texts[definition]:
@@ -55,16 +61,30 @@ def fingerprint(*modules: str) -> str:
     return digest.hexdigest()
 
 
-def reached(*modules: str) -> set[tuple[str, str]]:
-    """Module and name of every definition that modules hold or use, and (module, `EFFECTS`) of what they import."""
+def reached(*modules: str, every_method: bool = False) -> set[tuple[str, str]]:
+    """Module and name of every definition that modules hold or use, and (module, `EFFECTS`) of what they import.
+
+    Which class an object has is not known here, so a method counts where something that counts has an attribute of its
+    name.
+    """
     waiting = [pair for name in modules for pair in _whole(name)]
     waiting += [(name, EFFECTS) for name in closure(*modules)]
     found: set[tuple[str, str]] = set()
+    named: set[str] = set()
+    uncalled: dict[str, list[tuple[str, str]]] = defaultdict(list)
     while waiting:
         pair = waiting.pop()
-        if pair not in found and not _is_outside(*pair):
-            found.add(pair)
-            waiting.extend(_used_by(*pair))
+        if pair in found or _is_outside(*pair):
+            continue
+        method = pair[1].partition(".")[2]
+        if method and method not in named and not every_method:
+            uncalled[method].append(pair)
+            continue
+        found.add(pair)
+        waiting.extend(_used_by(*pair))
+        for attribute in _attributes(*pair) - named:
+            named.add(attribute)
+            waiting.extend(uncalled.pop(attribute, ()))
     return found
 
 
@@ -86,7 +106,7 @@ def is_module(name: str) -> bool:
 
 
 def _is_outside(module: str, definition: str) -> bool:
-    return module in OUTSIDE or f"{module}.{definition}" in OUTSIDE
+    return module in OUTSIDE or f"{module}.{definition.partition('.')[0]}" in OUTSIDE
 
 
 def _whole(module: str) -> Iterator[tuple[str, str]]:
@@ -96,7 +116,13 @@ def _whole(module: str) -> Iterator[tuple[str, str]]:
 @cache
 def _used_by(module: str, definition: str) -> frozenset[tuple[str, str]]:
     parts = _module(module)
-    return frozenset(pair for used in parts.uses[definition] for pair in _meant(module, used))
+    methods = frozenset((module, each) for each in parts.texts if each.startswith(f"{definition}.") and definition)
+    return methods | {pair for used in parts.uses[definition] for pair in _meant(module, used)}
+
+
+@cache
+def _attributes(module: str, definition: str) -> frozenset[str]:
+    return frozenset(used[1] for used in _module(module).uses[definition] if used[0] == ATTRIBUTE)
 
 
 def _imported_by(parts: Module, definition: str) -> set[tuple[str, ...]]:
@@ -153,6 +179,11 @@ def _note_names(found: Module, node: ast.ImportFrom) -> None:
 
 
 def _note_definition(found: Module, statement: ast.stmt) -> None:
+    if isinstance(statement, ast.ClassDef) and all(ast.unparse(each) in BARE for each in statement.bases):
+        for method in [each for each in statement.body if _is_called_by_name(each)]:
+            statement.body.remove(method)
+            found.texts[f"{statement.name}.{method.name}"] += text(method)
+            found.uses[f"{statement.name}.{method.name}"] |= _names(method)
     names = _defined(statement)
     for name in names or [EFFECTS]:
         found.texts[name] += text(statement)
@@ -160,6 +191,10 @@ def _note_definition(found: Module, statement: ast.stmt) -> None:
     if not names:
         for name in _stored(statement):
             found.texts[name] += ""
+
+
+def _is_called_by_name(statement: ast.stmt) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__")
 
 
 def _is_for_others(statement: ast.stmt) -> bool:
@@ -186,15 +221,16 @@ def _stored(*nodes: ast.AST) -> list[str]:
 
 
 def _names(node: ast.AST) -> set[tuple[str, ...]]:
-    """Names that occur in a tree, with the attributes that follow them: ("np", "float64")."""
+    """Names that occur in a tree, with the attributes that follow them: ("np", "float64"); attributes also alone."""
     attributes: list[str] = []
     inner = node
     while isinstance(inner, ast.Attribute):
         attributes.append(inner.attr)
         inner = inner.value
+    alone = {(ATTRIBUTE, each) for each in attributes}
     if isinstance(inner, ast.Name):
-        return {(inner.id, *reversed(attributes))}
-    return set().union(*map(_names, ast.iter_child_nodes(node)))
+        return {(inner.id, *reversed(attributes)), *alone}
+    return alone.union(*map(_names, ast.iter_child_nodes(inner)))
 
 
 @cache
