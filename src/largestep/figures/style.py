@@ -222,3 +222,5 @@ def save(figure: Figure, png: Path, pdf: Path) -> None:
     for path, kind in ((png, "png"), (pdf, "pdf")):
         with store.replacing(path) as part, house():
             figure.savefig(part, format=kind, metadata=undated[kind])
+        # Laid out once: it takes as long as drawing.
+        figure.set_layout_engine("none")
