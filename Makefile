@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
-.PHONY: reproduce verify test test-kills test-reliability test-cluster test-lowest lint bench bench-gpu bench-plan precision disk times setup docs lock clean
+.PHONY: reproduce verify test test-kills test-reliability test-cluster test-lowest lint bench bench-gpu bench-plan bench-study precision disk times setup docs lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -56,6 +56,10 @@ test-lowest: $(LOWEST)/.ready
 # Plans, aggregation and verification of 100, 1,000 and 10,000 cells.
 bench-plan: setup
 	$(BIN)/python benchmarks/plan.py
+
+# CPU time of all jobs of the study by stage, of this tree and of the commit REF: make bench-study REF=6001ad0.
+bench-study: setup
+	$(BIN)/python benchmarks/study.py $(REF)
 
 # Whether test error and sparsity depend on the precision of the arithmetic.
 precision: setup
