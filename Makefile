@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
-.PHONY: reproduce verify test test-kills test-reliability test-cluster test-lowest lint bench bench-gpu bench-plan bench-study precision disk times setup docs lock clean
+.PHONY: reproduce verify test test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -20,6 +20,12 @@ verify: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --ignore tests/cluster
+
+# Digests of toy networks and studies under every mix of compile target, BLAS kernels, NumPy features and threads; then as
+# other processors under Debian's qemu-user. The first takes half an hour of one core.
+same-digits: setup
+	$(BIN)/python -m tests.same_digits
+	$(BIN)/python -m tests.same_digits --emulated
 
 lint: setup
 	$(BIN)/ruff check .
