@@ -212,19 +212,18 @@ def module_at(path: Path) -> str | None:
 
 def reached(stage: str, data: str, model: str) -> set[tuple[str, str]]:
     """What counts for a stage of a cell, as `stages.code` asks for it."""
-    asked: list[tuple[str, ...]] = []
-    original = stages.fingerprint
+    found: set[tuple[str, str]] = set()
 
-    def note(*modules: str) -> str:
-        asked.append(modules)
-        return original(*modules)
+    def note(*modules: str, **how: bool) -> str:
+        found.update(fingerprint.reached(*modules, **how))
+        return ""
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(stages, "fingerprint", note)
         images = stages.is_images(data)
         kind = {"data": data, "sparsity": None}.get(stage, model)
         stages.code.__wrapped__("images" if stage == "data" and images else stage, kind)
-    return fingerprint.reached(*(module for modules in asked for module in modules))
+    return found
 
 
 def used_by_what_is_outside() -> set[tuple[str, str]]:

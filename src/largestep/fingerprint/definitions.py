@@ -43,10 +43,11 @@ class Module:
 
 
 @cache
-def fingerprint(*modules: str, every_method: bool = False) -> str:
+def fingerprint(*modules: str, every_method: bool = True) -> str:
     """sha256 over all definitions that modules hold or use, directly or not, less what cannot change a number.
 
-    modules: dotted names such as "largestep.train". every_method: count those too that nothing here calls by name.
+    modules: dotted names such as "largestep.train". every_method: count those too that nothing here calls by
+    name, since others may.
     Comments, formatting and the order of definitions do not count.
     Raises ModuleNotFoundError for a name outside the package, ValueError for an import that cannot be followed.
     """
@@ -61,11 +62,11 @@ def fingerprint(*modules: str, every_method: bool = False) -> str:
     return digest.hexdigest()
 
 
-def reached(*modules: str, every_method: bool = False) -> set[tuple[str, str]]:
+def reached(*modules: str, every_method: bool = True) -> set[tuple[str, str]]:
     """Module and name of every definition that modules hold or use, and (module, `EFFECTS`) of what they import.
 
-    Which class an object has is not known here, so a method counts where something that counts has an attribute of its
-    name.
+    Which class an object has is not known here: without every_method, one counts where something that counts has an
+    attribute of its name. Then the modules must be all that run together.
     """
     waiting = [pair for name in modules for pair in _whole(name)]
     waiting += [(name, EFFECTS) for name in closure(*modules)]

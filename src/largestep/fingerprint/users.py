@@ -39,7 +39,7 @@ def user_fingerprint(dotted: str) -> str:
     for path in sorted(_user_closure(root, _user_module(root, [top, *rest]))):
         digest.update(f"{path.relative_to(root)}\n{_text(path)}\n".encode())
         ours |= {".".join(parts) for parts in _imported(root, path) if is_module(".".join(parts))}
-    digest.update(fingerprint(*sorted(ours), every_method=True).encode())
+    digest.update(fingerprint(*sorted(ours)).encode())
     return digest.hexdigest()
 
 
