@@ -149,11 +149,14 @@ def test_a_filter_of_a_linear_layer_multiplies_the_image_level_by_level() -> Non
 
 
 @kinds
-def test_it_trains_deterministically_with_channels_last(kind: str, deterministic: None) -> None:
-    x = images().to(memory_format=torch.channels_last)
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_it_trains_deterministically_in_either_order_of_memory(
+    kind: str, order: torch.memory_format, deterministic: None
+) -> None:
+    x = images().to(memory_format=order)
     found = []
     for _ in range(2):
-        net = draw(kind)
+        net = draw(kind).to(memory_format=order)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
         for _ in range(2):
             optimizer.zero_grad()
@@ -165,9 +168,7 @@ def test_it_trains_deterministically_with_channels_last(kind: str, deterministic
     assert np.isfinite(found[0]).all()
     assert np.any(found[0] != networks.flatten(draw(kind)))
     assert all(
-        module.weight.is_contiguous(memory_format=torch.channels_last)
-        for module in net.modules()
-        if isinstance(module, nn.Conv2d)
+        module.weight.is_contiguous(memory_format=order) for module in net.modules() if isinstance(module, nn.Conv2d)
     )
 
 

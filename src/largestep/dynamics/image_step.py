@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from largestep.dynamics.batches import Batches
-from largestep.models.networks import Network
+from largestep.models.networks import Network, memory_format
 from largestep.store import StoreError
 
 # Updates before the capture: they compile the network and have the libraries choose and allocate.
@@ -27,11 +27,13 @@ class Stepper:
     """A network in training: its parameters, its velocities, and the updates that change them.
 
     training: `batch_size`, `momentum`, `weight_decay` (as in `torch.optim.SGD`), `sam_radius` and `precision`, as in
-    config.yaml. Weights, velocities and updates are float32; `bfloat16` is that of autocast.
+    config.yaml. Velocities and updates have the type of the weights, float32; `bfloat16` is that of autocast.
     """
 
     def __init__(self, net: Network, batches: Batches, training: dict[str, Any], device: torch.device) -> None:
-        self.net, self._batches = net, batches
+        self._dtype = next(net.parameters()).dtype
+        self._memory_format = memory_format(device, training["precision"])
+        self.net, self._batches = net.to(memory_format=self._memory_format), batches
         self._radius = training["sam_radius"]
         self._autocast: dict[str, Any] = {
             "device_type": device.type,
@@ -39,7 +41,7 @@ class Stepper:
             "enabled": training["precision"] == "bfloat16",
             "cache_enabled": False,
         }
-        self._size = torch.zeros((), device=device)
+        self._size = torch.zeros((), dtype=self._dtype, device=device)
         self._optimizer = torch.optim.SGD(
             net.parameters(),
             lr=self._size,
@@ -54,8 +56,8 @@ class Stepper:
             # A velocity of 0 gives what torch's first step does, and can be saved before it.
             self._optimizer.state[parameter]["momentum_buffer"] = velocity
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
-        self._sizes = torch.zeros(batches.count, device=device)
-        self._losses = torch.zeros(batches.count, device=device)
+        self._sizes = torch.zeros(batches.count, dtype=self._dtype, device=device)
+        self._losses = torch.zeros(batches.count, dtype=self._dtype, device=device)
         self._forward: Callable[[Tensor], Tensor] = net
         self._update: Callable[[], None] = self._step
         if device.type == "cuda":
@@ -94,7 +96,7 @@ class Stepper:
         """Logits (n, classes) of inputs, in float32, with BatchNorm's running statistics."""
         self.net.eval()
         with torch.inference_mode(), torch.autocast(**self._autocast):
-            return self.net(images).float()
+            return self.net(images.to(self._dtype)).float()
 
     def flat_velocities(self) -> NDArray[np.float32]:
         """The velocities of momentum, one after the other, of shape (p,); empty without momentum."""
@@ -109,6 +111,7 @@ class Stepper:
 
     def _step(self) -> None:
         images, labels = self._batches.take(self._position)
+        images = images.to(self._dtype, memory_format=self._memory_format)
         loss = self._gradient(images, labels)
         if self._radius > 0:
             self._sharpness_aware(images, labels)
@@ -121,7 +124,7 @@ class Stepper:
         self._optimizer.zero_grad()
         with torch.autocast(**self._autocast):
             logits = self._forward(images)
-        loss = cross_entropy(logits.float(), labels)
+        loss = cross_entropy(logits.to(self._dtype), labels)
         loss.backward()
         return loss
 

@@ -45,7 +45,8 @@ def features(spec: dict[str, Any], images: ImageSet, snapshots: xr.Dataset, thre
 
 def _features(spec: dict[str, Any], images: ImageSet, parameters: xr.DataArray, device: torch.device) -> xr.Dataset:
     measures = spec["measures"]
-    net = networks.draw(spec["train"]["model"], images.channels, images.classes, images.size, seed=0).eval().to(device)
+    net = networks.draw(spec["train"]["model"], images.channels, images.classes, images.size, seed=0).eval()
+    net = net.to(device, memory_format=networks.memory_format(device, "float32"))
     probe = probe_images(images, measures["probe_images"]).to(device)
     units = sampled_units(net, probe, measures["units_per_block"])
     runs, last = parameters.shape[:3], parameters.shape[2] - 1
