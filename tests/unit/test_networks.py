@@ -92,6 +92,15 @@ def test_weights_are_drawn_by_the_fan_out(kind: str) -> None:
 
 
 @kinds
+def test_the_head_has_torchs_default_weights_and_no_bias_at_first(kind: str) -> None:
+    head = draw(kind).head
+    assert isinstance(head, nn.Linear)
+    assert not head.bias.any()
+    bound = head.in_features**-0.5
+    assert 0.9 * bound < head.weight.abs().max() <= bound
+
+
+@kinds
 def test_a_seed_fixes_the_network_and_leaves_torchs_generator_alone(kind: str) -> None:
     before = torch.get_rng_state()
     first, same, other = (networks.flatten(draw(kind, seed=seed)) for seed in (1, 1, 2))

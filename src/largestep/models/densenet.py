@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from largestep.models.networks import Network, he_fan_out
+from largestep.models.networks import Network, he_fan_out, head
 from largestep.store import StoreError
 
 DENSE_BLOCKS = 3
@@ -45,7 +45,7 @@ class DenseNet(Network):
             grown = width + layers * growth
             width = grown // 2 if number < DENSE_BLOCKS else grown
             self.stages.append(_Stage(grown - layers * growth, layers, growth, width))
-        self.head = nn.Linear(width, classes)
+        self.head = head(width, classes)
         he_fan_out(self.stem, self.stages)
 
     def blocks(self, images: Tensor) -> list[Tensor]:

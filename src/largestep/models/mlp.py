@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from largestep.models.networks import Network, he_fan_out
+from largestep.models.networks import Network, he_fan_out, head
 
 
 def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int, int]) -> MLP:
@@ -24,7 +24,7 @@ class MLP(Network):
         super().__init__()
         fans = zip([inputs, *hidden[:-1]], hidden, strict=True)
         self.layers = nn.ModuleList(nn.Linear(fan_in, units) for fan_in, units in fans)
-        self.head = nn.Linear(hidden[-1], classes)
+        self.head = head(hidden[-1], classes)
         he_fan_out(self.layers)
 
     def blocks(self, images: Tensor) -> list[Tensor]:

@@ -77,6 +77,13 @@ def he_fan_out(*parts: nn.Module) -> None:
                     nn.init.zeros_(module.bias)
 
 
+def head(features: int, classes: int) -> nn.Linear:
+    """A linear layer with torch's default weights and no bias at first, as the published code draws it."""
+    layer = nn.Linear(features, classes)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def inputs(images: Tensor, white_level: float) -> Tensor:
     """Images of integer levels as a network takes them: float32 between 0 and 1, the same shape."""
     return images.float() / white_level

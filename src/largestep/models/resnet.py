@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from largestep.models.networks import Network, he_fan_out
+from largestep.models.networks import Network, he_fan_out, head
 from largestep.models.normalisation import NORMALISATIONS, Norm
 
 STRIDES = (1, 2, 2, 2)
@@ -39,7 +39,7 @@ class ResNet(Network):
         self.stages = nn.ModuleList(
             _stage(*shape, norm) for shape in zip([width, *widths[:-1]], widths, STRIDES, depths, strict=True)
         )
-        self.head = nn.Linear(widths[-1], classes)
+        self.head = head(widths[-1], classes)
         he_fan_out(self.stem, self.stages)
 
     def blocks(self, images: Tensor) -> list[Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from largestep.models.networks import Network, he_fan_out
+from largestep.models.networks import Network, he_fan_out, head
 from largestep.models.normalisation import NORMALISATIONS
 
 # Convolutions of each stage.
@@ -42,7 +42,7 @@ class VGG(Network):
                 stage.extend([norm(outputs), nn.ReLU(inplace=True)])
                 inputs = outputs
             self.stages.append(stage)
-        self.head = nn.Linear(inputs, classes)
+        self.head = head(inputs, classes)
         he_fan_out(self.stages)
 
     def blocks(self, images: Tensor) -> list[Tensor]:
