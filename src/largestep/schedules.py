@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 
 from largestep import elementary
 
+# The published code of deep networks counts the update that it is about to take, that of toy networks does not.
+PHASE_OF_IMAGES = 1
 
-def step_sizes(schedule: Mapping[str, Any], steps: int, decay_after_update: bool = False) -> NDArray[np.float64]:
+
+def step_sizes(
+    schedule: Mapping[str, Any], steps: int, decay_after_update: bool = False, phase: int = 0
+) -> NDArray[np.float64]:
     """The step size of every step.
 
     schedule: `step_size`, `warmup` (None, or a power, exponential or linear law), `decays`, a list of
@@ -19,10 +24,11 @@ def step_sizes(schedule: Mapping[str, Any], steps: int, decay_after_update: bool
     `config.yaml`.
     decay_after_update: the published diagonal-network code divides after the update of the step
     at which the decay falls due, the ReLU code before it.
+    phase: step k of N, from 0 on, counts as the fraction (k + phase) / N of training.
 
     Returns an array of shape (steps,).
     """
-    step = np.arange(steps)
+    step = np.arange(steps) + phase
     sizes = np.full(steps, float(schedule["step_size"]))
     decays, warmup = schedule["decays"], schedule["warmup"]
     risen = 0
@@ -34,7 +40,7 @@ def step_sizes(schedule: Mapping[str, Any], steps: int, decay_after_update: bool
         due = int(decay["at"] * steps)
         sizes[step > due if decay_after_update else step >= due] /= decay["divide_by"]
     if schedule.get("annealing") is not None:
-        # Half a cosine from the end of the warm-up to 0 after the last step (Loshchilov and Hutter 2017).
+        # Half a cosine from the end of the warm-up to 0 where training ends (Loshchilov and Hutter 2017).
         sizes *= 0.5 * (1.0 + np.cos(np.pi * np.maximum(step - risen, 0) / (steps - risen)))
     return sizes
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from largestep.schedules import decay_fraction, step_sizes
+from largestep.schedules import PHASE_OF_IMAGES, decay_fraction, step_sizes
 
 
 def schedule(**changes: object) -> dict[str, object]:
@@ -74,3 +76,37 @@ def test_the_duration_of_the_large_steps_is_that_before_the_first_decay() -> Non
     assert decay_fraction(schedule()) == 0
     assert decay_fraction(schedule(decays=[{"at": 0.3, "divide_by": 2.0}, {"at": 0.9, "divide_by": 2.0}])) == 0.3
     assert np.isnan(decay_fraction(schedule(annealing="cosine")))
+
+
+EXPONENTIAL = {"kind": "exponential", "base": 1.05}
+LINEAR = {"kind": "linear", "start": 0.1, "until": 0.25}
+TWICE = [{"at": 0.25, "divide_by": 10.0}, {"at": 0.75, "divide_by": 4.0}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "law"),
+    [
+        ({}, lambda t: 1.0),
+        ({"decays": TWICE}, lambda t: 1.0 if t < 0.25 else 0.1 if t < 0.75 else 0.025),
+        (
+            {"warmup": EXPONENTIAL, "decays": TWICE},
+            lambda t: 1.05 ** (100 * min(t, 0.25)) * (1.0 if t < 0.25 else 0.1 if t < 0.75 else 0.025),
+        ),
+        ({"warmup": LINEAR}, lambda t: min(0.1 + 0.9 * t / 0.25, 1.0)),
+        ({"annealing": "cosine"}, lambda t: 0.5 * (1.0 + np.cos(np.pi * t))),
+        (
+            {"warmup": LINEAR, "annealing": "cosine"},
+            lambda t: (
+                min(0.1 + 0.9 * t / 0.25, 1.0) * (1.0 if t < 0.25 else 0.5 * (1.0 + np.cos(np.pi * (t - 0.25) / 0.75)))
+            ),
+        ),
+    ],
+    ids=["constant", "two decays", "warm-up and decays", "linear warm-up", "cosine", "linear warm-up and cosine"],
+)
+def test_the_step_sizes_of_images_follow_the_published_law(
+    settings: dict[str, object], law: Callable[[float], float]
+) -> None:
+    """Update k of N, from 0 on, takes the size at the time (k + 1) / N, so the last one that at the end of training."""
+    n = 40
+    sizes = step_sizes(schedule(**settings), n, phase=PHASE_OF_IMAGES)
+    np.testing.assert_allclose(sizes, [0.1 * law((k + 1) / n) for k in range(n)], rtol=1e-14, atol=1e-17)

@@ -26,7 +26,7 @@ from largestep.dynamics.checkpoints import Checkpoints
 from largestep.dynamics.image_step import Stepper
 from largestep.dynamics.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
 from largestep.models import networks
-from largestep.schedules import step_sizes
+from largestep.schedules import PHASE_OF_IMAGES, step_sizes
 
 # Images that pass through the network at once when nothing is learned; it bounds memory.
 EVALUATION_BATCH = {"cpu": 512, "cuda": 2500}
@@ -42,8 +42,9 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
 
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the network, weights and
     BatchNorm's running statistics, with dimensions (arm, seed, snapshot_step, parameter). Evaluation
-    comes before the update of a step. `train_loss` is the mean cross-entropy of the mini-batches since
-    the evaluation before, each taken before its update; at step 0 it is that of the first mini-batch.
+    comes before the update of a step, the last one after all updates. `train_loss` is the mean
+    cross-entropy of the mini-batches since the evaluation before, each taken before its update; at step 0
+    it is that of the first mini-batch.
     A run diverges at the step whose mini-batch has a loss that is not finite, and is NaN from there on.
     """
     training = spec["training"]
@@ -53,7 +54,7 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
             "training images; lower it"
         )
     batches = Batches(images, training, device)
-    sizes = step_sizes(spec["schedule"], training["epochs"] * batches.count)
+    sizes = step_sizes(spec["schedule"], training["epochs"] * batches.count, phase=PHASE_OF_IMAGES)
     seed_of_run = np.tile(np.arange(training["seeds"]), len(training["arms"]))
     results = []
 
@@ -77,7 +78,9 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
         for name, (units, long_name) in CURVES.items()
     }
     diverged_step = np.array([result.diverged_step for result in results])
-    losses, snapshots = datasets(training, sizes, curves, None, diverged_step, np.zeros_like(seed_of_run))
+    # After the last update there is no next one; its own size stands there.
+    recorded = np.append(sizes, sizes[-1])
+    losses, snapshots = datasets(training, recorded, curves, None, diverged_step, np.zeros_like(seed_of_run))
     size = len(networks.flatten(drawn(0)))
 
     def slabs() -> Iterator[NDArray[np.float32]]:
@@ -115,7 +118,8 @@ class _Run:
 
     def train(self, trainer: Callable[[], Stepper], drawn: Callable[[int], networks.Network], bar: tqdm) -> _Result:
         """Train from the start, drawn by the seed, or from where a killed run left off."""
-        evaluation_steps, snapshot_steps = recorded_steps(len(self.sizes), self.training)
+        # The last evaluation comes after all updates, unlike that of toy networks.
+        evaluation_steps, snapshot_steps = recorded_steps(len(self.sizes) + 1, self.training)
         result = _Result(*np.full((len(CURVES), len(evaluation_steps)), np.nan))
         saved = self._saved(snapshot_steps)
         step, losses = -1, np.zeros(0, dtype=np.float32)

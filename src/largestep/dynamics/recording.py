@@ -74,7 +74,9 @@ def datasets(
             for name, (values, units, long_name) in curves.items()
         }
         | {
-            "step_size": variable(("step",), sizes[evaluation_steps], "1", "step size of the update that follows"),
+            "step_size": variable(
+                ("step",), sizes[evaluation_steps], "1", "step size of the update that follows, or of the last one"
+            ),
             "diverged_step": variable(
                 ("arm", "seed"), diverged_step.reshape(shape), "step", "step at which the run diverged, -1 for none"
             ),

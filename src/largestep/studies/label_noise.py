@@ -31,7 +31,7 @@ from largestep.dynamics import dense, diagonal
 from largestep.dynamics.recording import ORDER
 from largestep.models import dense as architecture
 from largestep.models import networks
-from largestep.schedules import step_sizes
+from largestep.schedules import PHASE_OF_IMAGES, step_sizes
 from largestep.store import variable
 
 Array = NDArray[np.float64]
@@ -209,7 +209,7 @@ class _Images:
         self._labels = torch.nn.functional.one_hot(labels, images.classes).float()
         self._after = sorted(net["after"])
         steps = training["epochs"] * (len(images.train_images) // training["batch_size"])
-        self._sizes = step_sizes(about["schedules"][net["cell"]], steps)
+        self._sizes = step_sizes(about["schedules"][net["cell"]], steps, phase=PHASE_OF_IMAGES)
         self._model, self._images = about["model"], images
 
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
