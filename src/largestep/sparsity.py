@@ -78,7 +78,9 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
     blocks = np.unique(block_of_unit)
     parts = [(count[..., block_of_unit == b], later[..., block_of_unit == b]) for b in blocks]
     distinct = [[feature_sparsity(c, r, examples, t) for t in sweep] for c, r in parts]
-    active = [feature_sparsity(c, r, examples, np.inf) for c, r in parts]
+    active = np.moveaxis(np.array([feature_sparsity(c, r, examples, np.inf) for c, r in parts]), 0, -1)
+    if "active_fraction" in features:  # of all units, where statistics are those of a sample
+        active = features["active_fraction"].values
     dead = [np.where(np.isnan(r).all(axis=-1), np.nan, (c == 0).mean(axis=-1)) for c, r in parts]
     return xr.Dataset(
         {
@@ -90,7 +92,7 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
             ),
             "active_fraction": variable(
                 (*RUN, "block"),
-                np.moveaxis(np.array(active), 0, -1),
+                active,
                 "1",
                 "mean fraction of non-zero activations over the training set, correlated units counted apart",
             ),

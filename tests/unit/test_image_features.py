@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
+from largestep import sparsity
 from largestep.data.image_set import ImageSet
 from largestep.measures import image_features, unit_tensors
 from largestep.measures.thresholds import effective_rank
@@ -76,6 +77,14 @@ def test_on_a_device_the_statistics_are_those_of_numpy(seed: int) -> None:
 
 def test_units_and_probe_images_are_sampled_once_for_all_snapshots(data: ImageSet, kept: xr.Dataset) -> None:
     everything, some = measured(data, kept), measured(data, kept, limit=20)
+    # The active fraction is that of all units, whichever are looked at.
+    np.testing.assert_array_equal(some["active_fraction"], everything["active_fraction"])
+    of_stage = [
+        sparsity.measures(found.assign_coords({name: kept[name] for name in RUN}), {"correlation_thresholds": [0.95]})
+        for found in (some, everything.drop_vars("active_fraction"))
+    ]
+    np.testing.assert_array_equal(of_stage[0]["active_fraction"], everything["active_fraction"])
+    np.testing.assert_allclose(of_stage[1]["active_fraction"], everything["active_fraction"], rtol=1e-12)
     np.testing.assert_array_equal(np.bincount(some["unit_block"]), [0, 20, 20, 20, 16, 16])
     of_first = everything["unit_active_count"].values[..., everything["unit_block"] == 1]
     chosen = np.random.default_rng(1).permutation(128)[:20]
@@ -93,8 +102,10 @@ def test_units_and_probe_images_are_sampled_once_for_all_snapshots(data: ImageSe
 def test_activations_are_normalised_over_the_whole_block_when_asked(data: ImageSet) -> None:
     net = networks.draw(spec()["model"], 1, 10, (8, 8), 0).eval()
     some = [torch.arange(3)] * 5
-    raw = image_features.activations(net, data.train_images, 16, [torch.arange(n) for n in BLOCKS], False)
-    scaled = image_features.activations(net, data.train_images, 16, some, True)
+    raw, shares = image_features.activations(net, data.train_images, 16, [torch.arange(n) for n in BLOCKS], False)
+    scaled, same = image_features.activations(net, data.train_images, 16, some, True)
+    np.testing.assert_allclose(shares, [float((block != 0).double().mean()) for block in raw], rtol=1e-12)
+    np.testing.assert_array_equal(same, shares)
     for block, values in zip(raw, scaled, strict=True):
         torch.testing.assert_close(values, (block / block.norm(dim=1, keepdim=True))[:, :3])
 
@@ -118,7 +129,7 @@ def test_a_diverged_snapshot_has_no_statistics(data: ImageSet, kept: xr.Dataset)
     lost = kept.copy(deep=True)
     lost["parameters"][0, 0, 1:] = np.nan
     found = measured(data, lost)
-    for name in ("unit_later_correlation", "feature_effective_rank", "distance", "weight_distance"):
+    for name in ("unit_later_correlation", "active_fraction", "feature_effective_rank", "distance", "weight_distance"):
         assert np.isnan(found[name].values[0, 0, -1]).all(), name
         assert np.isfinite(found[name].values[0, 0, 0]).all(), name
         assert np.isfinite(found[name].values[0, 1]).all(), name

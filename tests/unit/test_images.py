@@ -143,8 +143,9 @@ def test_an_update_in_float32_is_that_of_float64() -> None:
     assert np.median(missed) < 1e-4
 
 
-def test_a_snapshot_gives_back_its_evaluation(data: ImageSet, tmp_path: Path) -> None:
-    losses, kept = train(spec(0.1, 2), data, tmp_path)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_snapshot_gives_back_its_evaluation_in_float32(data: ImageSet, tmp_path: Path, precision: str) -> None:
+    losses, kept = train(spec(0.1, 2, precision=precision), data, tmp_path)
     assert kept["parameters"].dims == (*RUN, "parameter")
     assert kept["parameters"].dtype == np.float32
     net = networks.draw(spec()["model"], 1, 10, (8, 8), 0).eval()

@@ -93,9 +93,12 @@ class Stepper:
         return self._losses[first:last].cpu()
 
     def predict(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of inputs, in float32, with BatchNorm's running statistics."""
+        """Logits (n, classes) of inputs, with BatchNorm's running statistics.
+
+        In float32 whatever the precision of training: in bfloat16 the largest logits of an image are often equal.
+        """
         self.net.eval()
-        with torch.inference_mode(), torch.autocast(**self._autocast):
+        with torch.inference_mode():
             return self.net(images.to(self._dtype)).float()
 
     def flat_velocities(self) -> NDArray[np.float32]:

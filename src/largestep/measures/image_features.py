@@ -46,16 +46,17 @@ def features(spec: dict[str, Any], images: ImageSet, snapshots: xr.Dataset, thre
 def _features(spec: dict[str, Any], images: ImageSet, parameters: xr.DataArray, device: torch.device) -> xr.Dataset:
     measures = spec["measures"]
     net = networks.draw(spec["train"]["model"], images.channels, images.classes, images.size, seed=0).eval()
-    net = net.to(device, memory_format=networks.memory_format(device, "float32"))
+    net = net.to(device).to(memory_format=networks.memory_format(device, "float32"))
     probe = probe_images(images, measures["probe_images"]).to(device)
     units = sampled_units(net, probe, measures["units_per_block"])
     runs, last = parameters.shape[:3], parameters.shape[2] - 1
-    statistics, ranks, filters = [], [], []
+    statistics, active, ranks, filters = [], [], [], []
     by_part, by_layer = _Distances(), _Distances()
     snapshots = list(np.ndindex(*runs))
     for index in tqdm(snapshots, desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True):
         networks.load(net, parameters[index].values)
-        blocks = activations(net, probe, images.white_level, units, measures["normalise_activations"])
+        blocks, shares = activations(net, probe, images.white_level, units, measures["normalise_activations"])
+        active.append(np.where([bool(block.isfinite().all()) for block in blocks], shares, np.nan))
         statistics.append([unit_statistics(block) for block in blocks])
         ranks.append([feature_effective_rank(block) for block in blocks])
         by_part.add(networks.parts(net), first=index[2] == 0)
@@ -63,6 +64,12 @@ def _features(spec: dict[str, Any], images: ImageSet, parameters: xr.DataArray, 
         if index[2] in (0, last):
             filters.append(networks.first_filters(net)[:MOST_FILTERS].cpu().numpy().copy())
     found = unit_dataset(statistics, runs, len(probe), "block of the unit")
+    found["active_fraction"] = variable(
+        (*RUN, "block"),
+        np.reshape(active, (*runs, -1)),
+        "1",
+        "mean fraction of non-zero activations over the probe images, of all units of the block",
+    )
     found["feature_effective_rank"] = variable(
         (*RUN, "block"),
         np.reshape(ranks, (*runs, -1)),
@@ -110,23 +117,25 @@ def sampled_units(net: networks.Network, images: Tensor, limit: int | None) -> l
 
 def activations(
     net: networks.Network, images: Tensor, white_level: float, units: list[Tensor], normalise: bool
-) -> list[Tensor]:
-    """Activations of the chosen units of every block, each of shape (n, chosen units).
+) -> tuple[list[Tensor], NDArray[np.float64]]:
+    """Activations of the chosen units of every block, each (n, chosen units), and the share of all that is not zero.
 
     images: (n, channel, row, column), integer levels up to white_level. units: for every block, indices
     into its units, counted over (channel, row, column). normalise: divide each example's activations of
-    a whole block by their norm.
+    a whole block by their norm. The shares have the shape (blocks,).
     """
     found: list[list[Tensor]] = [[] for _ in units]
+    active = torch.zeros(len(units), dtype=torch.float64, device=images.device)
     for part in images.split(BATCH):
         with torch.inference_mode():
             blocks = net.blocks(networks.inputs(part, white_level))
-            for block, chosen, parts in zip(blocks, units, found, strict=True):
+            for index, (block, chosen, parts) in enumerate(zip(blocks, units, found, strict=True)):
                 values = block.flatten(1)
+                active[index] += values.count_nonzero().double() / values.shape[1]
                 if normalise:
                     values = torch.nn.functional.normalize(values, dim=1)
                 parts.append(values[:, chosen])
-    return [torch.cat(parts) for parts in found]
+    return [torch.cat(parts) for parts in found], active.cpu().numpy() / len(images)
 
 
 class _Distances:
