@@ -150,13 +150,14 @@ def test_the_first_page_shows_the_summary(scale: str, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     lines = [
-        Line("C1", AWKWARD, "holds", "1 / 0 / 0", AWKWARD),
-        Line("C2", "Two.", "does not hold", "0 / 1 / 0", "why"),
+        Line("C1", AWKWARD, "holds", "99%", "1 / 0 / 0", AWKWARD),
+        Line("C2", "Two.", "does not hold", "52%", "0 / 1 / 0", "why"),
     ]
     (tmp_path / "results/summary.rst").write_text(as_rst(lines))
     body = page(scale, ["results/claims.csv", "results/summary.csv"])
     assert "Of 2 claims: holds 1, does not hold 1." in body
     assert body.count(AWKWARD) == 2
+    assert "<td>52%</td>" in body
     assert body.index("Which claims hold") < body.index("<strong>does not hold</strong>") < body.index("What is asked")
     assert ("digits_matched" in body) == (scale != "laptop")
     assert "was made without" not in body
@@ -202,9 +203,9 @@ def card() -> Figure:
         columns=["claim", "experiment", "verdict"],
     )
     lines = [
-        ("C1", "One.", "holds in part", "", ""),
-        ("C2", "Two.", "not run", "", ""),
-        ("C10", "T" * 30, "holds", "", ""),
+        ("C1", "One.", "holds in part", "", "", ""),
+        ("C2", "Two.", "not run", "", "", ""),
+        ("C10", "T" * 30, "holds", "", "", ""),
     ]
     return scorecard.draw(claims, pd.DataFrame(lines, columns=list(HEADINGS)))
 

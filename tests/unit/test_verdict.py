@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import bootstrap, norm, ttest_1samp
 
 from largestep.claims import verdict
 from largestep.claims.verdict import Criterion, Measured, Row, above, below, between, decide, interval, missing
@@ -39,7 +39,7 @@ def test_intervals_cover(law: str, coverage: tuple[float, ...]) -> None:
     """95% for normal values from six seeds on; a skewed law needs more seeds, as for Student's t."""
     generator = np.random.default_rng(3)
     for seeds, least in zip((6, 10, 30, 100), coverage, strict=True):
-        rows = alone(LAWS[law](generator, (300, seeds)))
+        rows = alone(LAWS[law](generator, (1000, seeds)))
         assert least <= np.mean([row.low <= 0.0 <= row.high for row in rows]) <= 0.985
 
 
@@ -202,3 +202,47 @@ def test_margin_counts_half_widths() -> None:
 )
 def test_criterion_in_words(criterion: Criterion, text: str) -> None:
     assert criterion.text == text
+
+
+@pytest.mark.parametrize("law", ["normal", "skewed", "lattice"])
+@pytest.mark.parametrize("seeds", [6, 10, 25, 60])
+def test_without_the_widening_the_interval_is_that_of_scipy(law: str, seeds: int) -> None:
+    """scipy.stats.bootstrap, by BCa and with the same resamples: to all digits, at every level, ties included.
+
+    Values are multiples of 1/1024, of which sums are exact: resamples that are the sample itself in another order then
+    have its very mean in scipy too, which takes what rounding makes of them for smaller or larger.
+    """
+    generator = np.random.default_rng([seeds, len(law)])
+    values = generator.choice([-1.0, 0.5, 1.0], size=seeds) if law == "lattice" else LAWS[law](generator, (1, seeds))[0]
+    values = np.round(1024.0 * values) / 1024.0
+    ours = verdict._Bootstrap(values[None], verdict._resampled_means(values[None], verdict.RESAMPLES))
+    for confidence in (0.8, 0.95, 0.99):
+        theirs = bootstrap(
+            (values,),
+            np.mean,
+            n_resamples=verdict.RESAMPLES,
+            confidence_level=confidence,
+            method="BCa",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        ends = np.quantile(ours._means[0], ours._ends(norm.isf((1.0 - confidence) / 2.0))[0])
+        np.testing.assert_allclose(ends, [theirs.low, theirs.high], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("seeds", [6, 10, 30])
+def test_the_level_is_that_at_which_the_interval_ends_at_the_bound(seeds: int) -> None:
+    values = np.random.default_rng(seeds).exponential(size=seeds)
+    one = verdict._Bootstrap(values[None], verdict._resampled_means(values[None], verdict.RESAMPLES))
+    (low, high), beyond = one.intervals()[0], 2.0 * float(values.std())
+    for level, bound, outside in ((one.level_above, low, low - beyond), (one.level_below, high, high + beyond)):
+        assert level(bound)[0] == pytest.approx(0.05, rel=0.05)
+        assert level(outside)[0] < 0.05
+
+
+def test_many_samples_are_decided_as_each_alone() -> None:
+    generator = np.random.default_rng(9)
+    samples = [
+        [measured(generator.standard_normal(n) - 0.5, claim=f"C{n % 2}") for n in (5, 8, 8, 20)] for _ in range(5)
+    ]
+    for rows, sample in zip(verdict.decide_samples(samples, verdict.RESAMPLES), samples, strict=True):
+        assert [row.verdict for row in rows] == [row.verdict for row in decide(sample)]

@@ -31,9 +31,10 @@ from largestep.claims import (
     stabilisation,
     support,
 )
+from largestep.claims.recurrence import with_recurrence
 from largestep.claims.results import Results
 from largestep.claims.summary import HEADINGS, as_rst, summarise
-from largestep.claims.verdict import Row, decide
+from largestep.claims.verdict import Measured, Row, decide
 from largestep.cli import existing, file_parser, read_spec, run
 
 # Each has CLAIMS, from id to what the paper claims in a sentence, and measured(results).
@@ -75,13 +76,19 @@ def main() -> None:
     experiments, studies = store.read_all(options.input)
     later = read_spec(options)
     results = Results(experiments, studies, later["experiments"], later["studies"], later["comparisons"])
-    rows = decide(each for module in MODULES for each in module.measured(results))
-    lines = summarise(rows, statements(MODULES))
+    statistics = measured(results)
+    rows = decide(statistics)
+    lines = with_recurrence(summarise(rows, statements(MODULES)), statistics)
     short = pd.DataFrame([dataclasses.astuple(line) for line in lines], columns=list(HEADINGS))
     for table, csv, md in ((as_table(rows), options.csv, options.md), (short, options.summary_csv, options.summary_md)):
         store.write_text(csv, table.to_csv(index=False))
         store.write_text(md, as_markdown(table))
     store.write_text(options.summary_rst, as_rst(lines))
+
+
+def measured(results: Results) -> list[Measured]:
+    """Every statistic of every claim."""
+    return [each for module in MODULES for each in module.measured(results)]
 
 
 def statements(modules: Iterable[ModuleType]) -> dict[str, str]:

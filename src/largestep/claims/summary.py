@@ -30,19 +30,22 @@ SYMBOLS: dict[Conclusion, str] = {
     "not run": "–",
 }
 UNMEASURED = ("not run", "not asked")
-HEADINGS = ("claim", "what the paper claims", "answer", "supported / refuted / undecided", "evidence")
-WIDTHS = (5, 25, 13, 11, 50)
+HEADINGS = ("claim", "what the paper claims", "answer", "recurs", "supported / refuted / undecided", "evidence")
+WIDTHS = (5, 25, 13, 7, 11, 46)
 # Experiments named in a sentence; the others are counted.
 MOST_NAMES = 4
 
 
 @dataclass(frozen=True)
 class Line:
-    """One claim: what the paper says, the answer, how many statistics it rests on say what, and the evidence."""
+    """One claim: what the paper says, the answer, in how many samples of the seeds it recurs (see `recurrence`), how
+    many statistics it rests on say what, and the evidence.
+    """
 
     claim: str
     statement: str
     answer: Conclusion
+    recurs: str
     counts: str
     evidence: str
 
@@ -57,7 +60,9 @@ def summarise(rows: Iterable[Row], statements: Mapping[str, str]) -> list[Line]:
         if row.claim not in found:
             raise ValueError(f"{row.claim}: no module says what the paper claims")
         found[row.claim].append(row)
-    return [Line(claim, statements[claim], conclude(own), tally(own), evidence(own)) for claim, own in found.items()]
+    return [
+        Line(claim, statements[claim], conclude(own), "", tally(own), evidence(own)) for claim, own in found.items()
+    ]
 
 
 def number(claim: str) -> int:
@@ -132,6 +137,7 @@ def as_rst(lines: list[Line]) -> str:
             line.claim,
             _plain(line.statement),
             f"{SYMBOLS[line.answer]} **{line.answer}**",
+            line.recurs,
             line.counts,
             _plain(line.evidence),
         )

@@ -8,8 +8,9 @@ that holds after Holm's correction: over the headline statistics of the same cla
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -26,7 +27,8 @@ CONFIDENCE = 0.95
 RESAMPLES = 20_000
 # With fewer seeds a sign test cannot reach 5%: 2 * 2**-5 > 0.05.
 FEWEST_SEEDS = 6
-DRAWS_AT_ONCE = 2_000_000
+# Of memory for what is drawn.
+DRAWS_AT_ONCE, STATISTICS_AT_ONCE = 2_000_000, 500
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def interval(values: Values) -> tuple[float, float, float]:
     mean = float(values.mean()) if len(values) else np.nan
     if len(values) < 2:
         return mean, np.nan, np.nan
-    return mean, *_Bootstrap(values, _resampled_means(values[None])[0]).interval()
+    return mean, *_Bootstrap(values[None], _resampled_means(values[None], RESAMPLES)).intervals()[0]
 
 
 def decide(measured: Iterable[Measured]) -> list[Row]:
@@ -154,6 +156,17 @@ def decide(measured: Iterable[Measured]) -> list[Row]:
     """
     found = list(measured)
     estimates = _estimates(found)
+    return _rows(found, estimates)
+
+
+def decide_samples(samples: Sequence[list[Measured]], resamples: int) -> Iterator[list[Row]]:
+    """What `decide` makes of each of many samples of seeds, without intervals and with fewer bootstrap resamples."""
+    estimates = iter(_estimates([each for sample in samples for each in sample], resamples, intervals=False))
+    for sample in samples:
+        yield _rows(sample, list(islice(estimates, len(sample))))
+
+
+def _rows(found: list[Measured], estimates: list[_Estimate]) -> list[Row]:
     answers: dict[int, tuple[Answer, str]] = {}
     for shared in dict.fromkeys((each.claim, each.headline) for each in found):
         family = [index for index, each in enumerate(found) if (each.claim, each.headline) == shared]
@@ -173,85 +186,95 @@ class _Estimate:
 
 
 class _Bootstrap:
-    """The resampled means of one statistic and what they say about its mean.
+    """The resampled means of statistics with the same number of seeds, and what they say about the means.
 
-    values: (seeds,), two or more. means: (RESAMPLES,).
+    values: (statistics, seeds), two seeds or more. means: (statistics, resamples).
     """
 
     def __init__(self, values: Values, means: Values) -> None:
-        self._mean, self._seeds, self._means = float(values.mean()), len(values), means
-        self._error = float(values.std()) / np.sqrt(self._seeds)
+        self._mean, self._seeds, self._means = values.mean(axis=1), values.shape[1], means
+        self._error = values.std(axis=1) / np.sqrt(self._seeds)
         # Resampled means that meet a bound, but for rounding, speak against any answer.
-        self._slack = 1e-12 * float(np.abs(values).max())
-        deviations = values - self._mean
-        spread = float((deviations**2).sum()) if self._error > self._slack else 0.0
-        self._bias = float(norm.ppf((self._share_above(self._mean) + 1.0 - self._share_below(self._mean)) / 2.0))
-        cubes = float((deviations * deviations**2).sum())
-        self._acceleration = cubes / (6.0 * spread * math.sqrt(spread)) if spread else 0.0
+        self._slack = 1e-12 * np.abs(values).max(axis=1)
+        deviations = values - self._mean[:, None]
+        spread = np.where(self._error > self._slack, (deviations**2).sum(axis=1), 0.0)
+        self._bias = norm.ppf((self._share_below(self._mean) + 1.0 - self._share_above(self._mean)) / 2.0)
+        third = (deviations * deviations**2).sum(axis=1)
+        self._acceleration = np.divide(third, 6.0 * spread * np.sqrt(spread), out=np.zeros_like(third), where=spread > 0.0)
 
-    def interval(self) -> tuple[float, float]:
-        """The ends of the 95% interval."""
+    def intervals(self) -> list[tuple[float, float]]:
+        """The ends of each 95% interval."""
         n = self._seeds
         score = np.sqrt(n / (n - 1)) * student.isf((1.0 - CONFIDENCE) / 2.0, n - 1)
-        scores = self._bias + np.array([-score, score])
-        low, high = np.quantile(self._means, norm.cdf(self._bias + scores / (1.0 - self._acceleration * scores)))
-        return float(low), float(high)
+        ends = (np.quantile(*each) for each in zip(self._means, self._ends(score), strict=True))
+        return [(float(low), float(high)) for low, high in ends]
 
-    def level_below(self, bound: float) -> float:
-        """The smallest error level at which the interval lies wholly below a bound; 1 if it never does."""
+    def _ends(self, score: float) -> Values:
+        """Which quantiles of the means the ends are, (statistics, 2); score: of both tails, of a normal law."""
+        scores = self._bias[:, None] + np.array([-score, score])
+        shift = scores / (1.0 - self._acceleration[:, None] * scores)
+        return np.asarray(norm.cdf(self._bias[:, None] + shift))
+
+    def level_below(self, bound: float) -> Values:
+        """The smallest error level at which each interval lies wholly below a bound; 1 if it never does."""
         return self._level(self._share_above(bound), bound, 1.0)
 
-    def level_above(self, bound: float) -> float:
-        """The smallest error level at which the interval lies wholly above a bound; 1 if it never does."""
+    def level_above(self, bound: float) -> Values:
+        """The smallest error level at which each interval lies wholly above a bound; 1 if it never does."""
         return self._level(self._share_below(bound), bound, -1.0)
 
-    def _share_above(self, bound: float) -> float:
-        return float(np.mean(self._means >= bound - self._slack))
+    def _share_above(self, bound: float | Values) -> Values:
+        return np.count_nonzero(self._means >= (bound - self._slack)[:, None], axis=1) / self._means.shape[1]
 
-    def _share_below(self, bound: float) -> float:
-        return float(np.mean(self._means <= bound + self._slack))
+    def _share_below(self, bound: float | Values) -> Values:
+        return np.count_nonzero(self._means <= (bound + self._slack)[:, None], axis=1) / self._means.shape[1]
 
-    def _level(self, share: float, bound: float, side: float) -> float:
+    def _level(self, share: Values, bound: float, side: float) -> Values:
         """share: of resampled means that lie beyond the bound, above it where side is 1, below it where it is -1."""
-        if share >= 0.5:
-            return 1.0
-        score = norm.isf(share)
-        if share == 0.0:
-            # Farther out than any resample the tail is taken for normal.
-            distance = abs(bound - self._mean) / self._error if self._error > self._slack else np.inf
-            score = max(float(norm.isf(1.0 / RESAMPLES)), distance)
-        score = side * score - self._bias
-        stretch = 1.0 + self._acceleration * score
-        if np.isinf(score) or stretch <= 0.0:
-            return _finest(self._seeds)
-        n = self._seeds
-        score = side * (score / stretch - self._bias) / np.sqrt(n / (n - 1))
-        return min(1.0, max(2.0 * float(student.sf(score, n - 1)), _finest(n)))
+        n, spreads = self._seeds, self._error > self._slack
+        # Farther out than any resample the tail is taken for normal.
+        distance = np.divide(np.abs(bound - self._mean), self._error, out=np.full_like(share, np.inf), where=spreads)
+        farthest = np.maximum(norm.isf(1.0 / self._means.shape[1]), distance)
+        score = side * np.where(share > 0.0, norm.isf(share), farthest) - self._bias
+        finite = np.where(np.isfinite(score), score, 0.0)
+        stretch = 1.0 + self._acceleration * finite
+        certain = np.isinf(score) | (stretch <= 0.0)
+        shift = finite / np.where(certain, 1.0, stretch)
+        level = 2.0 * student.sf(side * (shift - self._bias) / np.sqrt(n / (n - 1)), n - 1)
+        level = np.where(certain, _finest(n), np.clip(level, _finest(n), 1.0))
+        return np.where(share >= 0.5, 1.0, level)
 
 
-def _estimates(found: list[Measured]) -> list[_Estimate]:
+def _estimates(found: list[Measured], resamples: int | None = None, *, intervals: bool = True) -> list[_Estimate]:
     """One estimate for each statistic; those with the same number of seeds share the resamples."""
+    resamples = resamples or RESAMPLES
     estimates = [_Estimate(float(each.values.mean()) if len(each.values) else np.nan) for each in found]
-    for n in sorted({len(each.values) for each in found if len(each.values) > 1}):
-        chosen = [index for index, each in enumerate(found) if len(each.values) == n]
-        means = _resampled_means(np.stack([found[index].values for index in chosen]))
-        for index, resampled in zip(chosen, means, strict=True):
-            bootstrap = _Bootstrap(found[index].values, resampled)
-            level, answer = _level(bootstrap, found[index].criterion)
-            estimates[index] = _Estimate(estimates[index].mean, *bootstrap.interval(), level, answer)
+    alike: dict[tuple[int, Criterion], list[int]] = {}
+    for index, each in enumerate(found):
+        if len(each.values) > 1:
+            alike.setdefault((len(each.values), each.criterion), []).append(index)
+    for (_, criterion), members in alike.items():
+        for start in range(0, len(members), STATISTICS_AT_ONCE):
+            part = members[start : start + STATISTICS_AT_ONCE]
+            values = np.stack([found[index].values for index in part])
+            bootstrap = _Bootstrap(values, _resampled_means(values, resamples))
+            ends = bootstrap.intervals() if intervals else [(np.nan, np.nan)] * len(part)
+            for index, end, decided in zip(part, ends, _levels(bootstrap, criterion), strict=True):
+                estimates[index] = _Estimate(estimates[index].mean, *end, *decided)
     return estimates
 
 
-def _level(bootstrap: _Bootstrap, criterion: Criterion) -> tuple[float, Answer]:
-    """The smallest error level at which the interval decides, and its answer there."""
-    supported, refuted = 0.0, 1.0
+def _levels(bootstrap: _Bootstrap, criterion: Criterion) -> Iterator[tuple[float, Answer]]:
+    """The smallest error level at which each interval decides, and its answer there."""
+    supported, refuted = [], []
     if np.isfinite(criterion.high):
-        supported = max(supported, bootstrap.level_below(criterion.high))
-        refuted = min(refuted, bootstrap.level_above(criterion.high))
+        supported.append(bootstrap.level_below(criterion.high))
+        refuted.append(bootstrap.level_above(criterion.high))
     if np.isfinite(criterion.low):
-        supported = max(supported, bootstrap.level_above(criterion.low))
-        refuted = min(refuted, bootstrap.level_below(criterion.low))
-    return (supported, "supported") if supported <= refuted else (refuted, "refuted")
+        supported.append(bootstrap.level_above(criterion.low))
+        refuted.append(bootstrap.level_below(criterion.low))
+    for for_it, against in zip(np.max(supported, axis=0), np.min(refuted, axis=0), strict=True):
+        yield (float(for_it), "supported") if for_it <= against else (float(against), "refuted")
 
 
 def _family(family: list[int], found: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
@@ -287,17 +310,17 @@ def _finest(n: int) -> float:
     return math.ldexp(2.0, -n)
 
 
-def _resampled_means(values: Values) -> Values:
-    """Means over seeds drawn with replacement, (statistics, RESAMPLES); values: (statistics, seeds).
+def _resampled_means(values: Values, resamples: int) -> Values:
+    """Means over seeds drawn with replacement, (statistics, resamples); values: (statistics, seeds).
 
     The draws depend on the number of seeds alone.
     """
     n = values.shape[1]
     generator = np.random.default_rng(0)
-    means = np.empty((len(values), RESAMPLES))
+    means = np.empty((len(values), resamples))
     # In parts, so that many seeds do not need much memory.
     size = max(1, DRAWS_AT_ONCE // n)
-    for start in range(0, RESAMPLES, size):
+    for start in range(0, resamples, size):
         part = means[:, start : start + size]
         drawn = generator.integers(n, size=(part.shape[1], n)) + n * np.arange(part.shape[1])[:, None]
         counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
