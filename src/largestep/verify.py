@@ -8,6 +8,7 @@ which nothing uses; exits with 0 when all that the configuration asks for is the
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
@@ -99,12 +100,7 @@ class Checked:
 def main() -> None:
     """Print what is not fresh, and how many files are."""
     arguments = parser("verify", __doc__)
-    arguments.add_argument(
-        "--configfile", nargs="+", default=[], type=Path, help="files on top of config.yaml, as for snakemake"
-    )
-    arguments.add_argument(
-        "--config", nargs="+", default=[], metavar="KEY=VALUE", help="on top of them, as for snakemake: scale=paper"
-    )
+    add_configuration(arguments)
     arguments.add_argument("--results", type=Path, default=Path("results"), help="folder to check (default: results)")
     arguments.add_argument("--stores", action="store_true", help="do not make tables and figures again to compare them")
     arguments.add_argument(
@@ -137,6 +133,16 @@ def main() -> None:
             file=sys.stderr,
         )
     sys.exit(1 if bad else 0)
+
+
+def add_configuration(arguments: argparse.ArgumentParser) -> None:
+    """The arguments that `configuration` takes."""
+    arguments.add_argument(
+        "--configfile", nargs="+", default=[], type=Path, help="files on top of config.yaml, as for snakemake"
+    )
+    arguments.add_argument(
+        "--config", nargs="+", default=[], metavar="KEY=VALUE", help="on top of them, as for snakemake: scale=paper"
+    )
 
 
 def configuration(above: list[Path], values: Iterable[str]) -> config.Config:

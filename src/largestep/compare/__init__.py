@@ -1,0 +1,1 @@
+"""Does this run agree with the published one? By digits where they must be equal, by statistics elsewhere."""
