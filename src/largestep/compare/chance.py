@@ -51,7 +51,7 @@ def differences(pairs: Sequence[tuple[Values, Values]]) -> list[Difference]:
         for start in range(0, len(members), STATISTICS_AT_ONCE):
             part = members[start : start + STATISTICS_AT_ONCE]
             both = np.stack([[values[:seeds] for values in pairs[index]] for index in part])
-            scores, higher[part] = _scores(both, _exchanges(seeds))
+            scores, higher[part] = _scores(both, _exchanges(seeds, EXCHANGES))
             observed[part] = scores[:, 0]
             largest = np.maximum(largest, scores[:, 1:].max(axis=0))
     # Equal scores but for rounding count as reached.
@@ -61,9 +61,9 @@ def differences(pairs: Sequence[tuple[Values, Values]]) -> list[Difference]:
 
 
 @lru_cache(maxsize=8)
-def _exchanges(seeds: int) -> Values:
-    """Signs of the differences, (seeds, 1 + EXCHANGES): as they are first, then with seeds exchanged at random."""
-    signs = np.random.default_rng(seeds).choice([-1.0, 1.0], size=(seeds, EXCHANGES))
+def _exchanges(seeds: int, count: int) -> Values:
+    """Signs of the differences, (seeds, 1 + count): as they are first, then with seeds exchanged at random."""
+    signs = np.random.default_rng(seeds).choice([-1.0, 1.0], size=(seeds, count))
     return np.concatenate([np.ones((seeds, 1)), signs], axis=1)
 
 

@@ -66,7 +66,7 @@ class Judged:
     @property
     def text(self) -> str:
         """In words, a line for each difference."""
-        said = f"{self.name}: {self.verdict}, {self.compared} statistic{"s" * (self.compared != 1)}"
+        said = f"{self.name}: {self.verdict}, statistics compared: {self.compared}"
         if self.answers:
             here, there = self.answers
             said += f"; {here} here and in the reference" if here == there else f"; {here} here, {there} there"
