@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
-.PHONY: reproduce verify test test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs lock clean
+.PHONY: reproduce verify compare reference readme test test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -17,6 +17,19 @@ reproduce: setup
 # Is all that lies in results/ what config.yaml and the code of today would make? Lists what is not, and why.
 verify: setup
 	$(BIN)/python -m largestep.verify
+
+# Does the run in results/ agree with the published one?
+compare: setup
+	$(BIN)/python -m largestep compare
+
+# Make the run in results/ the published one: what compare compares with, and the answers that README prints.
+reference: setup
+	$(BIN)/python -m largestep compare --write-reference docs/results/reference.json
+	cp results/summary.csv docs/results/summary.csv
+
+# After make reference, or after a change of what the claims say: README's answers, from results/summary.csv.
+readme: setup
+	$(BIN)/python -m largestep.claims.readme
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --ignore tests/cluster

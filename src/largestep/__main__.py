@@ -1,7 +1,8 @@
-"""Commands for a finished study: python -m largestep compare, python -m largestep verify."""
+"""Commands for a finished study; each has --help."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 
@@ -11,11 +12,11 @@ COMMANDS = {"compare": "largestep.compare.__main__", "verify": "largestep.verify
 
 
 def main() -> None:
-    """Run the command that the first argument names."""
-    name, *rest = sys.argv[1:] or [""]
-    if name not in COMMANDS:
-        sys.exit(f"usage: python -m largestep {{{','.join(COMMANDS)}}} ...; each has --help")
-    sys.argv = [f"largestep {name}", *rest]
+    """Run the command that the first argument names, with the other arguments."""
+    arguments = argparse.ArgumentParser(prog="python -m largestep", description=__doc__)
+    arguments.add_argument("command", choices=COMMANDS, help="what to do")
+    name = arguments.parse_args(sys.argv[1:2]).command
+    sys.argv = [f"largestep {name}", *sys.argv[2:]]
     run(importlib.import_module(COMMANDS[name]).main)
 
 

@@ -200,7 +200,9 @@ class _Bootstrap:
         spread = np.where(self._error > self._slack, (deviations**2).sum(axis=1), 0.0)
         self._bias = norm.ppf((self._share_below(self._mean) + 1.0 - self._share_above(self._mean)) / 2.0)
         third = (deviations * deviations**2).sum(axis=1)
-        self._acceleration = np.divide(third, 6.0 * spread * np.sqrt(spread), out=np.zeros_like(third), where=spread > 0.0)
+        self._acceleration = np.divide(
+            third, 6.0 * spread * np.sqrt(spread), out=np.zeros_like(third), where=spread > 0.0
+        )
 
     def intervals(self) -> list[tuple[float, float]]:
         """The ends of each 95% interval."""

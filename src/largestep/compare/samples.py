@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.claims.verdict import Criterion, Measured
+from largestep.elementary import log10
 from largestep.measures.outcomes import survived
 from largestep.tables import MEASURES
 
@@ -65,7 +66,7 @@ def _of_runs(runs: xr.Dataset) -> Iterator[tuple[str, Sample]]:
         values = values.isel({str(dim): 0 for dim in values.dims if str(dim).endswith("_threshold")})
         if measure in LOSSES:
             title = f"log10 {title}"
-            values = xr.apply_ufunc(np.log10, values.clip(min=FLOOR))
+            values = xr.apply_ufunc(log10, values.clip(min=FLOOR))
             for part, steps in enumerate(np.array_split(np.arange(values.sizes[along]), PARTS), 1):
                 mean = values.isel({along: steps}).mean(along).values
                 yield f"{title}, part {part} of {PARTS} of training", _sample(mean, alive, toward, diverged)

@@ -1,0 +1,75 @@
+"""README's answers are those of the summary that is shipped, which is that of the reference, for every claim."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from largestep import cli
+from largestep.claims import readme
+from largestep.claims.__main__ import MODULES, statements
+from largestep.compare import reference
+
+ROOT = Path(__file__).parents[2]
+SUMMARY = ROOT / "docs/results/summary.csv"
+PAGE = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+
+
+def write(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["readme", *map(str, arguments)])
+    cli.run(readme.main)
+
+
+def test_readme_says_what_the_shipped_summary_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `make reference` of a new run, `make readme`."""
+    page = tmp_path / "README.md"
+    page.write_bytes((ROOT / "README.md").read_bytes())
+    write(monkeypatch, "--summary", SUMMARY, "--readme", page)
+    assert page.read_text() == (ROOT / "README.md").read_text()
+
+
+def test_the_shipped_summary_is_that_of_the_reference() -> None:
+    """Of every claim, with what the paper claims in the words of today, and how often the answer recurs."""
+    summary = pd.read_csv(SUMMARY, keep_default_na=False).set_index("claim")
+    shipped = reference.read(reference.SHIPPED, "laptop")
+    assert summary["answer"].to_dict() == shipped.answers
+    assert summary["what the paper claims"].to_dict() == statements(MODULES)
+    assert (summary["recurs"].str.fullmatch(r"\d+%") | (summary["answer"] == "not run")).all()
+    assert reference.SHIPPED.stat().st_size < 1e6
+
+
+def test_only_what_lies_between_the_markers_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, summary = tmp_path / "README.md", tmp_path / "summary.csv"
+    page.write_text(PAGE)
+    summary.write_text('claim,what the paper claims,answer,recurs\nC1,"One, two.",holds,99%\nC2,Three.,not run,\n')
+    write(monkeypatch, "--summary", summary, "--readme", page)
+    assert page.read_text() == (
+        f"before\n{readme.BEGIN}\nOf 2 claims: holds 1, not run 1.\n\n| | the paper claims | answer | recurs |\n"
+        f"|---|---|---|---|\n| C1 | One, two. | holds | 99% |\n| C2 | Three. | not run |  |\n{readme.END}\nafter\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "summary", "problem"),
+    [
+        ("no markers", "claim,what the paper claims,answer,recurs\n", "README.md: needs the lines"),
+        (
+            f"{readme.END}\n{readme.BEGIN}\n",
+            "claim,what the paper claims,answer,recurs\n",
+            "README.md: needs the lines",
+        ),
+        (PAGE, "claim,answer\n", "summary.csv: is no summary of claims"),
+        (PAGE, "", "summary.csv: is no summary of claims"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(
+    page: str, summary: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "README.md").write_text(page)
+    (tmp_path / "summary.csv").write_text(summary)
+    with pytest.raises(SystemExit, match=problem):
+        write(monkeypatch, "--summary", tmp_path / "summary.csv", "--readme", tmp_path / "README.md")
+    assert (tmp_path / "README.md").read_text() == page
