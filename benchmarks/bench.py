@@ -29,13 +29,14 @@ from numpy.typing import NDArray  # noqa: E402
 
 from largestep import config, grid  # noqa: E402
 from largestep.data import points, sparse_regression, teacher_student  # noqa: E402
-from largestep.dynamics import dense as dense_dynamics  # noqa: E402
-from largestep.dynamics import diagonal, toy  # noqa: E402
 from largestep.machine import processor  # noqa: E402
 from largestep.measures.jacobian import dense_singular_values, diagonal_singular_values  # noqa: E402
 from largestep.measures.thresholds import rank  # noqa: E402
 from largestep.models import dense  # noqa: E402
 from largestep.schedules import step_sizes  # noqa: E402
+from largestep.toys import dense as dense_dynamics  # noqa: E402
+from largestep.toys import diagonal  # noqa: E402
+from largestep.toys import train as toy  # noqa: E402
 
 Array = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parent.parent

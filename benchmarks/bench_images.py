@@ -29,10 +29,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from largestep import devices, store
 from largestep.data import digits
 from largestep.data.image_set import ImageSet, from_arrays, part
-from largestep.dynamics import images as trainer
-from largestep.dynamics.batches import Batches
-from largestep.dynamics.checkpoints import Checkpoints
-from largestep.dynamics.image_step import Stepper
+from largestep.images import trainer
+from largestep.images.batches import Batches
+from largestep.images.checkpoints import Checkpoints
+from largestep.images.step import Stepper
 from largestep.measures import image_features
 from largestep.measures.unit_tensors import unit_statistics
 from largestep.measures.units import feature_sparsity

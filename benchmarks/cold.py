@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from largestep.dynamics import dense
+from largestep.toys import dense
 
 
 def main() -> None:

@@ -31,8 +31,8 @@ import yaml
 from bench import processor
 
 from largestep import __version__, config, grid, sparsity, stages, store
-from largestep.dynamics.recording import datasets, recorded_steps
 from largestep.measures import RUN, diagonal_features
+from largestep.recording import datasets, recorded_steps
 from largestep.schedules import step_sizes
 
 REPOSITORY = Path(__file__).resolve().parent.parent

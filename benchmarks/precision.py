@@ -23,8 +23,8 @@ from scipy import stats
 from largestep import config, devices, grid
 from largestep.data import digits
 from largestep.data.image_set import part
-from largestep.dynamics import images as trainer
-from largestep.dynamics.checkpoints import Checkpoints
+from largestep.images import trainer
+from largestep.images.checkpoints import Checkpoints
 from largestep.measures import image_features
 from largestep.measures.unit_tensors import unit_statistics
 from largestep.measures.units import feature_sparsity

@@ -10,8 +10,8 @@ import torch
 import xarray as xr
 
 from largestep.data.image_set import ImageSet
-from largestep.dynamics import images
-from largestep.dynamics.checkpoints import Checkpoints
+from largestep.images import trainer as images
+from largestep.images.checkpoints import Checkpoints
 
 EXAMPLES, BATCH = 70, 16
 SETTINGS = {"kind": "digits", "examples": EXAMPLES, "test_examples": 40, "seed": 0}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from largestep.dynamics.compiled import kernel
+from largestep.compiled import kernel
 
 Array = NDArray[np.float64]
 EPSILON = float(np.finfo(np.float64).eps)

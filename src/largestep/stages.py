@@ -42,8 +42,8 @@ WORKERS = {
     "data": {kind: f"largestep.data.{kind}" for kind in TOY_DATA},
     "images": IMAGE_SETS,
     "models": NETWORKS,
-    "train": dict.fromkeys(("diagonal", "dense"), "largestep.dynamics.toy")
-    | dict.fromkeys(NETWORKS, "largestep.dynamics.images"),
+    "train": dict.fromkeys(("diagonal", "dense"), "largestep.toys.train")
+    | dict.fromkeys(NETWORKS, "largestep.images.trainer"),
     "features": {
         "diagonal": "largestep.measures.diagonal_features",
         "dense": "largestep.measures.dense_features",
@@ -56,15 +56,15 @@ WORKERS = {
 CUSTOM = {
     "images": "largestep.data.custom_images",
     "models": "largestep.models.custom",
-    "train": "largestep.dynamics.images",
+    "train": "largestep.images.trainer",
     "features": "largestep.measures.image_features",
 }
 # What reads the data of toys, and of images.
-READERS = ("largestep.data.problem", "largestep.data.images")
+READERS = ("largestep.data.problem", "largestep.data.image_problem")
 # Kinds of study that call the worker of the features stage; all others call no worker but that of their data.
 STUDIES_OF_FEATURES = ("sweep", "flows")
 # Stages that are packages keep their command line in __main__.
-PACKAGES = ("data", "studies", "figures", "claims")
+PACKAGES = ("data", "images", "studies", "figures", "claims")
 
 
 def worker(stage: str, kind: str) -> ModuleType:

@@ -8,8 +8,8 @@ from typing import Any
 
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
-from largestep.dynamics.recording import Trained
 from largestep.keys import canonical
+from largestep.recording import Trained
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import torchvision
 from largestep import devices, stages, store
 from largestep.cli import run
 from largestep.data import image_set
-from largestep.dynamics.checkpoints import Checkpoints, alone
+from largestep.images.checkpoints import Checkpoints, alone
 from largestep.keys import canonical, digest
 from largestep.train import arguments, write
 

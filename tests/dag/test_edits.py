@@ -44,8 +44,8 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     "how a process is looked for": ("store.py", "os.kill(process, 0)", "os.kill(int(process), 0)"),
     "which devices are locked": ("devices.py", "RETRY_S = 1.0", "RETRY_S = 2.0"),
     "what out of memory is": ("devices.py", "CPU_FULL = (\"can't", 'CPU_FULL = ("cannot", "can\'t'),
-    "how often checkpoints are kept": ("dynamics/checkpoints.py", "share: float = 0.02", "share: float = 0.03"),
-    "what checkpoints print": ("dynamics/checkpoints.py", "is damaged and is not used", "is not used"),
+    "how often checkpoints are kept": ("images/checkpoints.py", "share: float = 0.02", "share: float = 0.03"),
+    "what checkpoints print": ("images/checkpoints.py", "is damaged and is not used", "is not used"),
     "an argument of all stages": (
         "cli.py",
         "    if threads:\n",
@@ -65,11 +65,11 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     "a variable's type": ("schedules.py", "    risen = 0\n", "    risen: int = 0\n"),
     "an import for types": ("schedules.py", "from typing import Any", "from typing import Any, Never"),
     "spelling and order": ("schedules.py", "np.full(steps, float(", "np.full(\n        steps, float("),
-    "what a progress bar says": ("dynamics/toy.py", 'unit="step"', 'unit="update"'),
-    "what it says of a seed": ("dynamics/images.py", ", seed {run + 1}/", ", run {run + 1} of "),
-    "what training prints": ("dynamics/images.py", "{spec['cell']}: {kept", "{spec['cell']} is done: {kept"),
+    "what a progress bar says": ("toys/train.py", 'unit="step"', 'unit="update"'),
+    "what it says of a seed": ("images/trainer.py", ", seed {run + 1}/", ", run {run + 1} of "),
+    "what training prints": ("images/trainer.py", "{spec['cell']}: {kept", "{spec['cell']} is done: {kept"),
     "a table of workers": ("stages.py", '"filters", "distances"]', '"filters", "distances", "more"]'),
-    "what nothing uses": ("dynamics/image_step.py", "from __future__", "UNUSED = 1\nfrom __future__"),
+    "what nothing uses": ("images/step.py", "from __future__", "UNUSED = 1\nfrom __future__"),
 }
 SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
     "how a variable is made": (
@@ -102,7 +102,7 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
         after("train", "digits") | studies("label_noise"),
     ),
     "the compile target of kernels": (
-        *("dynamics/compiled.py", '"x86-64-v3"', '"x86-64-v4"'),
+        *("compiled.py", '"x86-64-v3"', '"x86-64-v4"'),
         after("train", *TOYS)
         | after("features", *TOYS)
         | studies(*STUDIES)

@@ -122,7 +122,7 @@ def test_network_edited(project: Project) -> None:
 
 
 def test_trainer_of_images_edited(project: Project) -> None:
-    project.edit("src/largestep/dynamics/image_step.py", "position.fill_(first)", "position.fill_(int(first))")
+    project.edit("src/largestep/images/step.py", "position.fill_(first)", "position.fill_(int(first))")
     assert project.planned() == chain(*IMAGE_CELLS) | AGGREGATES
 
 

@@ -11,8 +11,9 @@ import torch
 import xarray as xr
 
 from largestep.data.image_set import ImageSet
-from largestep.dynamics import image_step, images
-from largestep.dynamics.checkpoints import Checkpoints
+from largestep.images import step as image_step
+from largestep.images import trainer as images
+from largestep.images.checkpoints import Checkpoints
 from tests.image_runs import spec
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")

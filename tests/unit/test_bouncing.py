@@ -16,11 +16,11 @@ from matplotlib.text import Text
 from largestep.claims import bouncing as claims
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
-from largestep.dynamics import bouncing
 from largestep.figures import bouncing as figure
 from largestep.figures import style
 from largestep.measures.bouncing import HIGHEST_ITERATE, HIGHEST_LOSS, LOWEST_ITERATE, gap, inside
 from largestep.studies import bouncing as studies
+from largestep.toys import bouncing
 from tests.conftest import REPOSITORY
 
 RANGES = [[0.8, 0.95], [0.9, 1.1], [1.0001, 1.25], [1.05, 1.2], [1.3, 1.6]]

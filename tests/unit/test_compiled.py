@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from largestep.dynamics import compiled
+from largestep import compiled
 from largestep.machine import ProcessorError
 
 HAS = dict.fromkeys(compiled.CPU_FEATURES, True) | {"avx512f": True}
@@ -22,7 +22,7 @@ import numba
 import numpy as np
 
 if "host" not in sys.argv:
-    import largestep.dynamics.compiled
+    import largestep.compiled
 
 @numba.njit(cache=True, fastmath={"reassoc"})
 def total(values):

@@ -13,13 +13,13 @@ import yaml
 from numpy.typing import NDArray
 
 from largestep import config, grid, stages
-from largestep.dynamics import toy
-from largestep.dynamics.recording import LABEL_NOISE
 from largestep.figures import flows as figure
 from largestep.figures import sde_convergence as error_figure
+from largestep.recording import LABEL_NOISE
 from largestep.schedules import step_sizes
 from largestep.store import StoreError
 from largestep.studies import flows, sde_convergence
+from largestep.toys import train as toy
 
 Array = NDArray[np.float64]
 TINY = yaml.safe_load((Path(__file__).parents[1] / "tiny" / "config.yaml").read_text())

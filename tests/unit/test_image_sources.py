@@ -598,7 +598,7 @@ def test_what_is_wrong_with_ones_own_function_is_named(
 @pytest.mark.parametrize("kind", sorted(stages.IMAGE_SETS))
 def test_a_data_set_depends_on_no_other_source(kind: str) -> None:
     own = stages.IMAGE_SETS[kind]
-    used = closure("largestep.images", own)
+    used = closure("largestep.images.__main__", own)
     assert not used & (set(stages.IMAGE_SETS.values()) - {own})
     assert ("largestep.data.archives" in used) == (kind not in ("digits", "folder"))
 

@@ -14,10 +14,10 @@ import xarray as xr
 
 from largestep import store
 from largestep.data.image_set import ImageSet, from_arrays
-from largestep.dynamics import image_step
-from largestep.dynamics.batches import Batches
-from largestep.dynamics.checkpoints import Checkpoints
-from largestep.dynamics.image_step import Stepper
+from largestep.images import step as image_step
+from largestep.images.batches import Batches
+from largestep.images.checkpoints import Checkpoints
+from largestep.images.step import Stepper
 from largestep.models import networks
 from tests.image_runs import BATCH, CPU, EXAMPLES, NO_AUGMENTATION, spec, train
 
@@ -318,7 +318,7 @@ def test_saving_takes_no_more_than_its_share(tmp_path: Path, monkeypatch: pytest
     def slow(*_: Any) -> None:
         now[0] += 1.0
 
-    monkeypatch.setattr("largestep.dynamics.checkpoints.save_file", lambda arrays, part, about: (slow(), part.touch()))
+    monkeypatch.setattr("largestep.images.checkpoints.save_file", lambda arrays, part, about: (slow(), part.touch()))
     kept.save("run0-snapshot0", {})
     saves = 0
     while now[0] < 10_000.0:

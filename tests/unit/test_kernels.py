@@ -12,8 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from largestep.dynamics import dense, diagonal
 from largestep.models import dense as architecture
+from largestep.toys import dense, diagonal
 
 Array = NDArray[np.float64]
 STEPS = 100

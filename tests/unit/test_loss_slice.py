@@ -18,9 +18,9 @@ from scipy.integrate import solve_ivp
 
 from largestep import animation, config, grid, store
 from largestep.data import sparse_regression
-from largestep.dynamics.recording import ORDER
 from largestep.figures import loss_slice as figure
 from largestep.figures import style
+from largestep.recording import ORDER
 from largestep.studies import loss_slice
 from tests.conftest import REPOSITORY
 

@@ -12,8 +12,8 @@ import torch
 
 from largestep import config, devices, grid
 from largestep.data.image_set import ImageSet, from_arrays
-from largestep.dynamics import images as trainer
-from largestep.dynamics.checkpoints import Checkpoints
+from largestep.images import trainer
+from largestep.images.checkpoints import Checkpoints
 from largestep.measures import RUN, image_features
 from largestep.schedules import PHASE_OF_IMAGES, step_sizes
 from largestep.sparsity import measures

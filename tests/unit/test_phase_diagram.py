@@ -19,10 +19,10 @@ from largestep.claims import duration, phase
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
 from largestep.data import sparse_regression
-from largestep.dynamics import toy
 from largestep.figures import phase_diagram as figure
 from largestep.figures import style
 from largestep.studies import phase_diagram
+from largestep.toys import train as toy
 from tests.conftest import REPOSITORY
 
 # Powers of two apart, so that a division gives the decayed step size to the bit.

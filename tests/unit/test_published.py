@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from largestep.data import teacher_student
-from largestep.dynamics import dense as dynamics
 from largestep.models import dense
+from largestep.toys import dense as dynamics
 
 # The last evaluation of the published run, and its losses, from a rerun of the published code.
 UPDATES = 14_032

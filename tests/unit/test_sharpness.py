@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from largestep import config, grid, stages
-from largestep.dynamics import toy
 from largestep.figures import sharpness as figure
 from largestep.studies import sharpness
+from largestep.toys import train as toy
 
 TINY = Path(__file__).parents[1] / "tiny" / "config.yaml"
 SGD = {"experiment": "diagonal", "arm": "order", "cell": "decay50", "evaluate_every": 5}

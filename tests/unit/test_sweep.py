@@ -12,10 +12,10 @@ import pytest
 import xarray as xr
 
 from largestep import config, stages
-from largestep.dynamics import toy
 from largestep.figures import sweep as figure
 from largestep.schedules import step_sizes
 from largestep.studies import sweep
+from largestep.toys import train as toy
 
 EXAMPLES = 6
 

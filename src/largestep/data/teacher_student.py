@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from largestep.dynamics.dense import predict
 from largestep.models import dense
 from largestep.store import variable
+from largestep.toys.dense import predict
 
 
 def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:

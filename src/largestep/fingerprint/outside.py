@@ -16,7 +16,7 @@ OUTSIDE = {
     "largestep.cli": "reads command lines; all that decides a number comes in the spec",
     "largestep.train.arguments": "reads command lines; all that decides a number comes in the spec",
     "largestep.train_images._are_made": REFUSES,
-    "largestep.dynamics.checkpoints": "keeps what a killed job continues from, bit for bit",
+    "largestep.images.checkpoints": "keeps what a killed job continues from, bit for bit",
     "largestep.devices.device": "takes a free GPU; which kind there is, no code decides",
     "largestep.devices.out_of_memory": REFUSES,
     "largestep.devices.describe": TELLS,

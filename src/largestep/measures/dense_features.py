@@ -86,7 +86,7 @@ def hidden_activations(parameters: Array, inputs: Array, layers: dense.Layers) -
 
 
 def _fitted_function(parameters: Array, data: xr.Dataset, layers: dense.Layers) -> xr.Dataset:
-    from largestep.dynamics.dense import predict
+    from largestep.toys.dense import predict
 
     x = data["train_inputs"].values
     margin = 0.05 * (x.max() - x.min())

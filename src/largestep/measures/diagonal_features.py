@@ -8,13 +8,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from largestep.dynamics.diagonal import predictor
 from largestep.measures import RUN
 from largestep.measures.column_norms import column_statistics, diagonal_column_norms
 from largestep.measures.distance import layer_distances, relative_distance
 from largestep.measures.jacobian import diagonal_singular_values
 from largestep.measures.support import off_support_median, off_support_norm, support_rmse
 from largestep.store import variable
+from largestep.toys.diagonal import predictor
 
 
 def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:

@@ -19,9 +19,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from largestep.dynamics import bouncing
 from largestep.measures.bouncing import HIGHEST_ITERATE, HIGHEST_LOSS, LOWEST_ITERATE, gap
 from largestep.store import variable
+from largestep.toys import bouncing
 
 Array = NDArray[np.float64]
 UNIT = "theta*^2/eta"

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep import stages
-from largestep.dynamics import dense, diagonal
-from largestep.dynamics.recording import LABEL_NOISE, ORDER, recorded_steps
 from largestep.measures import RUN
+from largestep.recording import LABEL_NOISE, ORDER, recorded_steps
 from largestep.schedules import decay_fraction, step_sizes
 from largestep.sparsity import measures
 from largestep.store import StoreError, variable
+from largestep.toys import dense, diagonal
 
 Array = NDArray[np.float64]
 ALGORITHMS = ("sgd", "gd", "flow", "sde", "sde_coupled")

@@ -27,12 +27,12 @@ from tqdm import tqdm
 from largestep import devices, stages
 from largestep.data.image_set import ImageSet, part
 from largestep.data.sources import sources
-from largestep.dynamics import dense, diagonal
-from largestep.dynamics.recording import ORDER
 from largestep.models import dense as architecture
 from largestep.models import networks
+from largestep.recording import ORDER
 from largestep.schedules import PHASE_OF_IMAGES, step_sizes
 from largestep.store import variable
+from largestep.toys import dense, diagonal
 
 Array = NDArray[np.float64]
 PRECISIONS = {"float64": torch.float64, "float32": torch.float32}

@@ -17,10 +17,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep import stages
-from largestep.dynamics import diagonal
-from largestep.dynamics.recording import ORDER, grid
+from largestep.recording import ORDER, grid
 from largestep.schedules import step_sizes
 from largestep.store import variable
+from largestep.toys import diagonal
 
 Array = NDArray[np.float64]
 # The points that span the plane, in the order of the store.

@@ -2,7 +2,7 @@
 
 The paper's schedules differ in the size of the decayed steps as well as in when the decay comes. Here all runs
 decay to one step size, so that whatever differs between them is the doing of the large-step phase. Seeds and arms
-follow the convention of `largestep.dynamics.toy`: seed s sees the same order of examples, and in the arm `data`
+follow the convention of `largestep.toys.train`: seed s sees the same order of examples, and in the arm `data`
 the same data set, as seed s of every cell.
 """
 
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep import stages
-from largestep.dynamics import diagonal
-from largestep.dynamics.recording import ORDER, grid
-from largestep.dynamics.toy import Order
 from largestep.measures.thresholds import l0_norm
+from largestep.recording import ORDER, grid
 from largestep.schedules import decay_fraction
 from largestep.store import variable
+from largestep.toys import diagonal
+from largestep.toys.train import Order
 
 Array = NDArray[np.float64]
 POINT = ("step_size", "decay_at", "seed")

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep import stages
-from largestep.dynamics import diagonal
-from largestep.dynamics.recording import LABEL_NOISE
+from largestep.recording import LABEL_NOISE
 from largestep.store import variable
+from largestep.toys import diagonal
 
 Array = NDArray[np.float64]
 # Paths solved at once: bounds the memory of the noise and does not change the draws.

@@ -2,7 +2,7 @@
 
 Full-batch gradient descent with step size eta is unstable where the sharpness, the largest eigenvalue of the Hessian
 of the training loss, exceeds 2/eta: it may settle at that edge (Cohen et al. 2021), or, started beyond it, leap to
-somewhere flat (Lewkowycz et al. 2020). Seeds follow the convention of `largestep.dynamics.toy`.
+somewhere flat (Lewkowycz et al. 2020). Seeds follow the convention of `largestep.toys.train`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep import stages
-from largestep.dynamics import dense, diagonal
-from largestep.dynamics.recording import ORDER
-from largestep.dynamics.toy import Order
 from largestep.measures.hessian import dense_extremes, diagonal_extremes
 from largestep.measures.spikes import rise_after_peak, spikes
 from largestep.models import dense as architecture
+from largestep.recording import ORDER
 from largestep.schedules import decay_fraction, step_sizes
 from largestep.store import variable
+from largestep.toys import dense, diagonal
+from largestep.toys.train import Order
 
 Array = NDArray[np.float64]
 # In the order of the columns of the figure.

@@ -13,11 +13,11 @@ import numpy as np
 import xarray as xr
 
 from largestep import stages
-from largestep.dynamics import toy
 from largestep.keys import canonical
 from largestep.measures import RUN
 from largestep.sparsity import measures
 from largestep.store import variable
+from largestep.toys import train as toy
 
 EVALUATIONS = 50
 SCHEDULE = ("step_size", "warmup_from", "decay_at", "decayed_step_size")

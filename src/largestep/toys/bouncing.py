@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from largestep.dynamics.compiled import kernel
+from largestep.compiled import kernel
 
 # What `summaries` says of a run, column by column.
 COLUMNS = (

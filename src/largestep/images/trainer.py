@@ -1,7 +1,7 @@
 """Training of image classifiers by mini-batch SGD: the seeds of a cell, one after the other, on one device.
 
 A seed fixes the initial weights and the order of the examples, and is shared by all cells of an
-experiment, as in `largestep.dynamics.toy`. Inputs lie in [0, 1] and are not normalised further (paper,
+experiment, as in `largestep.toys.train`. Inputs lie in [0, 1] and are not normalised further (paper,
 section 4).
 """
 
@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from largestep import store
 from largestep.data.image_set import ImageSet
-from largestep.dynamics.batches import Batches
-from largestep.dynamics.checkpoints import Checkpoints
-from largestep.dynamics.image_step import Stepper
-from largestep.dynamics.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
+from largestep.images.batches import Batches
+from largestep.images.checkpoints import Checkpoints
+from largestep.images.step import Stepper
 from largestep.models import networks
+from largestep.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
 from largestep.schedules import PHASE_OF_IMAGES, step_sizes
 
 # Images that pass through the network at once when nothing is learned; it bounds memory.

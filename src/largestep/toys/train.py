@@ -15,10 +15,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from largestep.dynamics import dense, diagonal
-from largestep.dynamics.recording import LABEL_NOISE, ORDER, datasets, recorded_steps
+from largestep.recording import LABEL_NOISE, ORDER, datasets, recorded_steps
 from largestep.schedules import step_sizes
 from largestep.store import variable
+from largestep.toys import dense, diagonal
 
 Array = NDArray[np.float64]
 # A block of steps is drawn and taken at once; its size bounds memory and does not change the draws.
@@ -144,7 +144,7 @@ class _State:
     def advance(
         self, kernel: Callable[..., None], indices: NDArray[np.int64], noise: Array, sizes: Array, *shape: object
     ) -> None:
-        """Take a block of steps with a kernel of `largestep.dynamics`."""
+        """Take a block of steps with a kernel."""
         kernel(
             self.parameters,
             self.velocity,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from largestep.dynamics.compiled import each_run, kernel
+from largestep.compiled import each_run, kernel
 
 Array = NDArray[np.float64]
 
@@ -307,7 +307,7 @@ def advance(
 
     parameters: (runs, p), each layer's weights, row by row, then its biases, as torch orders them.
     widths: units of every layer, input and output included; biased: whether each layer has biases.
-    The other arguments are those of `largestep.dynamics.diagonal.advance`.
+    The other arguments are those of `largestep.toys.diagonal.advance`.
     """
     whole = indices.shape[2] == 0
 

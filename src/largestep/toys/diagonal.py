@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from largestep.dynamics.compiled import each_run, kernel
+from largestep.compiled import each_run, kernel
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from largestep.data.image_set import ImageSet
-from largestep.dynamics.recording import AUGMENTATION, LABEL_NOISE, ORDER
 from largestep.models.networks import inputs
+from largestep.recording import AUGMENTATION, LABEL_NOISE, ORDER
 
 
 class Batches:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from largestep.dynamics.batches import Batches
+from largestep.images.batches import Batches
 from largestep.models.networks import Network, memory_format
 from largestep.store import StoreError
 
