@@ -30,13 +30,12 @@ from numpy.typing import NDArray  # noqa: E402
 from largestep import config, grid  # noqa: E402
 from largestep.data import points, sparse_regression, teacher_student  # noqa: E402
 from largestep.machine import processor  # noqa: E402
-from largestep.measures.jacobian import dense_singular_values, diagonal_singular_values  # noqa: E402
 from largestep.measures.thresholds import rank  # noqa: E402
 from largestep.models import dense  # noqa: E402
 from largestep.schedules import step_sizes  # noqa: E402
-from largestep.toys import dense as dense_dynamics  # noqa: E402
-from largestep.toys import diagonal  # noqa: E402
 from largestep.toys import train as toy  # noqa: E402
+from largestep.toys.network import network  # noqa: E402
+from largestep.toys.runs import Problem, Runs  # noqa: E402
 
 Array = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,16 +79,11 @@ class Dense(Case):
         super().__init__(cell)
         self.layers = self.spec["model"]["layers"]
         self.inputs = self.data.sizes["input"]
-        self.shape = dense.widths(self.inputs, self.layers), dense.biased(self.layers)
         self.initial = np.stack([dense.draw(self.inputs, self.layers, seed) for seed in range(SEEDS)])
 
     def train(self, indices: NDArray[np.int64]) -> Array:
         """Final parameters of every seed."""
-        parameters = self.initial.copy()
-        inputs, labels = self.data["train_inputs"].values, self.data["train_labels"].values
-        steps = self.sizes()[: indices.shape[1]]
-        _advance(dense_dynamics.advance, parameters, inputs, labels, indices, steps, 2.0, *self.shape)
-        return parameters
+        return _trained(self, self.initial.copy(), indices, self.sizes()[: indices.shape[1]])
 
     def train_plainly(self, indices: NDArray[np.int64]) -> Array:
         """Final parameters of the first seed."""
@@ -168,8 +162,7 @@ def _cold(case: Dense) -> Row:
             indices=indices,
             inputs=case.data["train_inputs"].values,
             labels=case.data["train_labels"].values,
-            widths=case.shape[0],
-            biased=case.shape[1],
+            model=json.dumps(case.spec["model"]),
         )
         command = [sys.executable, str(Path(__file__).with_name("cold.py")), str(problem), str(result)]
         environment = os.environ | {"NUMBA_CACHE_DIR": str(Path(folder, "cache"))}
@@ -189,11 +182,9 @@ def _diagonal_steps(case: Case) -> Row:
     sizes = 0.5 * case.sizes()[: 10 * PLAIN_STEPS]  # at the cell's own step size some seeds diverge early
 
     def ours(steps: int) -> Array:
-        parameters = np.tile(start, (SEEDS, 1))
         orders = [np.random.default_rng(seed) for seed in range(SEEDS)]
         indices = np.stack([order.integers(n, size=(steps, 1)) for order in orders])
-        _advance(diagonal.advance, parameters, inputs, labels, indices, sizes[:steps], 1.0)
-        return parameters
+        return _trained(case, np.tile(start, (SEEDS, 1)), indices, sizes[:steps])
 
     def theirs(steps: int) -> Array:
         u, v = np.split(start, 2)
@@ -212,11 +203,11 @@ def _diagonal_steps(case: Case) -> Row:
 
 def _ranks(name: str, case: Dense, seeds: int) -> Row:
     parameters, inputs = case.checkpoints(seeds)
-    nets = [case.network(flat) for flat in parameters]
+    nets, net = [case.network(flat) for flat in parameters], network(case.spec["model"], case.inputs)
     ours, theirs = _Recorded(), _Recorded()
 
     def ranks() -> Array:
-        return rank(dense_singular_values(parameters, inputs, case.layers), 1e-4)
+        return rank(net.singular_values(parameters, inputs), 1e-4)
 
     our_time = _best(lambda: ours(ranks()), 3)
     their_time = _best(lambda: theirs(plain.jacobian_ranks(nets, torch.from_numpy(inputs), 1e-4)), 1)
@@ -229,11 +220,12 @@ def _ranks(name: str, case: Dense, seeds: int) -> Row:
 def _diagonal_ranks(case: Case) -> Row:
     parameters, inputs = case.checkpoints(seeds=3)
     us, vs = np.split(parameters, 2, axis=1)
+    net = network(case.spec["model"], inputs.shape[1])
     thresholds = (1e-12, 1e-15)
     ours, theirs = _Recorded(), _Recorded()
 
     def ranks() -> Array:
-        values = diagonal_singular_values(parameters, inputs)
+        values = net.singular_values(parameters, inputs)
         return np.stack([rank(values, threshold) for threshold in thresholds], axis=1)
 
     our_time = _best(lambda: ours(ranks()), 3)
@@ -255,37 +247,12 @@ class _Recorded:
         self.value = value
 
 
-def _advance(
-    kernel: Callable[..., None],
-    parameters: Array,
-    inputs: Array,
-    labels: Array,
-    indices: NDArray[np.int64],
-    sizes: Array,
-    residual_factor: float,
-    *shape: Any,
-) -> None:
-    runs, steps, _ = indices.shape
-    which, diverged_step = np.zeros(runs, dtype=np.int64), np.full(runs, -1)
-    velocity, noise = np.zeros_like(parameters), np.zeros((runs, steps, 0))
-    kernel(
-        parameters,
-        velocity,
-        inputs,
-        labels,
-        which,
-        indices,
-        noise,
-        sizes,
-        residual_factor,
-        0.0,
-        0.0,
-        0,
-        diverged_step,
-        *shape,
-    )
-    if (diverged_step >= 0).any():
+def _trained(case: Case, parameters: Array, indices: NDArray[np.int64], sizes: Array) -> Array:
+    runs = Runs(Problem(case.spec["model"], case.data, case.spec["training"]["loss"]), parameters)
+    runs.advance(sizes, indices)
+    if (runs.diverged_step >= 0).any():
         raise RuntimeError("a run diverged, which makes its steps free")
+    return runs.parameters
 
 
 def _best(function: Callable[[], object], repeats: int) -> float:

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
+import xarray as xr
 
-from largestep.toys import dense
+from largestep.toys.runs import Problem, Runs
 
 
 def main() -> None:
     """Read a problem from the first path and write the final parameters to the second."""
     with np.load(sys.argv[1]) as problem:
-        parameters, step_sizes = problem["parameters"], problem["step_sizes"]
-        dense.advance(
-            parameters,
-            np.zeros_like(parameters),
-            problem["inputs"],
-            problem["labels"],
-            np.zeros(len(parameters), dtype=np.int64),
-            problem["indices"],
-            np.zeros((*problem["indices"].shape[:2], 0)),
-            step_sizes,
-            2.0,
-            0.0,
-            0.0,
-            0,
-            np.full(len(parameters), -1),
-            problem["widths"],
-            problem["biased"],
+        data = xr.Dataset(
+            {
+                "train_inputs": (("data_set", "example", "input"), problem["inputs"]),
+                "train_labels": (("data_set", "example"), problem["labels"]),
+            }
         )
-    np.save(sys.argv[2], parameters)
+        model = json.loads(str(problem["model"]))
+        runs = Runs(Problem(model, data, "mse"), problem["parameters"])
+        runs.advance(problem["step_sizes"], problem["indices"])
+    np.save(sys.argv[2], runs.parameters)
 
 
 if __name__ == "__main__":

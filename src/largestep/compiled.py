@@ -1,16 +1,13 @@
-"""How the kernels are compiled, and how runs are given to threads."""
+"""How the kernels are compiled, and on how many threads runs are trained."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 
 import numba
-import numpy as np
 from llvmlite import binding
-from numpy.typing import NDArray
 
 from largestep.machine import ProcessorError
 
@@ -47,17 +44,6 @@ fix_target(platform.machine(), binding.get_host_cpu_features())
 kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 
 
-def each_run(advance_run: Callable[[int], int], steps: int, first_step: int, diverged_step: NDArray[np.int64]) -> None:
-    """Advance every run that has not diverged, on numba's number of threads, and note which diverge.
-
-    advance_run: takes a run and returns how many of its `steps` it took before it diverged. Runs go to
-    plain threads because numba's parallel loops take as long again to compile as the kernels.
-    """
-
-    def advance(run: int) -> None:
-        taken = advance_run(run)
-        if taken < steps:
-            diverged_step[run] = first_step + taken
-
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        list(pool.map(advance, np.flatnonzero(diverged_step < 0)))
+def use_threads(threads: int) -> None:
+    """Train runs on so many threads, or as many as there are."""
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]

@@ -38,12 +38,14 @@ NETWORKS = {
     "vgg16": "largestep.models.vgg",
     "mlp": "largestep.models.mlp",
 }
+# Each has a class `Net`, a `largestep.toys.network.Network`.
+TOYS = {"diagonal": "largestep.toys.diagonal", "dense": "largestep.toys.dense"}
 WORKERS = {
     "data": {kind: f"largestep.data.{kind}" for kind in TOY_DATA},
     "images": IMAGE_SETS,
     "models": NETWORKS,
-    "train": dict.fromkeys(("diagonal", "dense"), "largestep.toys.train")
-    | dict.fromkeys(NETWORKS, "largestep.images.trainer"),
+    "toys": TOYS,
+    "train": dict.fromkeys(TOYS, "largestep.toys.train") | dict.fromkeys(NETWORKS, "largestep.images.trainer"),
     "features": {
         "diagonal": "largestep.measures.diagonal_features",
         "dense": "largestep.measures.dense_features",
@@ -68,7 +70,10 @@ PACKAGES = ("data", "images", "studies", "figures", "claims")
 
 
 def worker(stage: str, kind: str) -> ModuleType:
-    """The module that does the stage's work for a kind of data, model or view, or for a dotted name."""
+    """The module that does the stage's work for a kind of data, model or view, or for a dotted name.
+
+    Raises ValueError for a kind that is in no table.
+    """
     return importlib.import_module(_worker(stage, kind))
 
 
@@ -86,7 +91,7 @@ def is_images(data: str) -> bool:
 def code(stage: str, kind: str | None = None) -> str:
     """Fingerprint of a stage's module and, where it dispatches by kind, of that kind's worker.
 
-    Training an image classifier depends on the network too, and a dotted name on the user's own code.
+    Training a network depends on the network too, and a dotted name on the user's own code.
     Raises ModuleNotFoundError when there is no such code.
     """
     images = stage in ("train", "features") and kind is not None and (kind in NETWORKS or "." in kind)
@@ -95,6 +100,7 @@ def code(stage: str, kind: str | None = None) -> str:
         modules = ["largestep.train_images", _worker("models", str(kind))]
     if stage in ("train", "features"):
         modules.append(READERS[images])
+        modules += [TOYS[kind]] if kind in TOYS else []
     if kind is not None and stage in WORKERS:
         modules.append(_worker(stage, kind))
     # What measures alone ask of a toy network is no part of its training. Other stages name workers that run elsewhere.
@@ -104,7 +110,11 @@ def code(stage: str, kind: str | None = None) -> str:
 
 
 def _worker(stage: str, kind: str) -> str:
-    return CUSTOM[stage] if "." in kind else WORKERS[stage][kind]
+    if "." in kind and stage in CUSTOM:
+        return CUSTOM[stage]
+    if kind not in WORKERS[stage]:
+        raise ValueError(f"no {stage} of kind {kind}; there are {', '.join(WORKERS[stage])}")
+    return WORKERS[stage][kind]
 
 
 def study_code(spec: Mapping[str, Any]) -> str:
@@ -120,7 +130,10 @@ def study_code(spec: Mapping[str, Any]) -> str:
     workers += [fingerprint(_worker("models", model)) for data, model in used if is_images(data)]
     if settings["kind"] in STUDIES_OF_FEATURES:
         workers += [code("features", model) for _, model in used]
-    return digest(code("studies", settings["kind"]), *workers)
+    # With the study, because a method of a network counts where something calls it.
+    networks = {TOYS[model] for _, model in used if model in TOYS}
+    study = fingerprint("largestep.studies.__main__", _worker("studies", settings["kind"]), *sorted(networks))
+    return digest(study, *workers)
 
 
 def chain(stage: str, data: str, model: str | None = None) -> str:

@@ -109,6 +109,18 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
         | {"data teacher"}
         | after("data", "teacher"),
     ),
+    "the steps of a toy network": (
+        *("toys/dense_kernels.py", "MANY_UNITS = 8", "MANY_UNITS = 9"),
+        after("train", "points", "teacher") | studies("label_noise", "sharpness", "controls"),
+    ),
+    "the Jacobian of a toy network": (
+        *("toys/dense.py", "where=c > 0)", "where=c > 1e-300)"),
+        after("features", "points", "teacher") | studies("controls"),
+    ),
+    "how all toy networks are updated": (
+        *("toys/update.py", "reach * gradient[k]", "gradient[k] * reach"),
+        after("train", *TOYS) | studies(*{*STUDIES} - {"bouncing"}),
+    ),
     "a measure": (
         *("measures/kinks.py", "sizes > VISIBLE", "sizes >= VISIBLE"),
         after("features", "points", "teacher") | studies("controls"),

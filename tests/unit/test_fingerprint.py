@@ -12,6 +12,7 @@ import pytest
 
 from largestep import fingerprint, stages
 from largestep.fingerprint import definitions, users
+from largestep.toys.network import network
 
 
 @pytest.fixture
@@ -201,6 +202,30 @@ def test_plotting_is_not_part_of_training() -> None:
         assert not any(m.startswith(("largestep.figures", "largestep.claims", "largestep.config")) for m in modules), (
             kind
         )
+
+
+@pytest.mark.parametrize("kind", stages.TOYS)
+def test_a_toy_network_depends_on_no_other(kind: str) -> None:
+    """What trains and studies them reaches networks by their name."""
+    shared = ["largestep.train", "largestep.toys.train", *stages.WORKERS["studies"].values()]
+    reached = fingerprint.closure(*shared, stages.TOYS[kind])
+    for other, module in stages.TOYS.items():
+        assert (module in reached) == (other == kind)
+        if other != kind:
+            assert f"{module}_kernels" not in reached
+    assert stages.code("train", kind) not in {stages.code("train", other) for other in stages.TOYS if other != kind}
+
+
+def test_an_unknown_kind_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^no toys of kind cubic; there are diagonal, dense$"):
+        network({"kind": "cubic"}, 3)
+
+
+@pytest.mark.parametrize("left", ["data", "models"])
+def test_data_and_models_do_not_reach_training(left: str) -> None:
+    workers = [*stages.WORKERS[left].values(), *(stages.IMAGE_SETS.values() if left == "data" else ())]
+    later = ("largestep.toys", "largestep.images", "largestep.measures")
+    assert not any(module.startswith(later) for module in fingerprint.closure(*workers))
 
 
 def test_each_worker_exists() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from largestep import config, grid, stages
 from largestep.figures import flows as figure
 from largestep.figures import sde_convergence as error_figure
-from largestep.recording import LABEL_NOISE
+from largestep.recording import LABEL_NOISE, ORDER
 from largestep.schedules import step_sizes
 from largestep.store import StoreError
 from largestep.studies import flows, sde_convergence
@@ -81,7 +81,7 @@ def _loss(x: Array, y: Array, u: Array, v: Array) -> float:
 def _sgd(x: Array, y: Array, sizes: Array, seed: int) -> list[float]:
     """Losses before every step of SGD from the tiny init."""
     u, v = np.full(x.shape[1], 0.1), np.zeros(x.shape[1])
-    order = np.random.default_rng([flows.ORDER, seed]).integers(len(y), size=(len(sizes), 1))[:, 0]
+    order = np.random.default_rng([ORDER, seed]).integers(len(y), size=(len(sizes), 1))[:, 0]
     losses = [_loss(x, y, u, v)]
     for size, i in zip(sizes[:-1], order, strict=False):
         slope = (x[i] @ (u * v) - y[i]) * x[i]

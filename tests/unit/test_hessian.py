@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from largestep.measures.hessian import dense_extremes, diagonal_extremes
 from largestep.measures.spikes import rise_after_peak, spikes
 from largestep.models import dense
+from largestep.toys.network import network
+from largestep.toys.update import Task
 
 Array = NDArray[np.float64]
 LAW = {"law": "gaussian", "scale": 0.7}
@@ -33,6 +34,16 @@ NETS = {
 def _problem(d: int, n: int = 12) -> tuple[Array, Array]:
     generator = np.random.default_rng(3)
     return generator.standard_normal((n, d)), generator.standard_normal(n)
+
+
+def diagonal_extremes(flat: Array, x: Array, y: Array, residual_factor: float) -> Array:
+    net = network({"kind": "diagonal", "u": 0.0, "v": 0.0}, x.shape[1])
+    return net.hessian_extremes(flat, Task(x, y, residual_factor))
+
+
+def dense_extremes(flat: Array, x: Array, y: Array, layers: list[dict[str, Any]], residual_factor: float) -> Array:
+    net = network({"kind": "dense", "layers": layers}, x.shape[1])
+    return net.hessian_extremes(flat, Task(x, y, residual_factor))
 
 
 @pytest.mark.parametrize("residual_factor", FACTORS)

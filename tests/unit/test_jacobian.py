@@ -9,9 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from largestep.measures.jacobian import dense_jacobian, dense_singular_values, diagonal_singular_values
 from largestep.measures.thresholds import rank
 from largestep.models import dense
+from largestep.models.flat import Layers
+from largestep.toys.dense import Net
+from largestep.toys.network import network
 
 Array = NDArray[np.float64]
 LAW = {"law": "gaussian", "scale": 0.7}
@@ -21,6 +23,7 @@ def _layers(*units: int, biased: tuple[bool, ...]) -> list[dict[str, Any]]:
     return [{"units": n, "weight": LAW, "bias": LAW if b else None} for n, b in zip(units, biased, strict=True)]
 
 
+DIAGONAL = {"kind": "diagonal", "u": 0.0, "v": 0.0}
 NETS = {
     "1-100-1, hidden bias": (1, _layers(100, 1, biased=(True, False))),
     "2-20-1, no biases": (2, _layers(20, 1, biased=(False, False))),
@@ -28,7 +31,11 @@ NETS = {
 }
 
 
-def _one_backward_per_example(flat: Array, inputs: Array, layers: dense.Layers) -> Array:
+def _net(inputs: int, layers: Layers) -> Net:
+    return Net({"layers": layers}, inputs)
+
+
+def _one_backward_per_example(flat: Array, inputs: Array, layers: Layers) -> Array:
     model = dense.network(inputs.shape[1], layers)
     torch.nn.utils.vector_to_parameters(torch.tensor(flat), model.parameters())
     rows = []
@@ -45,7 +52,7 @@ def test_dense_jacobian(net: str) -> None:
     inputs = np.random.default_rng(0).standard_normal((40, d))
     parameters = np.stack([dense.draw(d, layers, seed) for seed in range(3)])
     expected = np.stack([_one_backward_per_example(flat, inputs, layers) for flat in parameters])
-    found = dense_jacobian(parameters, inputs, layers)
+    found = _net(d, layers).jacobian(parameters, inputs)
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
 
 
@@ -59,8 +66,8 @@ def test_dense_singular_values(net: str, rows: int) -> None:
     parameters[1, output : output + 3] = 0.0
     parameters[2, output : output + 3] *= 1e6
     parameters[3, : output + 1] = 0.0
-    expected = np.linalg.svd(dense_jacobian(parameters, inputs, layers), compute_uv=False)
-    found = dense_singular_values(parameters, inputs, layers)
+    expected = np.linalg.svd(_net(d, layers).jacobian(parameters, inputs), compute_uv=False)
+    found = _net(d, layers).singular_values(parameters, inputs)
     assert found.shape == expected.shape
     assert (np.abs(found - expected) <= 1e-14 * expected[:, :1]).all()
     for threshold in (1e-2, 1e-4):
@@ -71,8 +78,8 @@ def test_diverged_checkpoint_leaves_the_others() -> None:
     d, layers = NETS["2-20-1, no biases"]
     good = dense.draw(d, layers, 0)
     inputs = np.random.default_rng(0).standard_normal((50, d))
-    values = dense_singular_values(np.stack([good, np.full_like(good, np.nan)]), inputs, layers)
-    np.testing.assert_array_equal(values[0], dense_singular_values(good[None], inputs, layers)[0])
+    values = _net(d, layers).singular_values(np.stack([good, np.full_like(good, np.nan)]), inputs)
+    np.testing.assert_array_equal(values[0], _net(d, layers).singular_values(good[None], inputs)[0])
     assert np.isnan(values[1]).all()
 
 
@@ -85,7 +92,7 @@ def test_diagonal_singular_values() -> None:
     for index in np.ndindex(2, 4):
         u, v = np.split(parameters[index], 2)
         expected[index] = np.linalg.svd(np.hstack([inputs * u, inputs * v]), compute_uv=False)[:30]
-    found = diagonal_singular_values(parameters, inputs)
+    found = network(DIAGONAL, inputs.shape[1]).singular_values(parameters, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-13 * expected.max())
     for threshold in (1e-2, 1e-4):
         np.testing.assert_array_equal(rank(found, threshold), rank(expected, threshold))
@@ -96,7 +103,7 @@ def test_rank_of_sparse_zero_and_diverged_runs() -> None:
     parameters = np.zeros((3, 20))
     parameters[0, [1, 4, 14, 17]] = 1.0  # coordinates 1, 4 and 7
     parameters[2, 3] = np.nan
-    values = diagonal_singular_values(parameters, inputs)
+    values = network(DIAGONAL, inputs.shape[1]).singular_values(parameters, inputs)
     np.testing.assert_array_equal(rank(values, 1e-12), [3.0, 0.0, np.nan])
     np.testing.assert_array_equal(rank(np.full((2, 3), np.nan), 1e-4), [np.nan, np.nan])
 

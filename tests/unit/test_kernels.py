@@ -10,10 +10,13 @@ import numba
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.models import dense as architecture
-from largestep.toys import dense, diagonal
+from largestep.toys.runs import Problem
+from largestep.toys.runs import Runs as Trained
+from largestep.toys.update import Rule
 
 Array = NDArray[np.float64]
 STEPS = 100
@@ -38,18 +41,15 @@ class Net:
             return architecture.draw(self.inputs, self.layers, seed)
         return 0.3 * np.random.default_rng(seed).standard_normal(2 * self.inputs)
 
-    def advance(self, *arguments: Any, **options: Any) -> None:
-        if self.layers:
-            shape = architecture.widths(self.inputs, self.layers), architecture.biased(self.layers)
-            dense.advance(*arguments, *shape, **options)
-        else:
-            diagonal.advance(*arguments, **options)
-
-    def advance_watched(self, *arguments: Any) -> Array:
-        if self.layers:
-            shape = architecture.widths(self.inputs, self.layers), architecture.biased(self.layers)
-            return dense.advance_watched(*arguments, *shape)
-        return diagonal.advance_watched(*arguments)
+    def problem(self, inputs: Array, labels: Array, residual_factor: float) -> Problem:
+        data = xr.Dataset(
+            {
+                "train_inputs": (("data_set", "example", "input"), inputs),
+                "train_labels": (("data_set", "example"), labels),
+            }
+        )
+        model = {"kind": "dense", "layers": self.layers} if self.layers else {"kind": "diagonal", "u": 0.0, "v": 0.0}
+        return Problem(model, data, {1.0: "half_mse", 2.0: "mse"}[residual_factor])
 
 
 NETS = {
@@ -93,8 +93,7 @@ class Runs:
         sam_radius: float = 0.0,
     ) -> None:
         generator = np.random.default_rng(17)
-        self.options: dict[str, Any] = {"noise_follows_loss": noise_follows_loss, "sam_radius": sam_radius}
-        self.net, self.momentum, self.weight_decay = net, momentum, weight_decay
+        self.net, self.rule = net, Rule(momentum, weight_decay, sam_radius, noise_follows_loss)
         self.residual_factor = 2.0 if net.layers else 1.0
         self.inputs = generator.standard_normal((2, EXAMPLES, net.inputs))
         self.labels = generator.standard_normal((2, EXAMPLES))
@@ -109,29 +108,18 @@ class Runs:
     def kernel(self, blocks: tuple[int, ...] = (STEPS,), runs: list[int] | None = None) -> tuple[Array, Array]:
         """Final parameters and diverged_step of the given runs (all by default), taken in blocks of steps."""
         which = np.arange(len(self.initial)) if runs is None else np.array(runs)
-        parameters = self.initial[which].copy()
-        velocity, diverged_step = np.zeros_like(parameters), np.full(len(which), -1)
+        found = self.started(which)
         start = 0
         for steps in blocks:
             block = slice(start, start + steps)
-            self.net.advance(
-                parameters,
-                velocity,
-                self.inputs,
-                self.labels,
-                self.dataset[which],
-                self.indices[which, block],
-                self.noise[which, block],
-                self.step_sizes[block],
-                self.residual_factor,
-                self.momentum,
-                self.weight_decay,
-                start,
-                diverged_step,
-                **self.options,
-            )
+            found.advance(self.step_sizes[block], self.indices[which, block], self.noise[which, block])
             start += steps
-        return parameters, diverged_step
+        return found.parameters, found.diverged_step
+
+    def started(self, which: NDArray[np.int64]) -> Trained:
+        """The given runs at their start."""
+        problem = self.net.problem(self.inputs, self.labels, self.residual_factor)
+        return Trained(problem, self.initial[which].copy(), self.dataset[which], self.rule)
 
     def reference(self, run: int) -> tuple[Array, int]:
         """Final parameters of one run by autograd, and the first step whose residual is not finite, or -1."""
@@ -144,7 +132,7 @@ class Runs:
             trained = list(model.parameters())
         else:
             trained = [torch.nn.Parameter(torch.tensor(half)) for half in np.split(self.initial[run], 2)]
-        optimiser = torch.optim.SGD(trained, lr=1.0, momentum=self.momentum, weight_decay=self.weight_decay)
+        optimiser = torch.optim.SGD(trained, lr=1.0, momentum=self.rule.momentum, weight_decay=self.rule.weight_decay)
         for step in range(STEPS):
             chosen = torch.from_numpy(self.indices[run, step] if self.indices.shape[2] else np.arange(EXAMPLES))
             x, y = inputs[chosen], labels[chosen]
@@ -153,14 +141,14 @@ class Runs:
                 return (model(x).squeeze(1) if self.net.layers else x @ (trained[0] * trained[1])) - y
 
             if self.noise.size:
-                scale = residual().detach().square().mean().sqrt() if self.options["noise_follows_loss"] else 1.0
+                scale = residual().detach().square().mean().sqrt() if self.rule.noise_follows_loss else 1.0
                 y = y + scale * torch.from_numpy(self.noise[run, step])
             # Away from theta by the radius along the gradient there, and back before the update.
-            for uphill in (False, True) if self.options["sam_radius"] else (False,):
+            for uphill in (False, True) if self.rule.sam_radius else (False,):
                 if uphill:
                     before = [p.detach().clone() for p in trained]
                     length = torch.sqrt(sum(p.grad.square().sum() for p in trained))  # type: ignore[union-attr,misc]
-                    reach = self.options["sam_radius"] / length if length > 0 else 0.0
+                    reach = self.rule.sam_radius / length if length > 0 else 0.0
                     with torch.no_grad():
                         for p in trained:
                             p += reach * p.grad
@@ -228,11 +216,9 @@ def test_watched_steps_are_the_plain_ones(net: str) -> None:
     """The same bits, and at every step the fit that the parameters before it have."""
     runs = Runs(NETS[net], range(3))
     runs.initial[1] *= 30.0
-    parameters, diverged_step = runs.initial.copy(), np.full(3, -1)
-    problem = runs.inputs, runs.labels, runs.dataset
-    scales = runs.net.advance_watched(
-        parameters, *problem, runs.indices, runs.step_sizes, runs.residual_factor, 0, diverged_step
-    )
+    started = runs.started(np.arange(3))
+    scales = started.advance_watched(runs.step_sizes, runs.indices)
+    parameters, diverged_step = started.parameters, started.diverged_step
     expected, expected_diverged = runs.kernel()
     np.testing.assert_array_equal(diverged_step, expected_diverged)
     np.testing.assert_array_equal(parameters, expected)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from largestep.data import points, sparse_regression, teacher_student
 from largestep.measures import dense_features, diagonal_features
 from largestep.measures.alignment import alignment
-from largestep.measures.column_norms import column_statistics, diagonal_column_norms
+from largestep.measures.column_norms import column_statistics
 from largestep.measures.distance import relative_distance
 from largestep.measures.kinks import number_of_kinks, slope_changes, slope_variation
 from largestep.measures.support import off_support_median, off_support_norm, support_rmse
 from largestep.measures.thresholds import effective_rank
 from largestep.models import dense
+from largestep.toys.network import network
 
 Array = NDArray[np.float64]
 HIDDEN = {"weight": {"law": "gaussian", "scale": 1.0}, "bias": {"law": "gaussian", "scale": 1.0}}
@@ -61,7 +62,8 @@ def test_columns_of_a_diagonal_network_are_those_of_its_jacobian() -> None:
         return torch.from_numpy(inputs) @ (flat[:3] * flat[3:])
 
     jacobian = torch.autograd.functional.jacobian(outputs, torch.from_numpy(parameters)).numpy()
-    np.testing.assert_allclose(diagonal_column_norms(parameters, inputs), np.linalg.norm(jacobian, axis=0))
+    net = network({"kind": "diagonal", "u": 0.0, "v": 0.0}, 3)
+    np.testing.assert_allclose(net.column_norms(parameters, inputs), np.linalg.norm(jacobian, axis=0))
 
 
 def test_statistics_of_columns() -> None:
@@ -159,7 +161,8 @@ def test_features_of_a_diagonal_network() -> None:
     data = sparse_regression.draw(settings, 2)
     parameters = np.random.default_rng(0).standard_normal((2, 2, 3, 10))
     parameters[1, 1, 2] = np.nan
-    found = diagonal_features.features({}, data, snapshots(parameters, [[0, 0], [1, 2]]), 1)
+    spec = {"train": {"model": {"kind": "diagonal", "u": 0.1, "v": 0.0}}}
+    found = diagonal_features.features(spec, data, snapshots(parameters, [[0, 0], [1, 2]]), 1)
     u, v = parameters[1, 0, 1, :5], parameters[1, 0, 1, 5:]
     x, truth = data["train_inputs"].values[1], data["truth"].values[1]
     at = found.isel(arm=1, seed=0, snapshot_step=1)

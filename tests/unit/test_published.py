@@ -9,7 +9,7 @@ import pytest
 
 from largestep.data import teacher_student
 from largestep.models import dense
-from largestep.toys import dense as dynamics
+from largestep.toys.runs import Problem, Runs
 
 # The last evaluation of the published run, and its losses, from a rerun of the published code.
 UPDATES = 14_032
@@ -29,36 +29,17 @@ def test_two_layer_baseline() -> None:
         "teacher": [_layer(3, "sphere"), _layer(1, "rademacher")],
     }
     data = teacher_student.draw(problem, draws=0)
-    inputs, labels = data["train_inputs"].values, data["train_labels"].values
+    labels = data["train_labels"].values
     np.testing.assert_allclose(labels[0, :4], [0.9664, -0.5862, 0.4440, 0.9520], atol=5e-5)
 
     layers = [_layer(20, "gaussian", 0.5), _layer(1, "gaussian", 0.0)]
-    shape = dense.widths(2, layers), dense.biased(layers)
     parameters = dense.draw(2, layers, seed=0)[None]
     order = np.random.RandomState(0)
     indices = np.array([order.choice(15, size=1, replace=False) for _ in range(UPDATES)])[None]
-    which, diverged_step = np.zeros(1, dtype=np.int64), np.full(1, -1)
-    dynamics.advance(
-        parameters,
-        np.zeros_like(parameters),
-        inputs,
-        labels,
-        which,
-        indices,
-        np.zeros((1, UPDATES, 0)),
-        np.full(UPDATES, 0.13),
-        2.0,  # the loss is the mean square, without a half
-        0.0,
-        0.0,
-        0,
-        diverged_step,
-        *shape,
-    )
+    # The loss is the mean square, without a half.
+    runs = Runs(Problem({"kind": "dense", "layers": layers}, data, "mse"), parameters)
+    runs.advance(np.full(UPDATES, 0.13), indices)
 
-    assert diverged_step[0] == -1
-    fit = dynamics.predict(parameters, inputs, which, *shape) - labels
-    test_fit = (
-        dynamics.predict(parameters, data["test_inputs"].values[None], which, *shape) - data["test_labels"].values
-    )
-    assert np.mean(fit**2) == pytest.approx(TRAIN_LOSS, rel=1e-3)
-    assert np.mean(test_fit**2) == pytest.approx(TEST_LOSS, rel=1e-3)
+    assert runs.diverged_step[0] == -1
+    assert runs.loss()[0] == pytest.approx(TRAIN_LOSS, rel=1e-3)
+    assert runs.test_loss()[0] == pytest.approx(TEST_LOSS, rel=1e-3)

@@ -16,12 +16,13 @@ from largestep.figures import sweep as figure
 from largestep.schedules import step_sizes
 from largestep.studies import sweep
 from largestep.toys import train as toy
+from largestep.toys.orders import Order
 
 EXAMPLES = 6
 
 
-def order(sampling: str, batch: int | str = 1, seed: int = 3) -> toy.Order:
-    return toy.Order(np.random.default_rng(seed), EXAMPLES, {"sampling": sampling, "batch_size": batch})
+def order(sampling: str, batch: int | str = 1, seed: int = 3) -> Order:
+    return Order(np.random.default_rng(seed), EXAMPLES, {"sampling": sampling, "batch_size": batch})
 
 
 def test_streams_of_old_are_kept() -> None:

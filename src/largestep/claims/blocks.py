@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import xarray as xr
 
 from largestep.claims import verdict
-from largestep.claims.duration import CRITERION, TOYS, correlations
+from largestep.claims.duration import CRITERION, correlations
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, missing
+from largestep.stages import TOYS
 
 CLAIM = "C13"
 CLAIMS = {CLAIM: "The same holds in deep networks: the longer the large steps last, the sparser every block."}

@@ -24,6 +24,7 @@ from largestep.claims import verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, missing
 from largestep.measures.outcomes import dead, survived
+from largestep.stages import TOYS
 
 GENERALISATION, SIMPLICITY = "C4", "C5"
 CLAIMS = {
@@ -32,7 +33,6 @@ CLAIMS = {
     "sparser features.",
 }
 CRITERION = below(0.0)
-TOYS = ("diagonal", "dense")
 # Measures of simplicity and what their threshold is called.
 THRESHOLDS = {"rank": "rank_threshold", "l0": "l0_threshold", "feature_sparsity": "correlation_threshold"}
 

@@ -22,9 +22,9 @@ import xarray as xr
 
 from largestep import elementary
 from largestep.claims import phases
-from largestep.claims.duration import TOYS
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, label, matched, missing, not_asked
+from largestep.stages import TOYS
 
 CLAIM = "C14"
 CLAIMS = {CLAIM: "A small step size leaves the early and middle layers at the init."}

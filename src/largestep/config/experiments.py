@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from largestep.config.cells import CellConfig, Published
 from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
 from largestep.config.measures import Measures
-from largestep.config.models import MLP, CustomModel, DenseNet, DiagonalNet, Model
+from largestep.config.models import MLP, CustomModel, DenseNet, Model, ToyNet
 from largestep.config.named import named
 from largestep.config.scalars import Name, Scale, Strict
 from largestep.config.training import ImageTraining, ToyTraining
@@ -44,6 +44,11 @@ class Experiment(Strict):
         """Whether this is an image classifier."""
         return isinstance(self.data, Images)
 
+    @property
+    def linear(self) -> bool:
+        """Whether the network is linear in its inputs: it has a predictor, and no units."""
+        return isinstance(self.model, ToyNet) and self.model.linear
+
     def examples(self) -> int | None:
         """Size of the training set; None where only the data set itself knows."""
         if isinstance(self.data, Points):
@@ -73,8 +78,7 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def parts_fit(self) -> Experiment:
         """Refuse data, model, training, measures and views that do not go together."""
-        toys = {"diagonal": {"sparse_regression"}, "dense": {"points", "teacher_student"}}
-        images, needed = self.images, toys.get(self.model.kind)
+        images, needed = self.images, self.model.learns if isinstance(self.model, ToyNet) else None
         if needed is None and not images:
             raise ValueError(f"a {self.model.kind} model needs images, not data of kind {self.data.kind}")
         if needed is not None and self.data.kind not in needed:
@@ -86,7 +90,7 @@ class Experiment(Strict):
         examples, batch = self.examples(), self.training.batch_size
         if isinstance(batch, int) and examples is not None and batch > examples:
             raise ValueError(f"batch_size {batch} exceeds the {examples} training examples")
-        needed_lists = ["l0_thresholds"] if self.model.kind == "diagonal" else ["correlation_thresholds"]
+        needed_lists = ["l0_thresholds"] if self.linear else ["correlation_thresholds"]
         needed_lists += [] if images else ["rank_thresholds"]
         for key in needed_lists:
             if not getattr(self.measures, key):
@@ -125,8 +129,8 @@ class Experiment(Strict):
             "test_loss": not isinstance(self.data, Points),
             "test_error": images,
             "rank": not images,
-            "l0": isinstance(model, DiagonalNet),
-            "feature_sparsity": not isinstance(model, DiagonalNet),
+            "l0": self.linear,
+            "feature_sparsity": not self.linear,
         }
         for measure in published.model_dump(exclude_none=True):
             if not measured[measure]:

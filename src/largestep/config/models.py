@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
@@ -27,17 +27,27 @@ class Layer(Strict):
     bias: Law | None = Field(default=None, description="law of the initial biases; null: the layer has none")
 
 
-class DiagonalNet(Strict):
+class ToyNet(Strict):
+    """A toy network: kinds of data that it learns, whether it is linear in x, and whether a seed draws its init."""
+
+    learns: ClassVar[frozenset[str]]
+    linear: ClassVar[bool]
+    drawn: ClassVar[bool]
+
+
+class DiagonalNet(ToyNet):
     """A diagonal linear network, h(x) = ⟨u ⊙ v, x⟩, started at constant u and v."""
 
+    learns, linear, drawn = frozenset({"sparse_regression"}), True, False
     kind: Literal["diagonal"] = Field(description="a diagonal linear network")
     u: float = Field(description="initial value of every coordinate of u")
     v: float = Field(description="initial value of every coordinate of v")
 
 
-class DenseNet(Strict):
+class DenseNet(ToyNet):
     """A dense ReLU network with one output, trained on the squared loss."""
 
+    learns, linear, drawn = frozenset({"points", "teacher_student"}), False, True
     kind: Literal["dense"] = Field(description="a dense ReLU network")
     layers: Annotated[list[Layer], Field(min_length=2)] = Field(
         description="its layers, from the input on; the last has one unit"

@@ -9,9 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from largestep.models import dense
+from largestep.models import dense, flat
 from largestep.store import variable
-from largestep.toys.dense import predict
 
 
 def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
@@ -35,15 +34,14 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
         teachers.append(dense.draw(d, layers, seed))
     inputs, teacher = np.stack(train), np.stack(teachers)
     which = np.arange(draws + 1)
-    shape = (dense.widths(d, layers), dense.biased(layers))
-    units = layers[0]["units"]
-    neurons = teacher[:, : units * d].reshape(-1, units, d)
-    test_labels = predict(teacher, test_inputs[None], np.zeros_like(which), *shape)
+    layout = flat.layout_of(d, layers)
+    neurons, _ = flat.layers_of(teacher, layout)[0]
+    test_labels = flat.predict(teacher, test_inputs[None], np.zeros_like(which), layout)
     return xr.Dataset(
         {
             "train_inputs": variable(("data_set", "example", "input"), inputs, "1", "training inputs, of unit norm"),
             "train_labels": variable(
-                ("data_set", "example"), predict(teacher, inputs, which, *shape), "1", "training labels"
+                ("data_set", "example"), flat.predict(teacher, inputs, which, layout), "1", "training labels"
             ),
             "test_inputs": variable(
                 ("test_example", "input"), test_inputs, "1", "test inputs, shared by all data sets"

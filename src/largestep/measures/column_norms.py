@@ -19,16 +19,6 @@ QUANTILES = (0.25, 0.5, 0.75, 1.0)
 SMALL = 1e-2
 
 
-def diagonal_column_norms(parameters: Array, inputs: Array) -> Array:
-    """Norms of the columns of phi = [X * v, X * u] of diagonal networks.
-
-    parameters: (..., 2 d), u then v; inputs: (..., n, d), with leading dimensions that broadcast against those of
-    the parameters. Returns (..., 2 d), in the order of the parameters.
-    """
-    u, v = np.split(np.abs(parameters), 2, axis=-1)
-    return np.asarray(np.tile(np.linalg.norm(inputs, axis=-2), 2) * np.concatenate([v, u], axis=-1))
-
-
 def column_statistics(norms: Array) -> xr.Dataset:
     """What is kept of the column norms, from values of shape (arm, seed, snapshot_step, p); NaN where diverged."""
     norms = np.where(np.isfinite(norms).all(axis=-1, keepdims=True), norms, np.nan)

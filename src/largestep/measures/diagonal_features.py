@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 
 from largestep.measures import RUN
-from largestep.measures.column_norms import column_statistics, diagonal_column_norms
+from largestep.measures.column_norms import column_statistics
 from largestep.measures.distance import layer_distances, relative_distance
-from largestep.measures.jacobian import diagonal_singular_values
+from largestep.measures.jacobian import column_norms
 from largestep.measures.support import off_support_median, off_support_norm, support_rmse
 from largestep.store import variable
-from largestep.toys.diagonal import predictor
+from largestep.toys.network import linear, network
 
 
 def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
@@ -26,10 +25,11 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     torch.set_num_threads(threads)
     parameters = snapshots["parameters"].values
     data_set = snapshots["data_set"].values
-    beta = predictor(parameters)
+    net = network(spec["train"]["model"], data.sizes["input"])
+    beta = linear(net).predictor(parameters)
     truth = data["truth"].values[data_set][:, :, None]
-    norms = diagonal_column_norms(parameters, data["train_inputs"].values[data_set][:, :, None])
-    values = diagonal_singular_values(parameters, data["rank_inputs"].values)
+    norms = column_norms(net, parameters, data["train_inputs"].values, data_set)
+    values = net.singular_values(parameters, data["rank_inputs"].values)
     found = xr.Dataset(
         {
             "predictor": variable((*RUN, "input"), beta, "1", "linear predictor u * v"),
@@ -47,5 +47,6 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
             ),
         }
     )
-    moved = relative_distance(np.split(parameters, 2, axis=-1))
-    return found.merge(column_statistics(norms)).merge(layer_distances(["u", "v"], moved))
+    layers = net.layers(parameters)
+    moved = layer_distances(list(layers), relative_distance(layers.values()))
+    return found.merge(column_statistics(norms)).merge(moved)

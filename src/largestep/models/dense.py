@@ -6,31 +6,19 @@ own law), so that the published seeds give the published teachers and the two-la
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Layers = Sequence[Mapping[str, Any]]
-
-
-def widths(inputs: int, layers: Layers) -> NDArray[np.int64]:
-    """Units of every layer, the input's first: shape (layers + 1,)."""
-    return np.array([inputs, *(layer["units"] for layer in layers)], dtype=np.int64)
-
-
-def biased(layers: Layers) -> NDArray[np.bool_]:
-    """Whether each layer has biases: shape (layers,)."""
-    return np.array([layer["bias"] is not None for layer in layers])
+from largestep.models.flat import Layers
 
 
 def network(inputs: int, layers: Layers) -> torch.nn.Sequential:
     """A float64 network with ReLU after every layer but the last; its weights are not drawn yet."""
-    parts: list[torch.nn.Module] = []
-    for fan_in, layer in zip(widths(inputs, layers)[:-1], layers, strict=True):
-        parts += [torch.nn.Linear(int(fan_in), layer["units"], bias=layer["bias"] is not None), torch.nn.ReLU()]
+    parts = [part for linear in _linears(inputs, layers) for part in (linear, torch.nn.ReLU())]
     return torch.nn.Sequential(*parts[:-1]).double()
 
 
@@ -38,16 +26,18 @@ def draw(inputs: int, layers: Layers, seed: int) -> NDArray[np.float64]:
     """Initial parameters, shape (p,): each layer's weights, row by row, then its biases."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        linears = [
-            torch.nn.Linear(int(fan_in), layer["units"], bias=layer["bias"] is not None)
-            for fan_in, layer in zip(widths(inputs, layers)[:-1], layers, strict=True)
-        ]
         flat = []
-        for linear, layer in zip(linears, layers, strict=True):
+        for linear, layer in zip(_linears(inputs, layers), layers, strict=True):
             flat.append(_drawn(layer["weight"], linear.weight))
             if layer["bias"] is not None:
                 flat.append(_drawn(layer["bias"], linear.bias))
     return torch.cat([values.detach().flatten() for values in flat]).double().numpy()
+
+
+def _linears(inputs: int, layers: Layers) -> list[torch.nn.Linear]:
+    units = [inputs, *(layer["units"] for layer in layers)]
+    shapes = zip(units[:-1], units[1:], layers, strict=True)
+    return [torch.nn.Linear(fan_in, fan_out, bias=layer["bias"] is not None) for fan_in, fan_out, layer in shapes]
 
 
 def _drawn(law: Mapping[str, Any], default: torch.Tensor) -> torch.Tensor:

@@ -17,22 +17,23 @@ tried and lost is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-import numba
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep import stages
+from largestep.compiled import use_threads
 from largestep.measures import RUN
-from largestep.recording import LABEL_NOISE, ORDER, recorded_steps
+from largestep.recording import recorded_steps
 from largestep.schedules import decay_fraction, step_sizes
 from largestep.sparsity import measures
 from largestep.store import StoreError, variable
-from largestep.toys import dense, diagonal
+from largestep.toys.orders import ONE_BY_ONE, Noise, Orders
+from largestep.toys.runs import Problem, Runs
+from largestep.toys.update import Rule
 
 Array = NDArray[np.float64]
 ALGORITHMS = ("sgd", "gd", "flow", "sde", "sde_coupled")
@@ -48,12 +49,12 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     The measures, at the paper's and all other thresholds, have dimensions (algorithm, seed, snapshot_step, ...).
     Raises StoreError where SGD diverges on every seed.
     """
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    use_threads(threads)
     settings = spec["settings"]
     about = spec["experiments"][settings["experiment"]]
     schedule = about["schedules"][settings["cell"]]
     data = stages.worker("data", about["data"]["data"]["kind"]).draw(about["data"]["data"], 0)
-    problem = _Problem(about, data)
+    problem = Problem(about["model"], data, about["training"]["loss"])
     steps = about["training"]["steps"]
     sizes = step_sizes(schedule, steps, about["training"]["decay_after_update"])
     recorded = {"evaluations": about["training"]["evaluations"], "snapshots": settings["snapshots"]}
@@ -73,32 +74,36 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
         times = np.array([autocorrelation_time(np.log(scale[window])) for scale in scales])
         sample_steps = window[:: int(np.ceil(2.0 * np.median(times)))]
         stops = np.union1d(evaluation_steps, sample_steps)
-        runs = {"sgd": sgd}
-        starts = {
-            "gd": (seeds if problem.random_init else seeds[:1], 1),
-            "flow": (seeds if problem.random_init else seeds[:1], fine),
-            "sde": (seeds, fine),
-            "sde_coupled": (seeds, fine),
+        # Without noise one run stands for all that start at one point.
+        different = seeds if problem.net.random_init else seeds[:1]
+        others = {
+            name: _Algorithm(Runs(problem, problem.net.initial(own), rule=rule), substeps)
+            for name, own, substeps, rule in (
+                ("gd", different, 1, Rule()),
+                ("flow", different, fine, Rule()),
+                ("sde", seeds, fine, Rule(noise_follows_loss=True)),
+                ("sde_coupled", seeds, fine, Rule()),
+            )
         }
-        runs |= {name: _Runs(problem.initial(own), substeps) for name, (own, substeps) in starts.items()}
-        generators = [np.random.default_rng([LABEL_NOISE, seed]) for seed in seeds]
-        now = 0
+        noise, now = Noise(seeds), 0
         for stop in stops:
             while now < stop:
                 block = slice(now, min(now + BLOCK, int(stop)))
-                _flow(problem, runs, sizes[block], scales[:, block], generators)
+                _flow(others, sizes[block], scales[:, block], noise)
                 bar.update(block.stop - now)
                 now = block.stop
-            for name in starts:
-                runs[name].record(problem, now, now in evaluation_steps, now in snapshot_steps)
+            for algorithm in others.values():
+                algorithm.record(now, now in evaluation_steps, now in snapshot_steps)
         bar.update(steps - bar.n)
 
-    factor = problem.loss_factor
+    factor = 0.5 * problem.residual_factor
     sgd.losses = {int(step): factor * scales[:, step] ** 2 for step in stops}
+    everyone = np.zeros_like(seeds)
     return _dataset(
         spec,
         data,
-        {name: run.of(np.zeros_like(seeds)) if len(run.parameters) < len(seeds) else run for name, run in runs.items()},
+        {"sgd": sgd}
+        | {name: each.of(everyone) if len(each.diverged_step) < len(seeds) else each for name, each in others.items()},
         seeds,
         {"step": evaluation_steps, "snapshot_step": snapshot_steps, "sample": sample_steps},
         {
@@ -128,163 +133,80 @@ def autocorrelation_time(series: Array) -> float:
     return float(max(1.0, times[wide[0] if len(wide) else -1]))
 
 
-class _Problem:
-    """The network and the data set that all algorithms share."""
+class _Algorithm:
+    """The runs of one algorithm, one for each seed, and what was recorded of them, by SGD's step.
 
-    def __init__(self, about: Mapping[str, Any], data: xr.Dataset) -> None:
-        training, self._model = about["training"], about["model"]
-        self.random_init = self._model["kind"] == "dense"
-        self.residual_factor = 1.0 if training["loss"] == "half_mse" else 2.0
-        self.loss_factor = 0.5 * self.residual_factor
-        self.inputs, self.labels = data["train_inputs"].values[:1], data["train_labels"].values[:1]
-        self.examples = self.inputs.shape[1]
-        self.test = None
-        if "test_inputs" in data:
-            self.test = data["test_inputs"].values[None], data["test_labels"].values[:1]
-        self._dimension = data.sizes["input"]
-        self._shape: tuple[Any, ...] = ()
-        if self.random_init:
-            # torch takes seconds to import and only dense networks need it.
-            from largestep.models import dense as architecture
-
-            layers = self._model["layers"]
-            self._draw = lambda seed: architecture.draw(self._dimension, layers, int(seed))
-            self._shape = architecture.widths(self._dimension, layers), architecture.biased(layers)
-
-    def initial(self, seeds: NDArray[np.int64]) -> Array:
-        """Parameters at the start, (seeds, p)."""
-        if self.random_init:
-            return np.stack([self._draw(seed) for seed in seeds])
-        start = np.repeat([float(self._model["u"]), float(self._model["v"])], self._dimension)
-        return np.tile(start, (len(seeds), 1))
-
-    def flow(self, runs: _Runs, sizes: Array, noise: Array, follows: bool) -> None:
-        """Steps of these sizes on all examples; noise: (runs, steps, n), or (runs, steps, 0) for none."""
-        count = len(runs.parameters)
-        kernel = dense.advance if self.random_init else diagonal.advance
-        kernel(
-            runs.parameters,
-            np.zeros_like(runs.parameters),
-            self.inputs,
-            self.labels,
-            np.zeros(count, dtype=np.int64),
-            np.zeros((count, len(sizes), 0), dtype=np.int64),
-            noise,
-            sizes,
-            self.residual_factor,
-            0.0,
-            0.0,
-            runs.taken,
-            runs.diverged_substep,
-            *self._shape,
-            noise_follows_loss=follows,
-        )
-        runs.taken += len(sizes)
-
-    def descend(self, runs: _Runs, indices: NDArray[np.int64], sizes: Array) -> Array:
-        """Steps of SGD; returns the root mean square of the residuals before each, (runs, steps)."""
-        watched = dense.advance_watched if self.random_init else diagonal.advance_watched
-        which = np.zeros(len(indices), dtype=np.int64)
-        problem = self.inputs, self.labels, which, indices, sizes, self.residual_factor
-        scales = watched(runs.parameters, *problem, runs.taken, runs.diverged_substep, *self._shape)
-        runs.taken += len(sizes)
-        return scales
-
-    def mean_square(self, parameters: Array, inputs: Array, labels: Array) -> Array:
-        """Mean square of the residuals of every run, (runs,), on inputs (1, n, d) and labels (1, n)."""
-        with np.errstate(over="ignore", invalid="ignore"):  # a run about to diverge has an infinite loss
-            if self.random_init:
-                outputs = dense.predict(parameters, inputs, np.zeros(len(parameters), dtype=np.int64), *self._shape)
-            else:
-                outputs = diagonal.predictor(parameters) @ inputs[0].T
-            return np.asarray(np.mean((outputs - labels) ** 2, axis=1))
-
-
-@dataclass
-class _Runs:
-    """The runs of one algorithm, one for each seed: where they are, and what was recorded, by SGD's step.
-
-    substeps: steps to one of SGD's; taken and diverged_substep count these.
+    substeps: steps to one of SGD's.
     """
 
-    parameters: Array
-    substeps: int
-    taken: int = 0
-    diverged_substep: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    losses: dict[int, Array] = field(default_factory=dict)
-    test_losses: dict[int, Array] = field(default_factory=dict)
-    snapshots: dict[int, Array] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not len(self.diverged_substep):
-            self.diverged_substep = np.full(len(self.parameters), -1)
+    def __init__(self, runs: Runs, substeps: int) -> None:
+        self.runs, self.substeps = runs, substeps
+        self.losses: dict[int, Array] = {}
+        self.test_losses: dict[int, Array] = {}
+        self.snapshots: dict[int, Array] = {}
 
     @property
     def diverged_step(self) -> NDArray[np.int64]:
         """SGD's step at which each run diverged, -1 for none."""
-        return np.where(self.diverged_substep < 0, -1, self.diverged_substep // self.substeps)
+        found = self.runs.diverged_step
+        return np.where(found < 0, -1, found // self.substeps)
 
-    def record(self, problem: _Problem, step: int, evaluated: bool, kept: bool) -> None:
+    def record(self, step: int, evaluated: bool, kept: bool) -> None:
         """Note the losses and, at some steps, the parameters."""
-        loss = problem.mean_square(self.parameters, problem.inputs, problem.labels)
-        self.losses[step] = problem.loss_factor * loss
-        if evaluated and problem.test is not None:
-            self.test_losses[step] = problem.loss_factor * problem.mean_square(self.parameters, *problem.test)
+        self.losses[step] = self.runs.loss()
+        if evaluated and self.runs.problem.has_test:
+            self.test_losses[step] = self.runs.test_loss()
         if kept:
-            self.snapshots[step] = self.parameters.copy()
+            self.snapshots[step] = self.runs.parameters.copy()
 
-    def of(self, runs: NDArray[np.int64]) -> _Runs:
+    def of(self, which: NDArray[np.int64]) -> _Algorithm:
         """Some of the runs, which may be repeated."""
-        records = ({step: v[runs] for step, v in r.items()} for r in (self.losses, self.test_losses, self.snapshots))
-        return _Runs(self.parameters[runs], self.substeps, self.taken, self.diverged_substep[runs], *records)
+        found = _Algorithm(self.runs.branch(which), self.substeps)
+        for name in ("losses", "test_losses", "snapshots"):
+            setattr(found, name, {step: values[which] for step, values in getattr(self, name).items()})
+        return found
 
 
 def _descend(
-    problem: _Problem,
+    problem: Problem,
     sizes: Array,
     seeds: int,
     evaluation_steps: NDArray[np.int64],
     snapshot_steps: NDArray[np.int64],
-) -> tuple[_Runs, Array]:
+) -> tuple[_Algorithm, Array]:
     """SGD as the cell's training stage runs it, and the root mean square of its residuals at every step."""
-    runs = _Runs(problem.initial(np.arange(seeds)), 1)
-    orders = [np.random.default_rng([ORDER, seed]) for seed in range(seeds)]
+    runs = Runs(problem, problem.net.initial(np.arange(seeds)))
+    sgd, orders = _Algorithm(runs, 1), Orders(range(seeds), problem.examples, ONE_BY_ONE)
     scales = np.full((seeds, len(sizes)), np.nan)
     for stop in evaluation_steps:
-        while runs.taken < stop:
-            block = slice(runs.taken, min(runs.taken + BLOCK, int(stop)))
-            shape = block.stop - block.start, 1
-            indices = np.stack([order.integers(problem.examples, size=shape) for order in orders])
-            scales[:, block] = problem.descend(runs, indices, sizes[block])
-        runs.record(problem, runs.taken, True, runs.taken in snapshot_steps)
-    last = runs.losses[int(evaluation_steps[-1])]
-    scales[:, -1] = np.sqrt(last / problem.loss_factor)  # the last update is never taken
-    return runs, scales
+        while runs.step < stop:
+            block = slice(runs.step, min(runs.step + BLOCK, int(stop)))
+            scales[:, block] = runs.advance_watched(sizes[block], orders.take(block.stop - block.start))
+        sgd.record(runs.step, True, runs.step in snapshot_steps)
+    last = sgd.losses[int(evaluation_steps[-1])]
+    scales[:, -1] = np.sqrt(last / (0.5 * problem.residual_factor))  # the last update is never taken
+    return sgd, scales
 
 
-def _flow(
-    problem: _Problem, runs: Mapping[str, _Runs], sizes: Array, scales: Array, generators: list[np.random.Generator]
-) -> None:
+def _flow(algorithms: Mapping[str, _Algorithm], sizes: Array, scales: Array, normal: Noise) -> None:
     """Take all algorithms but SGD through a block of SGD's steps.
 
     scales: (seeds, steps), the root mean square of the residuals of SGD.
     """
-    fine = runs["sde"].substeps
-    shape = len(sizes) * fine, problem.examples
+    fine, examples = algorithms["sde"].substeps, algorithms["sde"].runs.problem.examples
     # With it as label noise, times the root mean square residual, a step is that of Euler and Maruyama.
-    noise = np.sqrt(fine * problem.examples) * np.stack([g.standard_normal(shape) for g in generators])
+    noise = normal.take(np.sqrt(fine * examples), len(sizes) * fine, examples)
     fine_sizes = np.repeat(sizes / fine, fine)
-    none = {name: np.empty((len(runs[name].parameters), len(sizes) * fine, 0)) for name in ("gd", "flow")}
-    problem.flow(runs["gd"], sizes, none["gd"][:, : len(sizes)], False)
-    problem.flow(runs["flow"], fine_sizes, none["flow"], False)
-    problem.flow(runs["sde"], fine_sizes, noise, True)
-    problem.flow(runs["sde_coupled"], fine_sizes, np.repeat(scales, fine, axis=1)[:, :, None] * noise, False)
+    algorithms["gd"].runs.advance(sizes)
+    algorithms["flow"].runs.advance(fine_sizes)
+    algorithms["sde"].runs.advance(fine_sizes, noise=noise)
+    algorithms["sde_coupled"].runs.advance(fine_sizes, noise=np.repeat(scales, fine, axis=1)[:, :, None] * noise)
 
 
 def _dataset(
     spec: Mapping[str, Any],
     data: xr.Dataset,
-    runs: Mapping[str, _Runs],
+    algorithms: Mapping[str, _Algorithm],
     seeds: NDArray[np.int64],
     times: Mapping[str, NDArray[np.int64]],
     more: Mapping[str, xr.Variable],
@@ -292,10 +214,10 @@ def _dataset(
 ) -> xr.Dataset:
     def gathered(record: str, steps: NDArray[np.int64]) -> Array:
         """(algorithm, seed, steps, ...)"""
-        return np.stack([np.stack([getattr(runs[a], record)[int(s)] for s in steps], axis=1) for a in ALGORITHMS])
+        return np.stack([np.stack([getattr(algorithms[a], record)[int(s)] for s in steps], axis=1) for a in ALGORITHMS])
 
     dims = ("algorithm", "seed")
-    algorithms = variable(("algorithm",), ALGORITHMS, "1", "SGD and what it is compared with")
+    labels = variable(("algorithm",), ALGORITHMS, "1", "SGD and what it is compared with")
     seed = variable(("seed",), seeds, "1", "seed of the init, of the order of examples and of the Brownian path")
     snapshot_step = variable(("snapshot_step",), times["snapshot_step"], "step", "updates of SGD before the snapshot")
     found = xr.Dataset(
@@ -306,14 +228,14 @@ def _dataset(
             ),
             "diverged_step": variable(
                 dims,
-                np.stack([runs[name].diverged_step for name in ALGORITHMS]),
+                np.stack([algorithms[name].diverged_step for name in ALGORITHMS]),
                 "step",
                 "SGD's step at which the run diverged, -1 for none",
             ),
             **more,
         },
         {
-            "algorithm": algorithms,
+            "algorithm": labels,
             "seed": seed,
             "step": variable(("step",), times["step"], "step", "updates of SGD before the evaluation"),
             "sample": variable(
@@ -341,5 +263,5 @@ def _dataset(
     features = stages.worker("features", about["model"]["kind"]).features(asked, data, kept, threads)
     coordinates = dict(zip(RUN, (variable(("arm",), ALGORITHMS, "1", ""), seed, snapshot_step), strict=True))
     measured = measures(features.assign_coords(coordinates), about["measures"])
-    measured = measured.rename(arm="algorithm").assign_coords(algorithm=algorithms)
+    measured = measured.rename(arm="algorithm").assign_coords(algorithm=labels)
     return found.merge(measured)

@@ -13,10 +13,9 @@ for every class. A loss without the half doubles the step on both sides.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 import xarray as xr
@@ -25,14 +24,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from largestep import devices, stages
+from largestep.compiled import use_threads
 from largestep.data.image_set import ImageSet, part
 from largestep.data.sources import sources
-from largestep.models import dense as architecture
 from largestep.models import networks
-from largestep.recording import ORDER
 from largestep.schedules import PHASE_OF_IMAGES, step_sizes
 from largestep.store import variable
-from largestep.toys import dense, diagonal
+from largestep.toys.orders import ONE_BY_ONE, Orders
+from largestep.toys.runs import Problem, Runs
 
 Array = NDArray[np.float64]
 PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
@@ -50,7 +49,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     Distances and norms are over all parameters. `diverged_step` (network, seed) is the update at which the run
     diverged, -1 for none; points after it are left out.
     """
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    use_threads(threads)
     devices.prepare(threads)
     settings, experiments = spec["settings"], spec["experiments"]
     names, seeds = sorted(settings["networks"]), settings["seeds"]
@@ -95,108 +94,40 @@ def _checked(about: Mapping[str, Any], net: Mapping[str, Any]) -> _Toy | _Images
 
 
 class _Toy:
-    """A diagonal or dense network, along the first updates of its run at batch size 1."""
+    """A toy network, along the first updates of its run at batch size 1."""
 
     def __init__(self, about: Mapping[str, Any], net: Mapping[str, Any], data: xr.Dataset) -> None:
-        training = about["training"]
-        self._inputs = data["train_inputs"].values[:1, : net["examples"]]
-        self._labels = data["train_labels"].values[:1, : net["examples"]]
+        training, used = about["training"], data.isel(example=slice(net["examples"]))
+        self._problem = Problem(about["model"], used, training["loss"])
         self._after = sorted(net["after"])
         schedule = about["schedules"][net["cell"]]
         self._sizes = step_sizes(schedule, training["steps"], training["decay_after_update"])
-        self._residual_factor = 1.0 if training["loss"] == "half_mse" else 2.0
-        self._model, self._dimension = about["model"], data.sizes["input"]
-        self._kernel: Callable[..., None] = diagonal.advance
-        self._shape: tuple[Any, ...] = ()
-        if self._model["kind"] == "dense":
-            layers = self._model["layers"]
-            self._kernel = dense.advance
-            self._shape = architecture.widths(self._dimension, layers), architecture.biased(layers)
 
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
         """Updates before the point and errors there, (precisions, errors); None where the run has diverged."""
-        order, taken = np.random.default_rng([ORDER, seed]), 0
-        parameters = self._initial(seed)
+        runs = Runs(self._problem, self._problem.net.initial(np.array([seed])))
+        orders = Orders([seed], self._problem.examples, ONE_BY_ONE)
         for now in self._after:
-            indices = order.integers(len(self._labels[0]), size=(1, now - taken, 1))
-            ended, diverged_step = self._advance(parameters[None], indices, self._sizes[taken:now])
-            if diverged_step[0] >= 0:
-                yield taken + int(diverged_step[0]), None
+            runs.advance(self._sizes[runs.step : now], orders.take(now - runs.step))
+            if runs.diverged_step[0] >= 0:
+                yield int(runs.diverged_step[0]), None
                 return
-            parameters, taken = ended[0], now
+            parameters = runs.parameters[0].copy()
             yield now, np.array([self._by_kernel(parameters, now), self._by_autograd(parameters, now)])
 
-    def _initial(self, seed: int) -> Array:
-        if self._model["kind"] == "dense":
-            return architecture.draw(self._dimension, self._model["layers"], seed)
-        return np.repeat([float(self._model["u"]), float(self._model["v"])], self._dimension)
-
-    def _advance(
-        self,
-        parameters: Array,
-        indices: NDArray[np.int64],
-        sizes: Array,
-        label_noise: NDArray[np.floating] | None = None,
-    ) -> tuple[Array, NDArray[np.int64]]:
-        """Where runs (runs, p) come to, and the step at which each diverged, -1 for none."""
-        ended, diverged_step = parameters.copy(), np.full(len(parameters), -1)
-        if label_noise is None:
-            label_noise = np.zeros((*indices.shape[:2], 0))
-        self._kernel(
-            ended,
-            np.zeros_like(ended),
-            self._inputs,
-            self._labels,
-            np.zeros(len(ended), dtype=np.int64),
-            indices,
-            label_noise,
-            sizes,
-            self._residual_factor,
-            0.0,
-            0.0,
-            0,
-            diverged_step,
-            *self._shape,
-        )
-        return ended, diverged_step
-
     def _by_kernel(self, parameters: Array, now: int) -> Array:
-        if self._model["kind"] == "dense":
-            widths, biased = self._shape
-            outputs = dense.predict(parameters[None], self._inputs, np.zeros(1, dtype=np.int64), widths, biased)[0]
-        else:
-            outputs = self._inputs[0] @ diagonal.predictor(parameters)
-        residuals = outputs - self._labels[0]
-        noise = enumerated_noise(residuals[:, None])
+        residuals = self._problem.residuals(parameters[None])[0]
         n, size = len(residuals), self._sizes[now : now + 1]
-        here = np.tile(parameters, (n, 1))
-        sgd, _ = self._advance(here, np.arange(n)[:, None, None], size)
-        gd, _ = self._advance(here, np.zeros((n, 1, 0), dtype=np.int64), size, noise[:, None, :, 0])
-        return np.array([*_update_errors(parameters, zip(sgd, gd, strict=True)), *_moment_errors(residuals[:, None])])
+        sgd, gd = (Runs(self._problem, np.tile(parameters, (n, 1))) for _ in range(2))
+        sgd.advance(size, np.arange(n)[:, None, None])
+        gd.advance(size, noise=enumerated_noise(residuals[:, None])[:, None, :, 0])
+        ends = zip(sgd.parameters, gd.parameters, strict=True)
+        return np.array([*_update_errors(parameters, ends), *_moment_errors(residuals[:, None])])
 
     def _by_autograd(self, parameters: Array, now: int) -> Array:
-        net = self._network(parameters)
-        inputs, labels = (torch.tensor(part[0], dtype=torch.float32) for part in (self._inputs, self._labels))
-        return _autograd_errors(net, inputs, labels[:, None], self._sizes[now], self._residual_factor)
-
-    def _network(self, parameters: Array) -> torch.nn.Module:
-        net: torch.nn.Module = _Product(self._dimension)
-        if self._model["kind"] == "dense":
-            net = architecture.network(self._dimension, self._model["layers"])
-        torch.nn.utils.vector_to_parameters(torch.tensor(parameters), net.parameters())
-        return net.float()
-
-
-class _Product(torch.nn.Module):
-    """The diagonal network <u * v, x> as torch sees it."""
-
-    def __init__(self, dimension: int) -> None:
-        super().__init__()
-        self.u, self.v = (torch.nn.Parameter(torch.empty(dimension)) for _ in range(2))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs (n, 1) of inputs (n, dimension)."""
-        return (inputs @ (self.u * self.v))[:, None]
+        net, task = self._problem.net.module(parameters).float(), self._problem.task(0)
+        inputs, labels = (torch.tensor(part, dtype=torch.float32) for part in (task.inputs, task.labels))
+        return _autograd_errors(net, inputs, labels[:, None], self._sizes[now], task.residual_factor)
 
 
 class _Images:

@@ -11,16 +11,18 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from largestep import stages
-from largestep.recording import ORDER, grid
+from largestep.compiled import use_threads
+from largestep.recording import grid
 from largestep.schedules import step_sizes
 from largestep.store import variable
-from largestep.toys import diagonal
+from largestep.toys.network import linear
+from largestep.toys.orders import ONE_BY_ONE, Orders
+from largestep.toys.runs import Problem, Runs
 
 Array = NDArray[np.float64]
 # The points that span the plane, in the order of the store.
@@ -35,22 +37,17 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     Position is the projection on the plane, distance that from the plane, loss that on the training set and
     error the distance of the predictor from the truth; SGD has a dimension over seeds. NaN where a run diverged.
     """
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    use_threads(threads)
     settings = spec["settings"]
-    problem = _Problem(stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0))
-    steps, seeds, model = settings["steps"], settings["seeds"], settings["model"]
+    data = stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0)
+    problem = _Problem(settings["model"], data)
+    steps, seeds = settings["steps"], settings["seeds"]
     evaluations = grid(steps, settings["evaluations"])
-    start = np.repeat([float(model["u"]), float(model["v"])], problem.truth.size)
-    whole = np.zeros((1, steps - 1, 0), dtype=np.int64)  # all examples at every step, as the kernel takes it
-    order = np.stack(
-        [
-            np.random.default_rng([ORDER, seed]).integers(problem.labels.size, size=(steps - 1, 1))
-            for seed in range(seeds)
-        ]
-    )
+    start = problem.net.initial(np.zeros(1, dtype=np.int64))[0]
+    order = Orders(range(seeds), problem.examples, ONE_BY_ONE).take(steps - 1)
     decays = [{"at": settings["decay_at"], "divide_by": settings["divide_by"]}]
     paths, diverged_step = {}, {}
-    for name, indices in (("flow", whole), ("gd", whole), ("sgd", order)):
+    for name, indices, count in (("flow", None, 1), ("gd", None, 1), ("sgd", order, seeds)):
         # Divided after the update, as in the published code for diagonal networks.
         schedule = {
             "step_size": settings["step_sizes"][name],
@@ -58,7 +55,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
             "decays": [] if name == "flow" else decays,
         }
         sizes = step_sizes(schedule, steps, decay_after_update=True)
-        paths[name], diverged_step[name] = _path(problem, start, indices, sizes, evaluations)
+        paths[name], diverged_step[name] = _path(problem, indices, count, sizes, evaluations)
 
     root = np.sqrt(problem.truth)
     marks = np.stack([start, paths["flow"][0, -1], np.concatenate([root, root])])
@@ -71,7 +68,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     plane = start + first[:, None] * directions[0] + second[:, None, None] * directions[1]
 
     found = {
-        "plane_loss": variable(("second", "first"), problem.loss(plane), "1", "training loss on the plane"),
+        "plane_loss": variable(("second", "first"), problem.loss_of(plane), "1", "training loss on the plane"),
         "mark_position": variable(("mark", "axis"), spots, "1", "the points that span the plane, in it"),
         "direction": variable(("axis", "parameter"), directions, "1", "orthonormal directions of the plane"),
     }
@@ -98,50 +95,32 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     )
 
 
-class _Problem:
-    """The data set and the losses of parameters on it."""
+class _Problem(Problem):
+    """Adds the truth, and losses of parameters of any shape, on the one data set."""
 
-    def __init__(self, data: xr.Dataset) -> None:
-        self.inputs, self.labels = data["train_inputs"].values[0], data["train_labels"].values[0]
+    def __init__(self, model: Mapping[str, Any], data: xr.Dataset) -> None:
+        super().__init__(model, data, "half_mse")
         self.truth = data["truth"].values[0]
 
-    def loss(self, parameters: Array) -> Array:
-        """Half the mean square error of parameters (..., 2 d)."""
-        residuals = diagonal.predictor(parameters) @ self.inputs.T - self.labels
-        with np.errstate(over="ignore"):  # a run about to diverge has an infinite loss
-            return np.asarray(0.5 * np.mean(residuals**2, axis=-1))
+    def loss_of(self, parameters: Array) -> Array:
+        """Training loss of parameters (..., p)."""
+        return self.loss(parameters.reshape(-1, parameters.shape[-1])).reshape(parameters.shape[:-1])
 
     def error(self, parameters: Array) -> Array:
-        """Distance of the predictor from the truth, of parameters (..., 2 d)."""
-        return np.asarray(np.linalg.norm(diagonal.predictor(parameters) - self.truth, axis=-1))
+        """Distance of the predictor from the truth, of parameters (..., p)."""
+        return np.asarray(np.linalg.norm(linear(self.net).predictor(parameters) - self.truth, axis=-1))
 
 
 def _path(
-    problem: _Problem, start: Array, indices: NDArray[np.int64], sizes: Array, evaluations: NDArray[np.int64]
+    problem: _Problem, indices: NDArray[np.int64] | None, seeds: int, sizes: Array, evaluations: NDArray[np.int64]
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Parameters (runs, evaluations, 2 d) along training, and the steps (runs,) of divergence."""
-    parameters = np.tile(start, (len(indices), 1))
-    diverged_step = np.full(len(indices), -1, dtype=np.int64)
-    path = np.empty((len(indices), len(evaluations), len(start)))
-    path[:, 0] = start
-    for place, (step, now) in enumerate(pairwise(evaluations), 1):
-        diagonal.advance(
-            parameters,
-            np.zeros_like(parameters),
-            problem.inputs[None],
-            problem.labels[None],
-            np.zeros(len(parameters), dtype=np.int64),
-            indices[:, step:now],
-            np.zeros((len(parameters), now - step, 0)),
-            sizes[step:now],
-            1.0,
-            0.0,
-            0.0,
-            int(step),
-            diverged_step,
-        )
-        path[:, place] = parameters
-    return path, diverged_step
+    """Parameters (runs, evaluations, p) along training, and the steps (runs,) of divergence."""
+    runs = Runs(problem, problem.net.initial(np.arange(seeds)))
+    path = [runs.parameters.copy()]
+    for step, now in pairwise(evaluations):
+        runs.advance(sizes[step:now], None if indices is None else indices[:, step:now])
+        path.append(runs.parameters.copy())
+    return np.stack(path, axis=1), runs.diverged_step
 
 
 def _orthonormal(marks: Array) -> Array:
@@ -161,7 +140,7 @@ def _described(name: str, path: Array, start: Array, directions: Array, problem:
     with np.errstate(over="ignore", invalid="ignore"):
         position = (shown - start) @ directions.T
         distance = np.linalg.norm(shown - start - position @ directions, axis=-1)
-        loss, error = problem.loss(shown), problem.error(shown)
+        loss, error = problem.loss_of(shown), problem.error(shown)
     return {
         f"{name}_position": variable((*runs, "axis"), position, "1", f"path of {name}, projected on the plane"),
         f"{name}_distance": variable(runs, distance, "1", f"distance of {name} from the plane"),

@@ -1,4 +1,4 @@
-"""Step size against duration: a diagonal network trained at every pair of the two, many seeds each.
+"""Step size against duration: a linear network trained at every pair of the two, many seeds each.
 
 The paper's schedules differ in the size of the decayed steps as well as in when the decay comes. Here all runs
 decay to one step size, so that whatever differs between them is the doing of the large-step phase. Seeds and arms
@@ -11,19 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numba
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep import stages
+from largestep.compiled import use_threads
 from largestep.measures.thresholds import l0_norm
-from largestep.recording import ORDER, grid
+from largestep.recording import grid
 from largestep.schedules import decay_fraction
 from largestep.store import variable
-from largestep.toys import diagonal
-from largestep.toys.train import Order
+from largestep.toys.network import linear
+from largestep.toys.orders import Orders
+from largestep.toys.runs import Problem, Runs, data_sets, rule
 
 Array = NDArray[np.float64]
 POINT = ("step_size", "decay_at", "seed")
@@ -38,114 +39,60 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     phase: plateau, support_rmse and off_support. All decay times of a step size share the run up to the decay.
     Raises ValueError when the experiment has label noise, which is not drawn here.
     """
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    use_threads(threads)
     settings = spec["settings"]
     experiment = spec["experiments"][settings["experiment"]]
     training, thresholds = experiment["training"], experiment["measures"]["l0_thresholds"]
     if training["label_noise"] != 0.0:
         raise ValueError(f"experiment {settings['experiment']} has label noise, which a phase diagram does not draw")
-    problem = _Problem(experiment["data"]["data"], settings["arm"], settings["seeds"])
+    drawn, seeds, own = experiment["data"]["data"], np.arange(settings["seeds"]), settings["arm"] == "data"
+    data_set = data_sets(settings["arm"], len(seeds)) if own else None
+    data = stages.worker("data", drawn["kind"]).draw(drawn, len(seeds) if own else 0)
+    problem = _Problem(experiment["model"], data, training["loss"], drawn["support"])
     step_sizes = np.linspace(*(settings["step_sizes"][key] for key in ("low", "high", "count")))
-    streams = (np.random.default_rng([ORDER, seed]) for seed in range(settings["seeds"]))
-    order = np.stack([Order(stream, problem.examples, training).take(training["steps"]) for stream in streams])
+    order = Orders(seeds, problem.examples, training).take(training["steps"])
 
     found: dict[str, list[list[Array]]] = {}
     for step_size in tqdm(step_sizes, desc=spec["study"], unit="step size", mininterval=2.0, ascii=True):
-        start = _Runs(problem, experiment["model"], training, order)
-        row = _decayed_at_each(start, float(step_size), settings, thresholds)
+        start = Runs(problem, problem.net.initial(seeds), data_set, rule(training))
+        row = _decayed_at_each(problem, start, order, float(step_size), training, settings, thresholds)
         for name in row[0]:
             found.setdefault(name, []).append([column[name] for column in row])
     return _dataset({name: np.array(rows) for name, rows in found.items()}, step_sizes, experiment, settings)
 
 
-class _Problem:
-    """The data set of every run, as the kernel takes them, and the losses and errors of predictors (runs, d)."""
+class _Problem(Problem):
+    """Adds the errors of predictors on and off the support of the truth."""
 
-    def __init__(self, drawn: Mapping[str, Any], arm: str, runs: int) -> None:
-        own = arm == "data"
-        data = stages.worker("data", drawn["kind"]).draw(drawn, runs if own else 0).isel(data_set=slice(int(own), None))
-        self.inputs, self.labels = data["train_inputs"].values, data["train_labels"].values
-        self.examples, self.dimension = self.inputs.shape[1:]
-        self.data_set = np.arange(runs) if own else np.zeros(runs, dtype=np.int64)
-        self._test_inputs, self._test_labels = data["test_inputs"].values, data["test_labels"].values
-        self._truth, self._support = data["truth"].values, drawn["support"]
+    def __init__(self, model: Mapping[str, Any], data: xr.Dataset, loss: str, support: int) -> None:
+        super().__init__(model, data, loss)
+        self._truth, self._support = data["truth"].values, support
 
-    def train_loss(self, predictors: Array) -> Array:
-        """Half the mean square error on the training set of each run."""
-        # One product for all runs that share a data set.
-        outputs = predictors.reshape(len(self.inputs), -1, self.dimension) @ self.inputs.transpose(0, 2, 1)
-        return _half_mean_square(outputs.reshape(len(predictors), -1) - self.labels[self.data_set])
+    def predictors(self, runs: Runs) -> Array:
+        """The linear predictor of each run, (seeds, d)."""
+        return linear(self.net).predictor(runs.parameters)
 
-    def test_loss(self, predictors: Array) -> Array:
-        """Half the mean square error on the test set."""
-        return _half_mean_square(predictors @ self._test_inputs.T - self._test_labels[self.data_set])
-
-    def errors(self, predictors: Array) -> tuple[Array, Array]:
-        """Mean square error on the support of the truth, and squared l2 norm off it."""
-        difference = predictors - self._truth[self.data_set]
+    def errors(self, runs: Runs) -> tuple[Array, Array]:
+        """Mean square error on the support of the truth, and squared l2 norm off it, of each run's predictor."""
+        difference = self.predictors(runs) - (self._truth[:1] if runs.data_set is None else self._truth[runs.data_set])
         on, off = difference[:, : self._support], difference[:, self._support :]
         return np.mean(on**2, axis=1), np.sum(off**2, axis=1)
 
 
-def _half_mean_square(residuals: Array) -> Array:
-    return np.asarray(0.5 * np.mean(residuals**2, axis=1))
-
-
-class _Runs:
-    """One run per seed, all at the same step."""
-
-    def __init__(
-        self, problem: _Problem, model: Mapping[str, Any], training: Mapping[str, Any], order: NDArray[np.int64]
-    ) -> None:
-        self.problem, self.training = problem, training
-        self._order = order
-        start = np.repeat([float(model["u"]), float(model["v"])], problem.dimension)
-        self._parameters = np.tile(start, (len(order), 1))
-        self._velocity = np.zeros_like(self._parameters)
-        self._step = 0
-        self.diverged_step = np.full(len(order), -1, dtype=np.int64)
-
-    def branch(self) -> _Runs:
-        """The same runs, to be taken further without changing these."""
-        copy = _Runs.__new__(_Runs)
-        copy.__dict__ |= self.__dict__
-        copy._parameters, copy._velocity = self._parameters.copy(), self._velocity.copy()
-        copy.diverged_step = self.diverged_step.copy()
-        return copy
-
-    def advance(self, until: int, step_size: float) -> None:
-        """Take steps of one size until so many are taken in all."""
-        count = until - self._step
-        if count == 0:
-            return
-        diagonal.advance(
-            self._parameters,
-            self._velocity,
-            self.problem.inputs,
-            self.problem.labels,
-            self.problem.data_set,
-            self._order[:, self._step : until],
-            np.zeros((len(self._parameters), count, 0)),
-            np.full(count, step_size),
-            1.0 if self.training["loss"] == "half_mse" else 2.0,
-            self.training["momentum"],
-            self.training["weight_decay"],
-            self._step,
-            self.diverged_step,
-            sam_radius=self.training["sam_radius"],
-        )
-        self._step = until
-
-    def predictors(self) -> Array:
-        """The linear predictor of each run, (seeds, d)."""
-        return diagonal.predictor(self._parameters)
-
-
 def _decayed_at_each(
-    runs: _Runs, step_size: float, settings: Mapping[str, Any], thresholds: list[float]
+    problem: _Problem,
+    runs: Runs,
+    order: NDArray[np.int64],
+    step_size: float,
+    training: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    thresholds: list[float],
 ) -> list[dict[str, Array]]:
     """The measures of each decay time, every one (seeds,) but l0, which is (seeds, thresholds)."""
-    problem, training = runs.problem, runs.training
+
+    def advance(runs: Runs, until: int, size: float) -> None:
+        runs.advance(np.full(until - runs.step, size), order[:, runs.step : until])
+
     evaluations = grid(training["steps"], training["evaluations"])
     late = max(1, round(LATE * training["evaluations"]))
     losses, on_support, off_support = (np.full((len(evaluations), len(runs.diverged_step)), np.nan) for _ in range(3))
@@ -157,21 +104,20 @@ def _decayed_at_each(
         # A run about to diverge has infinite losses.
         with np.errstate(over="ignore", invalid="ignore"):
             for index in range(evaluated, before):
-                runs.advance(int(evaluations[index]), step_size)
-                predictors = runs.predictors()
-                losses[index] = problem.train_loss(predictors)
-                on_support[index], off_support[index] = problem.errors(predictors)
+                advance(runs, int(evaluations[index]), step_size)
+                losses[index] = runs.loss()
+                on_support[index], off_support[index] = problem.errors(runs)
             evaluated = before
-            runs.advance(due, step_size)
+            advance(runs, due, step_size)
             after = runs.branch()
             # The update of the last step is never taken, as in the cells.
-            after.advance(training["steps"] - 1, settings["decayed_step_size"])
-            predictors = after.predictors()
+            advance(after, training["steps"] - 1, settings["decayed_step_size"])
+            predictors = problem.predictors(after)
             half = slice(int(np.searchsorted(evaluations, due / 2)), before)
             last = slice(max(0, before - late), before)
             values = {
-                "test_loss": problem.test_loss(predictors),
-                "train_loss": problem.train_loss(predictors),
+                "test_loss": after.test_loss(),
+                "train_loss": after.loss(),
                 "plateau": losses[half].mean(axis=0),
                 "support_rmse": np.sqrt(on_support[last].mean(axis=0)),
                 "off_support": np.sqrt(off_support[last].mean(axis=0)),

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep import stages
+from largestep.compiled import use_threads
 from largestep.recording import LABEL_NOISE
 from largestep.store import variable
-from largestep.toys import diagonal
+from largestep.toys.network import linear
+from largestep.toys.runs import Problem, Runs
+from largestep.toys.update import Rule
 
 Array = NDArray[np.float64]
 # Paths solved at once: bounds the memory of the noise and does not change the draws.
@@ -31,33 +33,32 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     A change is the statistic at a time step less that at half of it, so that Brownian noise cancels within a path. A
     path that diverges at any level counts at none; `diverged` says how many did, (seed, level).
     """
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    use_threads(threads)
     settings = spec["settings"]
-    problem = stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0)
-    inputs, labels = problem["train_inputs"].values[:1], problem["train_labels"].values[:1]
-    start = np.repeat([float(settings["model"]["u"]), float(settings["model"]["v"])], inputs.shape[2])
+    data = stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0)
+    problem = Problem(settings["model"], data, "half_mse")
+    examples, start = problem.examples, problem.net.initial(np.zeros(1, dtype=np.int64))
     substeps = settings["substeps"] * 2 ** np.arange(settings["levels"])
     time_steps = settings["step_size"] / substeps
     seeds, paths = settings["seeds"], settings["paths"]
-    ends = np.empty((seeds, len(substeps), paths, len(start)))
+    ends = np.empty((seeds, len(substeps), paths, start.shape[1]))
     with tqdm(total=seeds * paths, desc=spec["study"], unit="path", mininterval=2.0, ascii=True) as bar:
         for seed in range(seeds):
             generator = np.random.default_rng([LABEL_NOISE, seed])
             for first in range(0, paths, TOGETHER):
                 group = slice(first, min(first + TOGETHER, paths))
-                shape = group.stop - first, settings["horizon"] * substeps[-1], inputs.shape[1]
-                noise = np.sqrt(substeps[-1] * inputs.shape[1]) * generator.standard_normal(shape)
+                shape = group.stop - first, settings["horizon"] * substeps[-1], examples
+                noise = np.sqrt(substeps[-1] * examples) * generator.standard_normal(shape)
                 for level in range(len(substeps) - 1, -1, -1):
-                    ends[seed, level, group] = _solve(start, inputs, labels, time_steps[level], noise)
+                    ends[seed, level, group] = _solve(problem, time_steps[level], noise)
                     # As label noise, of variance m n, the sum of two increments is their mean.
                     noise = noise.reshape(len(noise), -1, 2, noise.shape[2]).mean(axis=2) if level else noise
                 bar.update(group.stop - first)
-    beta = diagonal.predictor(ends)
-    with np.errstate(over="ignore", invalid="ignore"):  # paths that diverge
-        statistics = {
-            "loss": (0.5 * np.mean((beta @ inputs[0].T - labels[0]) ** 2, axis=-1), "training loss at the end"),
-            "l1": (np.abs(beta).sum(axis=-1), "l1 norm of the predictor at the end"),
-        }
+    loss = problem.loss(ends.reshape(-1, ends.shape[-1])).reshape(ends.shape[:-1])
+    statistics = {
+        "loss": (loss, "training loss at the end"),
+        "l1": (np.abs(linear(problem.net).predictor(ends)).sum(axis=-1), "l1 norm of the predictor at the end"),
+    }
     lost = ~np.isfinite(statistics["loss"][0])
     found = xr.Dataset(
         {
@@ -79,24 +80,8 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     return found
 
 
-def _solve(start: Array, inputs: Array, labels: Array, time_step: float, noise: Array) -> Array:
-    """Ends of paths, (paths, 2 d), NaN where they diverge; noise: (paths, steps, n), the method's as label noise."""
-    paths, steps, _ = noise.shape
-    ends = np.tile(start, (paths, 1))
-    diagonal.advance(
-        ends,
-        np.zeros_like(ends),
-        inputs,
-        labels,
-        np.zeros(paths, dtype=np.int64),
-        np.zeros((paths, steps, 0), dtype=np.int64),
-        noise,
-        np.full(steps, time_step),
-        1.0,
-        0.0,
-        0.0,
-        0,
-        np.full(paths, -1),
-        noise_follows_loss=True,
-    )
-    return ends
+def _solve(problem: Problem, time_step: float, noise: Array) -> Array:
+    """Ends of paths, (paths, p), NaN where they diverge; noise: (paths, steps, n), the method's as label noise."""
+    runs = Runs(problem, problem.net.initial(np.arange(len(noise))), rule=Rule(noise_follows_loss=True))
+    runs.advance(np.full(noise.shape[1], time_step), noise=noise)
+    return runs.parameters

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 import xarray as xr
@@ -18,14 +17,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep import stages
-from largestep.measures.hessian import dense_extremes, diagonal_extremes
+from largestep.compiled import use_threads
 from largestep.measures.spikes import rise_after_peak, spikes
-from largestep.models import dense as architecture
-from largestep.recording import ORDER
 from largestep.schedules import decay_fraction, step_sizes
 from largestep.store import variable
-from largestep.toys import dense, diagonal
-from largestep.toys.train import Order
+from largestep.toys.orders import Orders
+from largestep.toys.runs import Problem, Runs, data_sets
 
 Array = NDArray[np.float64]
 # In the order of the columns of the figure.
@@ -56,7 +53,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
 
     Counts of spikes are those of `largestep.measures.spikes`, over all evaluations; NaN for a diverged run.
     """
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    use_threads(threads)
     torch.set_num_threads(threads)
     settings = spec["settings"]
     names = [name for name in RUNS if name in settings["runs"]]
@@ -64,7 +61,8 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     for name in names:
         about = settings["runs"][name]
         experiment = spec["experiments"][about["experiment"]]
-        found.append(_along(_Runs(experiment, about, settings["seeds"], name == "sgd"), settings, spec["study"], name))
+        course = _Course(experiment, about, settings["seeds"], name == "sgd")
+        found.append(_along(course, settings, spec["study"], name))
     return xr.Dataset(
         {
             name: variable(dims, np.stack([each[name] for each in found]), units, long_name)
@@ -77,105 +75,47 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     )
 
 
-class _Runs:
-    """All seeds of one kind of run, at the same step, with their step sizes and batches."""
+class _Course:
+    """All seeds of one kind of run, with their step sizes and batches."""
 
     def __init__(self, experiment: Mapping[str, Any], about: Mapping[str, Any], seeds: int, stochastic: bool) -> None:
         self.model, drawn = experiment["model"], experiment["data"]["data"]
         training = experiment["training"] | ({} if stochastic else {"batch_size": "full"})
-        data = stages.worker("data", drawn["kind"]).draw(drawn, seeds if about["arm"] == "data" else 0)
-        self._inputs, self._labels = data["train_inputs"].values, data["train_labels"].values
-        self._data_set = np.arange(seeds) + 1 if about["arm"] == "data" else np.zeros(seeds, dtype=np.int64)
-        self._residual_factor = 1.0 if training["loss"] == "half_mse" else 2.0
-        dimension = self._inputs.shape[2]
-        self._shape: tuple[Any, ...] = ()
-        if self.model["kind"] == "diagonal":
-            start = np.repeat([float(self.model["u"]), float(self.model["v"])], dimension)
-            self._parameters = np.tile(start, (seeds, 1))
-        else:
-            layers = self.model["layers"]
-            self._parameters = np.stack([architecture.draw(dimension, layers, seed) for seed in range(seeds)])
-            self._shape = architecture.widths(dimension, layers), architecture.biased(layers)
-        self._velocity = np.zeros_like(self._parameters)
-        examples = self._inputs.shape[1]
-        self._orders = [Order(np.random.default_rng([ORDER, seed]), examples, training) for seed in range(seeds)]
-        self.diverged_step = np.full(seeds, -1, dtype=np.int64)
-        self.step, self.decay_step = 0, -1
+        data_set = data_sets(about["arm"], seeds)
+        data = stages.worker("data", drawn["kind"]).draw(drawn, int(data_set.max()))
+        problem = Problem(self.model, data, training["loss"])
+        self.runs = Runs(problem, problem.net.initial(np.arange(seeds)), data_set)
+        self._orders = Orders(range(seeds), problem.examples, training)
+        self.decay_step = -1
         self.steps: int = about["steps"] or training["steps"]
         if about["cell"]:
             schedule = experiment["schedules"][about["cell"]]
             after_update = training["decay_after_update"]
-            # One schedule for all seeds, which the kernel takes in one call, or one for each.
-            self._sizes = step_sizes(schedule, self.steps, after_update)[None]
+            self._sizes = step_sizes(schedule, self.steps, after_update)
             if schedule["decays"]:
                 self.decay_step = int(decay_fraction(schedule) * self.steps) + after_update
             self.rule = f"η of cell {about['cell']}"
         else:
             multiple = about["step_over_sharpness"]
-            self._sizes = np.repeat(multiple / self.extremes()[:, 1:], self.steps, axis=1)
+            self._sizes = np.repeat(multiple / self.runs.extremes()[:, 1:], self.steps, axis=1)
             self.rule = f"η = {multiple:g}/sharpness at the start"
 
     def sizes(self) -> Array:
         """The step size of each seed's next update, (seeds,)."""
-        return np.broadcast_to(self._sizes[:, self.step], len(self._parameters))
+        return np.broadcast_to(self._sizes[..., self.runs.step], len(self.runs.parameters))
 
     def advance(self, until: int) -> None:
         """Take steps until so many are taken in all."""
-        if until == self.step:  # the kernels take at least one
-            return
-        taken = slice(self.step, until)
-        order = np.stack([each.take(until - self.step) for each in self._orders])
-        noise = np.zeros((len(order), until - self.step, 0))
-        kernel = diagonal.advance if self.model["kind"] == "diagonal" else dense.advance
-        alone = len(self._sizes) > 1
-        for group, sizes in enumerate(self._sizes):
-            runs = slice(group, group + 1) if alone else slice(None)
-            kernel(
-                self._parameters[runs],
-                self._velocity[runs],
-                self._inputs,
-                self._labels,
-                self._data_set[runs],
-                order[runs],
-                noise[runs],
-                sizes[taken],
-                self._residual_factor,
-                0.0,
-                0.0,
-                self.step,
-                self.diverged_step[runs],
-                *self._shape,
-            )
-        self.step = until
-
-    def losses(self) -> Array:
-        """Training loss of each seed, (seeds,)."""
-        if self.model["kind"] == "diagonal":
-            predictors = diagonal.predictor(self._parameters)
-            outputs = np.einsum("rni,ri->rn", self._inputs[self._data_set], predictors)
-        else:
-            outputs = dense.predict(self._parameters, self._inputs, self._data_set, *self._shape)
-        residuals = outputs - self._labels[self._data_set]
-        return np.asarray(0.5 * self._residual_factor * np.mean(residuals**2, axis=1))
-
-    def extremes(self) -> Array:
-        """Smallest and largest eigenvalue of each seed's Hessian, (seeds, 2); NaN for diverged runs."""
-        found = np.full((len(self._parameters), 2), np.nan)
-        for seed in np.flatnonzero(np.isfinite(self._parameters).all(axis=1)):
-            problem = self._inputs[self._data_set[seed]], self._labels[self._data_set[seed]]
-            if self.model["kind"] == "diagonal":
-                found[seed] = diagonal_extremes(self._parameters[seed], *problem, self._residual_factor)
-            else:
-                layers = self.model["layers"]
-                found[seed] = dense_extremes(self._parameters[seed], *problem, layers, self._residual_factor)
-        return found
+        if until > self.runs.step:
+            here = slice(self.runs.step, until)
+            self.runs.advance(self._sizes[..., here], self._orders.take(until - self.runs.step))
 
 
-def _along(runs: _Runs, settings: Mapping[str, Any], study_name: str, name: str) -> dict[str, Any]:
+def _along(course: _Course, settings: Mapping[str, Any], study_name: str, name: str) -> dict[str, Any]:
     """One value for each variable of `DESCRIBED`, without its dimension `run`."""
-    every = settings["runs"][name]["evaluate_every"]
-    evaluations = np.arange(0, runs.steps, every)
-    decay = int(np.searchsorted(evaluations, runs.decay_step)) if runs.decay_step >= 0 else len(evaluations)
+    every, runs = settings["runs"][name]["evaluate_every"], course.runs
+    evaluations = np.arange(0, course.steps, every)
+    decay = int(np.searchsorted(evaluations, course.decay_step)) if course.decay_step >= 0 else len(evaluations)
     points = _points(len(evaluations), decay, settings["hessians"])
     losses = np.empty((len(runs.diverged_step), len(evaluations)))
     curvatures: dict[int, tuple[Array, Array]] = {}
@@ -183,10 +123,10 @@ def _along(runs: _Runs, settings: Mapping[str, Any], study_name: str, name: str)
     # A run about to diverge has infinite losses and curvatures.
     with np.errstate(over="ignore", invalid="ignore"):
         for index, now in enumerate(progress):
-            runs.advance(int(now))
-            losses[:, index] = runs.losses()
+            course.advance(int(now))
+            losses[:, index] = runs.loss()
             if index in points:
-                curvatures[index] = runs.sizes(), runs.extremes()
+                curvatures[index] = course.sizes(), runs.extremes()
     alive = runs.diverged_step < 0
     late = slice(decay // 2, decay)
     blocks = np.array_split(np.arange(len(evaluations)), settings["blocks"])
@@ -202,11 +142,11 @@ def _along(runs: _Runs, settings: Mapping[str, Any], study_name: str, name: str)
         "late_spikes": _of_each(lambda run: spikes(run, every), losses[:, late], alive),
         "rise_after_peak": _of_each(rise_after_peak, losses, alive),
         "late_from": evaluations[late.start],
-        "late_to": runs.steps if decay == len(evaluations) else evaluations[decay],
-        "steps": runs.steps,
-        "decay_step": runs.decay_step,
-        "rule": runs.rule,
-        "model": runs.model["kind"],
+        "late_to": course.steps if decay == len(evaluations) else evaluations[decay],
+        "steps": course.steps,
+        "decay_step": course.decay_step,
+        "rule": course.rule,
+        "model": course.model["kind"],
         "diverged_step": runs.diverged_step,
     }
 

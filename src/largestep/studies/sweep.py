@@ -17,7 +17,7 @@ from largestep.keys import canonical
 from largestep.measures import RUN
 from largestep.sparsity import measures
 from largestep.store import variable
-from largestep.toys import train as toy
+from largestep.toys.train import test_loss, train
 
 EVALUATIONS = 50
 SCHEDULE = ("step_size", "warmup_from", "decay_at", "decayed_step_size")
@@ -96,11 +96,11 @@ def _measured(
     # Parameters are kept at the first and the last step; only the last ones are measured.
     training |= {"arms": [settings["arm"]], "seeds": settings["seeds"], "evaluations": EVALUATIONS, "snapshots": 1}
     model = experiment["model"]
-    train = {"cell": label, "model": model, "training": training, "schedule": schedule(point)}
+    cell = {"cell": label, "model": model, "training": training, "schedule": schedule(point)}
     # Its evaluations would take longer than the training.
     untested = data.drop_vars(("test_inputs", "test_labels"), errors="ignore")
-    losses, snapshots = toy.train(train, untested, threads)
-    upstream = {"cell": label, "train": train, "measures": experiment["measures"]}
+    losses, snapshots = train(cell, untested, threads)
+    upstream = {"cell": label, "train": cell, "measures": experiment["measures"]}
     last = snapshots.isel(snapshot_step=[-1])
     features = stages.worker("features", model["kind"]).features(upstream, data, last, threads)
     features = features.assign_coords({name: last.variables[name] for name in RUN})
@@ -109,7 +109,7 @@ def _measured(
     found = at_end.drop_vars("active_fraction", errors="ignore")
     found["train_loss"] = losses["train_loss"].isel(step=-1, drop=True)
     if "test_inputs" in data:
-        found["test_loss"] = toy.test_loss(train, data, last).isel(arm=0, snapshot_step=0)
+        found["test_loss"] = test_loss(cell, data, last).isel(arm=0, snapshot_step=0)
     decay = point["decay_at"] * training["steps"]
     phase = losses["train_loss"].sel(step=slice(decay / 2, np.nextafter(decay, 0)))
     level = phase.mean("step", skipna=False).values

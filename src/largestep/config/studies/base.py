@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
+from largestep import stages
 from largestep.config.scalars import Scale, Strict
 
-TOYS = frozenset({"diagonal", "dense"})
+TOYS = frozenset(stages.TOYS)
 
 
 class StudyBase(Strict):

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from largestep.config.kinds import kinds
+from largestep.config.models import ToyNet
 from largestep.config.scalars import Arm, Count, Fraction, Name, Positive, Several, Strict
 from largestep.config.studies.base import StudyBase
 
@@ -50,8 +52,8 @@ class PhaseDiagram(StudyBase):
         return {"l0_thresholds"}
 
     def models(self) -> frozenset[str]:
-        """Predictors on and off the support are those of diagonal networks."""
-        return frozenset({"diagonal"})
+        """Networks with a linear predictor, whose errors on and off the support are measured."""
+        return frozenset(kinds(*(each for each in ToyNet.__subclasses__() if each.linear)))
 
     def check(self, experiments: Mapping[str, Any]) -> None:
         """Refuse label noise, which its runs do not draw."""

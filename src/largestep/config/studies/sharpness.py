@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from largestep.config.models import DiagonalNet
 from largestep.config.scalars import Arm, Count, Name, Positive, Several, Strict
 from largestep.config.studies.base import StudyBase
 
@@ -71,7 +70,7 @@ class Sharpness(StudyBase):
                     )
             if name == "sgd" and (run.cell is None or training.batch_size == "full"):
                 raise ValueError(f"runs.{name}: needs a cell of an experiment whose batches are drawn")
-            if name != "sgd" and run.arm == "order" and isinstance(experiments[run.experiment].model, DiagonalNet):
+            if name != "sgd" and run.arm == "order" and not experiments[run.experiment].model.drawn:
                 raise ValueError(f"runs.{name}.arm: full-batch runs of a diagonal network differ only in their data")
             evaluations = -(-(run.steps or training.steps) // run.evaluate_every)
             if evaluations < max(self.blocks, self.hessians):

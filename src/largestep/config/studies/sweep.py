@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, computed_field, model_validator
 
-from largestep.config.models import DiagonalNet
 from largestep.config.scalars import (
     Arm,
     BatchSize,
@@ -136,7 +135,7 @@ class Sweep(StudyOfFeatures):
         """Refuse a batch larger than the training set, and seeds that nothing tells apart."""
         examples = experiments[self.experiment].examples()
         same = experiments[self.experiment].training.batch_size == "full" and self.base.batch_size is None
-        if same and self.arm == "order" and isinstance(experiments[self.experiment].model, DiagonalNet):
+        if same and self.arm == "order" and not experiments[self.experiment].model.drawn:
             raise ValueError("arm: full-batch runs of a diagonal network differ only in their data")
         for name, sweep in self.sweeps.items():
             for batch in [*(sweep.batch_size or []), sweep.hold.batch_size, self.base.batch_size]:

@@ -1,0 +1,86 @@
+"""What every toy network can do: the one face that training, the studies and the measures see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from largestep import stages
+
+if TYPE_CHECKING:
+    import torch
+
+    from largestep.toys.update import Course, Rule, State, Task
+
+Array = NDArray[np.float64]
+
+
+class Network(Protocol):
+    """A network of one output with flat float64 parameters (p,): a module named in `stages` has a class `Net` of these.
+
+    Training calls `initial`, `outputs` and `advance`; the Jacobian is phi = [grad h(x_i)], (n, p).
+    """
+
+    # Whether a seed decides where training starts.
+    random_init: bool
+
+    def __init__(self, model: Mapping[str, Any], dimension: int) -> None:
+        """model: an experiment's, as in config.yaml. dimension: of the inputs."""
+
+    def initial(self, seeds: NDArray[np.int64]) -> Array:
+        """Parameters at the start of each seed, (seeds, p)."""
+
+    def outputs(self, parameters: Array, inputs: Array, data_set: NDArray[np.int64] | None = None) -> Array:
+        """h(x) of every run, (runs, n), on its own of the inputs (data sets, n, d).
+
+        data_set: (runs,), or None where all are on the first.
+        """
+
+    def advance(self, state: State, task: Task, course: Course, rule: Rule) -> int:
+        """Take the steps of one run in place; returns how many it took before a residual stopped being finite."""
+
+    def advance_watched(self, state: State, task: Task, course: Course, scales: Array) -> int:
+        """Plain steps of one example, with the root mean square of all residuals before each in scales (steps,)."""
+
+    def layers(self, parameters: Array) -> dict[str, Array]:
+        """The weights of every layer by name, biases left out: views (..., size) of parameters (..., p)."""
+
+    def singular_values(self, parameters: Array, inputs: Array) -> Array:
+        """Of the Jacobian, largest first, NaN where a run diverged: (checkpoints, p) on inputs (n, d)."""
+
+    def column_norms(self, parameters: Array, inputs: Array) -> Array:
+        """l2 norms of the columns of the Jacobian, (checkpoints, p), for finite parameters of that shape."""
+
+    def hessian_extremes(self, parameters: Array, task: Task) -> Array:
+        """Smallest and largest eigenvalue, (2,), of the Hessian of the training loss; NaN where it is not finite.
+
+        It is c/n (phi^T phi + sum_i r_i H_i) with residuals r_i, H_i the Hessians of the outputs, and c the residual
+        factor of the task. parameters: (p,).
+        """
+
+    def module(self, parameters: Array) -> torch.nn.Module:
+        """The same network in torch, in float64: inputs (n, d) to outputs (n, 1)."""
+
+
+@runtime_checkable
+class Linear(Protocol):
+    """A toy network that is linear in its inputs."""
+
+    def predictor(self, parameters: Array) -> Array:
+        """The linear predictor, (..., d), of parameters (..., p)."""
+
+
+def linear(net: Network) -> Linear:
+    """The same network. Raises ValueError for one that is not linear in its inputs."""
+    if not isinstance(net, Linear):
+        raise ValueError(f"{type(net).__module__} has no linear predictor")
+    return net
+
+
+def network(model: Mapping[str, Any], dimension: int) -> Network:
+    """The toy network of an experiment's model. Raises ValueError for a kind that is none."""
+    found: Network = stages.worker("toys", model["kind"]).Net(model, dimension)
+    return found
