@@ -51,9 +51,12 @@ def triangle(matrix: Array) -> Array:
 
 
 def _of_one(matrix: Array) -> Array:
-    largest = np.abs(matrix).max(initial=0.0)
-    if largest == 0.0:
-        return np.zeros(matrix.shape[1])
+    found = np.zeros(matrix.shape[1])
+    # Columns of zeros, as those of units that no input activates, add values of 0 and nothing else.
+    matrix = matrix[:, matrix.any(axis=0)]
+    if not matrix.size:
+        return found
+    largest = np.abs(matrix).max()
     # Columns from long to short keep the rounding errors of long ones out of the small values.
     lengths = np.einsum("ij,ij->j", matrix / largest, matrix / largest)
     work = np.take(matrix / largest, np.argsort(-lengths, kind="stable"), axis=1)
@@ -63,7 +66,8 @@ def _of_one(matrix: Array) -> Array:
     _bidiagonal(np.ascontiguousarray(work), diagonal, above)
     if not _diagonalise(diagonal, above):
         raise ArithmeticError(f"no convergence of the singular values of a matrix of shape {matrix.shape}")
-    return largest * -np.sort(-np.abs(diagonal))
+    found[: matrix.shape[1]] = largest * -np.sort(-np.abs(diagonal))
+    return found
 
 
 @kernel

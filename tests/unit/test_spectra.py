@@ -91,3 +91,13 @@ def test_the_triangle_is_that_of_lapack_up_to_signs(shape: tuple[int, int]) -> N
     found, wanted = spectra.triangle(matrix), np.linalg.qr(matrix, mode="r")
     np.testing.assert_allclose(np.abs(found), np.abs(wanted), rtol=0, atol=1e-13)
     np.testing.assert_array_equal(found, np.triu(found))
+
+
+def test_columns_of_zeros_add_zeros_alone() -> None:
+    """Of units that no input activates; a matrix that keeps nothing else has no other values."""
+    matrix = np.random.default_rng(3).standard_normal((30, 12))
+    wide = np.zeros((30, 20))
+    wide[:, np.r_[0:5, 9:16]] = matrix
+    found = spectra.singular_values(np.stack([wide, np.zeros_like(wide)]))
+    np.testing.assert_array_equal(found[0], np.r_[spectra.singular_values(matrix), np.zeros(8)])
+    np.testing.assert_array_equal(found[1], np.zeros(20))
