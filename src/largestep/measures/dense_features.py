@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -23,7 +22,7 @@ from largestep.toys.dense import Net
 
 Array = NDArray[np.float64]
 CURVE_POINTS = 200
-# Snapshots whose Jacobians are taken at once: enough to keep torch busy, few enough for the memory.
+# Snapshots whose Jacobians are taken at once: few enough for the memory.
 CHECKPOINTS = 33
 
 
@@ -35,7 +34,6 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     two-dimensional ones the weights of the first layer. Where a network with one hidden layer learns from a
     teacher, the alignment of their neurons.
     """
-    torch.set_num_threads(threads)
     net = Net(spec["train"]["model"], data.sizes["input"])
     parameters, data_set = snapshots["parameters"].values, snapshots["data_set"].values
     runs, inputs = parameters.shape[:3], data["train_inputs"].values

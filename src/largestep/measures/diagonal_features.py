@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import xarray as xr
 
 from largestep.measures import RUN
@@ -22,7 +21,6 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     Also the norms of the columns of the Jacobian, the predictor on and off the support of the truth, and the
     distances of u and v from the init.
     """
-    torch.set_num_threads(threads)
     parameters = snapshots["parameters"].values
     data_set = snapshots["data_set"].values
     net = network(spec["train"]["model"], data.sizes["input"])

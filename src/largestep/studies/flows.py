@@ -37,8 +37,8 @@ from largestep.toys.update import Rule
 
 Array = NDArray[np.float64]
 ALGORITHMS = ("sgd", "gd", "flow", "sde", "sde_coupled")
-# SGD's steps whose noise is drawn at once; bounds the memory and does not change the draws.
-BLOCK = 500
+# SGD's steps whose noise is drawn at once: few enough that it stays close to the processor. Does not change the draws.
+BLOCK = 50
 # Sokal's window: the sum of autocorrelations ends where the lag exceeds this many autocorrelation times.
 SOKAL = 5.0
 

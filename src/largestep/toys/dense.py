@@ -82,22 +82,22 @@ class Net:
         return np.asarray(np.linalg.norm(self.jacobian(parameters, inputs), axis=1))
 
     def jacobian(self, parameters: Array, inputs: Array) -> Array:
-        """phi = [grad h(x_i)], (checkpoints, n, p), by autograd in float64."""
-        import torch
-        from torch.func import functional_call, grad, vmap
-
-        net = self._module()
-
-        def output(named: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-            return functional_call(net, named, (x,)).squeeze()
-
-        shapes = {name: value.shape for name, value in net.named_parameters()}
-        pieces = torch.split(torch.from_numpy(parameters), [shape.numel() for shape in shapes.values()], dim=1)
-        named = {name: piece.reshape(-1, *shapes[name]) for name, piece in zip(shapes, pieces, strict=True)}
-        per_input = vmap(grad(output), in_dims=(None, 0))
-        # A copy, because torch warns of inputs that it may not write to, such as views of one array.
-        gradients = vmap(per_input, in_dims=(0, None))(named, torch.tensor(inputs))
-        return np.asarray(torch.cat([gradients[name].flatten(2) for name in shapes], dim=2).numpy())
+        """phi = [grad h(x_i)], (checkpoints, n, p), by back-propagation through all checkpoints and inputs at once."""
+        layers = flat.layers_of(parameters, self.layout)
+        below = [np.broadcast_to(inputs, (len(parameters), *inputs.shape))]
+        for weights, biases in layers[:-1]:
+            sums = below[-1] @ weights.swapaxes(1, 2)
+            below.append(np.maximum(sums if biases is None else sums + biases[:, None], 0.0))
+        found = np.empty((len(parameters), len(inputs), parameters.shape[1]))
+        slopes = np.ones((*found.shape[:2], 1))
+        views = flat.layers_of(found, self.layout)
+        for (weights, _), (of_weights, of_biases), values in zip(*map(reversed, (layers, views, below)), strict=True):
+            np.multiply(slopes[..., None], values[:, :, None], out=of_weights)
+            if of_biases is not None:
+                of_biases[:] = slopes
+            # Written so that NaN passes, as in the kernels.
+            slopes = np.where(values <= 0.0, 0.0, slopes @ weights)
+        return found
 
     def _folded(self, jacobian: Array, parameters: Array) -> Array:
         """phi with the columns of the output weights folded into those of the last hidden layer.
