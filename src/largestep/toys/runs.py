@@ -151,9 +151,13 @@ class Runs:
             if taken < steps:
                 self.parameters[run], self.diverged_step[run] = np.nan, self.step + taken
 
-        if steps:  # the kernels take at least one
-            with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-                list(pool.map(advance, np.flatnonzero(self.diverged_step < 0)))
+        alive, threads = np.flatnonzero(self.diverged_step < 0), numba.get_num_threads()
+        if steps and threads == 1:  # the kernels take at least one
+            for run in alive:
+                advance(run)
+        elif steps:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(advance, alive))
         self.step += steps
 
 
