@@ -17,7 +17,7 @@ def main() -> None:
     arguments.add_argument("command", choices=COMMANDS, help="what to do")
     name = arguments.parse_args(sys.argv[1:2]).command
     sys.argv = [f"largestep {name}", *sys.argv[2:]]
-    run(importlib.import_module(COMMANDS[name]).main)
+    run(lambda: importlib.import_module(COMMANDS[name]).main())
 
 
 if __name__ == "__main__":

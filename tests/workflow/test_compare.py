@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from largestep import __main__ as commands
+from largestep.machine import ProcessorError
 from tests.conftest import Project
 
 
@@ -110,3 +111,15 @@ def test_a_command_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, caps
     with pytest.raises(SystemExit):
         commands.main()
     assert "invalid choice: 'compares'" in capsys.readouterr().err
+
+
+def test_a_processor_that_is_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever imports the kernels raises."""
+
+    def unfit(name: str) -> None:
+        raise ProcessorError("this processor has no avx2")
+
+    monkeypatch.setattr(sys, "argv", ["largestep", "compare"])
+    monkeypatch.setattr(commands.importlib, "import_module", unfit)
+    with pytest.raises(SystemExit, match=r"^error: this processor has no avx2$"):
+        commands.main()
