@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from largestep import grid, store, verify
-from largestep.claims.__main__ import measured
+from largestep.claims.__main__ import MODULES, measured, statements
 from largestep.claims.results import Results
 from largestep.claims.summary import conclude, number
 from largestep.claims.verdict import decide
@@ -63,7 +63,7 @@ def gather(settings: Config, results: Path) -> Run:
     asked = measured(Results(experiments, studies, later["experiments"], later["studies"], later["comparisons"]))
     headlines = [each for each in asked if each.headline]
     rows = decide(headlines)
-    claims = dict.fromkeys(sorted({each.claim for each in asked}, key=number))
+    claims = sorted(statements(MODULES), key=number)
     targets = sorted({each.target for each in stores if each.target})
     return Run(
         settings.scale,
