@@ -77,10 +77,11 @@ def run_snakemake(project: Made, words: list[str]) -> subprocess.CompletedProces
 
 def run_stage(project: Made, words: list[str]) -> subprocess.CompletedProcess[str]:
     """Is there such a program, with these options?"""
-    module = words[words.index("-m") + 1]
-    done = forked.run(REPOSITORY, module, "--help", PYTHONPATH=str(REPOSITORY / "src"))
-    for option in (word.split("=")[0] for word in words if word.startswith("--")):
-        assert option in done.stdout, f"{module} has no {option}"
+    module, *given = words[words.index("-m") + 1 :]
+    command = given[:1] if module == "largestep" else []
+    done = forked.run(REPOSITORY, module, *command, "--help", PYTHONPATH=str(REPOSITORY / "src"))
+    for option in (word.split("=")[0] for word in given if word.startswith("--")):
+        assert option in done.stdout, f"{module} has no {option}: {done.stdout}"
     return done
 
 
