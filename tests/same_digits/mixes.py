@@ -35,11 +35,12 @@ class Mix:
     # Of qemu-user; None is this processor.
     emulated: str | None = None
 
-    def environment(self, cache: Path) -> dict[str, str]:
-        """The environment of a process that computes this way."""
+    def environment(self, cache: Path | None) -> dict[str, str]:
+        """The environment of a process that computes this way. cache: of compiled kernels; None for the usual one."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(DECIDES)}
         own |= {f"{name}_NUM_THREADS": str(self.threads) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
-        own |= {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+        own |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+        own |= {"NUMBA_CACHE_DIR": str(cache)} if cache else {}
         asked = {
             "NUMBA_CPU_NAME": self.target,
             "OPENBLAS_CORETYPE": self.blas,
@@ -63,7 +64,7 @@ class Work:
     steps: int | None = None
     digests: dict[Mix, dict[str, str]] = field(default_factory=dict)
 
-    def compute(self, mix: Mix, cache: Path) -> dict[str, str]:
+    def compute(self, mix: Mix, cache: Path | None = None) -> dict[str, str]:
         """Digests by name. Raises RuntimeError with what the process said when it failed."""
         command = [sys.executable, "-m", "tests.same_digits.compute", str(self.config)]
         command += ["--threads", str(mix.threads)]

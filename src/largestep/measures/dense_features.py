@@ -22,7 +22,7 @@ from largestep.toys.dense import Net
 
 Array = NDArray[np.float64]
 CURVE_POINTS = 200
-# Snapshots whose Jacobians are taken at once: few enough for the memory.
+# Snapshots whose Jacobians are in memory at once.
 CHECKPOINTS = 33
 
 

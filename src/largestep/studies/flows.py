@@ -24,7 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from largestep import stages
+from largestep import elementary, stages
 from largestep.compiled import use_threads
 from largestep.measures import RUN
 from largestep.recording import recorded_steps
@@ -71,7 +71,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
         seeds = survivors[: settings["pairs"]]
         sgd, scales = sgd.of(seeds), scales[seeds]
         window = np.arange(decay // 2, decay)
-        times = np.array([autocorrelation_time(np.log(scale[window])) for scale in scales])
+        times = np.array([autocorrelation_time(elementary.log(scale[window])) for scale in scales])
         sample_steps = window[:: int(np.ceil(2.0 * np.median(times)))]
         stops = np.union1d(evaluation_steps, sample_steps)
         # Without noise one run stands for all that start at one point.
@@ -124,8 +124,8 @@ def autocorrelation_time(series: Array) -> float:
     """Integrated autocorrelation time 1 + 2 sum rho(k) of a series, with Sokal's window; 1 for a constant one."""
     n = len(series)
     centred = series - series.mean()
-    power = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
-    covariance = np.fft.irfft(power)[:n]
+    transformed = np.fft.rfft(centred, 2 * n)
+    covariance = np.fft.irfft(transformed.real**2 + transformed.imag**2)[:n]
     if covariance[0] <= 0.0:
         return 1.0
     times = 2.0 * np.cumsum(covariance / covariance[0]) - 1.0

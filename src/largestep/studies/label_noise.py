@@ -213,7 +213,7 @@ def _update_errors(
 
 
 def _norm(values: NDArray[np.floating]) -> float:
-    return float(np.linalg.norm(values.astype(float)))
+    return float(np.sqrt(np.sum(values.astype(float) ** 2)))
 
 
 def _moment_errors(residuals: NDArray[np.floating]) -> tuple[float, float]:
@@ -222,6 +222,6 @@ def _moment_errors(residuals: NDArray[np.floating]) -> tuple[float, float]:
     square = np.mean(np.sum(noise**2, axis=(1, 2)))
     twice_loss = np.mean(np.sum(residuals**2, axis=1))
     return (
-        float(np.linalg.norm(noise.mean(axis=0)) / np.sqrt(square)),
+        float(_norm(noise.mean(axis=0)) / np.sqrt(square)),
         float(abs(square / (n * (n - 1)) / twice_loss - 1.0)),
     )

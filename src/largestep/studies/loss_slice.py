@@ -60,7 +60,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     root = np.sqrt(problem.truth)
     marks = np.stack([start, paths["flow"][0, -1], np.concatenate([root, root])])
     directions = _orthonormal(marks)
-    spots = (marks - start) @ directions.T
+    spots = np.einsum("mp,ap->ma", marks - start, directions)
     low, high = spots.min(axis=0), spots.max(axis=0)
     low[1] = -high[1]  # as much of either side of the line from the start to the end of the flow
     reach = MARGIN * (high - low).max()
@@ -128,9 +128,11 @@ def _orthonormal(marks: Array) -> Array:
 
     marks: (3, parameters).
     """
-    # The columns of Q are those of Gram-Schmidt, up to sign.
-    q, r = np.linalg.qr((marks[1:] - marks[0]).T)
-    return np.asarray((q * np.sign(np.diag(r))).T)
+    first, second = marks[1:] - marks[0]
+    first = first / np.sqrt(np.sum(first**2))
+    for _ in range(2):  # twice is enough to be orthogonal to rounding error
+        second = second - np.sum(first * second) * first
+    return np.stack([first, second / np.sqrt(np.sum(second**2))])
 
 
 def _described(name: str, path: Array, start: Array, directions: Array, problem: _Problem) -> dict[str, xr.Variable]:
@@ -138,8 +140,9 @@ def _described(name: str, path: Array, start: Array, directions: Array, problem:
     runs: tuple[str, ...] = ("seed", "step") if name == "sgd" else ("step",)
     shown = path if name == "sgd" else path[0]
     with np.errstate(over="ignore", invalid="ignore"):
-        position = (shown - start) @ directions.T
-        distance = np.linalg.norm(shown - start - position @ directions, axis=-1)
+        position = np.einsum("...p,ap->...a", shown - start, directions)
+        beside = np.einsum("...a,ap->...p", position, directions)
+        distance = np.linalg.norm(shown - start - beside, axis=-1)
         loss, error = problem.loss_of(shown), problem.error(shown)
     return {
         f"{name}_position": variable((*runs, "axis"), position, "1", f"path of {name}, projected on the plane"),

@@ -38,7 +38,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     data = stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0)
     problem = Problem(settings["model"], data, "half_mse")
     examples, start = problem.examples, problem.net.initial(np.zeros(1, dtype=np.int64))
-    substeps = settings["substeps"] * 2 ** np.arange(settings["levels"])
+    substeps = settings["substeps"] * np.left_shift(1, np.arange(settings["levels"]))
     time_steps = settings["step_size"] / substeps
     seeds, paths = settings["seeds"], settings["paths"]
     ends = np.empty((seeds, len(substeps), paths, start.shape[1]))

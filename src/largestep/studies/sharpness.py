@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from largestep import stages
+from largestep import elementary, stages
 from largestep.compiled import use_threads
 from largestep.measures.spikes import rise_after_peak, spikes
 from largestep.schedules import decay_fraction, step_sizes
@@ -54,7 +53,6 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     Counts of spikes are those of `largestep.measures.spikes`, over all evaluations; NaN for a diverged run.
     """
     use_threads(threads)
-    torch.set_num_threads(threads)
     settings = spec["settings"]
     names = [name for name in RUNS if name in settings["runs"]]
     found = []
@@ -162,7 +160,7 @@ def _points(evaluations: int, decay: int, count: int) -> NDArray[np.int64]:
 def _closing(first: int, last: int, count: int) -> NDArray[np.int64]:
     """Half of the points spaced evenly, half by equal factors from the first on, in order."""
     even = np.linspace(first, last, count // 2)
-    by_factors = first - 1 + np.geomspace(1, last - first + 1, count - count // 2)
+    by_factors = first - 1 + elementary.geomspace(1, last - first + 1, count - count // 2)
     return np.sort(np.concatenate([even, by_factors]).round().astype(np.int64))
 
 

@@ -64,7 +64,7 @@ class Net:
         """ReLU activations of every hidden layer, each of shape (n, units), for parameters (p,)."""
         blocks, current = [], inputs
         for weights, biases in flat.layers_of(parameters, self.layout)[:-1]:
-            current = current @ weights.T
+            current = np.einsum("nk,jk->nj", current, weights)
             current = np.maximum(current if biases is None else current + biases, 0.0)
             blocks.append(current)
         return blocks
@@ -82,22 +82,8 @@ class Net:
         return np.asarray(np.linalg.norm(self.jacobian(parameters, inputs), axis=1))
 
     def jacobian(self, parameters: Array, inputs: Array) -> Array:
-        """phi = [grad h(x_i)], (checkpoints, n, p), by back-propagation through all checkpoints and inputs at once."""
-        layers = flat.layers_of(parameters, self.layout)
-        below = [np.broadcast_to(inputs, (len(parameters), *inputs.shape))]
-        for weights, biases in layers[:-1]:
-            sums = below[-1] @ weights.swapaxes(1, 2)
-            below.append(np.maximum(sums if biases is None else sums + biases[:, None], 0.0))
-        found = np.empty((len(parameters), len(inputs), parameters.shape[1]))
-        slopes = np.ones((*found.shape[:2], 1))
-        views = flat.layers_of(found, self.layout)
-        for (weights, _), (of_weights, of_biases), values in zip(*map(reversed, (layers, views, below)), strict=True):
-            np.multiply(slopes[..., None], values[:, :, None], out=of_weights)
-            if of_biases is not None:
-                of_biases[:] = slopes
-            # Written so that NaN passes, as in the kernels.
-            slopes = np.where(values <= 0.0, 0.0, slopes @ weights)
-        return found
+        """phi = [grad h(x_i)], (checkpoints, n, p); the derivative of ReLU at 0 counts as 0."""
+        return np.asarray(kernels.jacobian(parameters, inputs, self.layout))
 
     def _folded(self, jacobian: Array, parameters: Array) -> Array:
         """phi with the columns of the output weights folded into those of the last hidden layer.
@@ -113,7 +99,7 @@ class Net:
         hidden_bias = biases[-2] != flat.NO_BIAS
         unit = np.concatenate([np.repeat(np.arange(units), fan_in), np.arange(units * hidden_bias)])
         w, a = parameters[:, hidden:output], parameters[:, output : output + units]
-        squares = w**2 @ (unit[:, None] == np.arange(units))
+        squares = np.einsum("ck,kj->cj", w**2, (unit[:, None] == np.arange(units)).astype(float))
         c = np.sqrt(a**2 + squares) + np.abs(a)
         factor = np.divide(np.copysign(1.0, a), c, out=np.zeros_like(c), where=c > 0)
         folded = jacobian[:, :, output + unit]  # in place from here on: these arrays are large
@@ -122,20 +108,8 @@ class Net:
         return np.concatenate([jacobian[:, :, :hidden], folded, jacobian[:, :, output + units :]], axis=2)
 
     def hessian_extremes(self, parameters: Array, task: Task) -> Array:
-        """By autograd; the derivative of ReLU at 0 counts as 0."""
-        import torch
-        from torch.func import functional_call, hessian
-
-        net = self._module()
-        shapes = {name: value.shape for name, value in net.named_parameters()}
-        x, y = torch.tensor(task.inputs), torch.tensor(task.labels)
-
-        def loss(flat: torch.Tensor) -> torch.Tensor:
-            pieces = torch.split(flat, [shape.numel() for shape in shapes.values()])
-            named = {name: piece.reshape(shapes[name]) for name, piece in zip(shapes, pieces, strict=True)}
-            return 0.5 * task.residual_factor * (functional_call(net, named, (x,)).squeeze(1) - y).square().mean()
-
-        return extremes(hessian(loss)(torch.from_numpy(parameters)).numpy())
+        """From the whole Hessian; the derivative of ReLU at 0 counts as 0."""
+        return extremes(kernels.hessian(parameters, task, self.layout))
 
     def module(self, parameters: Array) -> torch.nn.Module:
         """As torch sees it."""

@@ -49,6 +49,94 @@ def _add_gradient(parameters, layout, activations, deltas, output_delta, gradien
 
 
 @kernel
+def jacobian(parameters, inputs, layout):
+    """The gradients of h at inputs (n, d) for parameters (checkpoints, p): (checkpoints, n, p)."""
+    checkpoints, p = parameters.shape
+    found = np.zeros((checkpoints, len(inputs), p))
+    shape = len(layout.widths), layout.widths.max()
+    activations, deltas = np.zeros(shape), np.zeros(shape)
+    for checkpoint in range(checkpoints):
+        for i in range(len(inputs)):
+            forward(parameters[checkpoint], inputs[i], layout, activations)
+            _add_gradient(parameters[checkpoint], layout, activations, deltas, 1.0, found[checkpoint, i])
+    return found
+
+
+@kernel
+def _add_turn(parameters, layout, activations, deltas, layer, row, column, factor, tangents, turns, gradient):
+    """Add factor times the derivative, in one weight or bias, of the gradient of h: a row of the Hessian of h.
+
+    The parameter is that of a layer's row, a weight of a column or, if that is -1, a bias. activations, deltas: of
+    `forward` and of `_add_gradient` with 1 at the output; tangents, turns: their derivatives, room to work in.
+    """
+    widths = layout.widths
+    layers = len(widths) - 1
+    tangents[: layer + 1] = 0.0
+    for above in range(layer + 1, layers + 1):
+        rows, columns = np.uint64(widths[above]), np.uint64(widths[above - 1])
+        start = np.uint64(layout.weights[above - 1])
+        for j in range(rows):
+            z = 0.0
+            for k in range(columns):
+                z += parameters[start + j * columns + k] * tangents[above - 1, k]
+            tangents[above, j] = z
+        if above == layer + 1:
+            tangents[above, row] += activations[layer, column] if column >= 0 else 1.0
+        if above < layers:
+            for j in range(rows):
+                tangents[above, j] = 0.0 if activations[above, j] <= 0.0 else tangents[above, j]
+    turns[layers, 0] = 0.0
+    for below in range(layers - 1, -1, -1):
+        rows, columns = np.uint64(widths[below + 1]), np.uint64(widths[below])
+        start = np.uint64(layout.weights[below])
+        if layout.biases[below] != NO_BIAS:
+            bias = np.uint64(layout.biases[below])
+            for j in range(rows):
+                gradient[bias + j] += factor * turns[below + 1, j]
+        for k in range(columns):
+            turns[below, k] = 0.0
+        for j in range(rows):
+            turn, delta = turns[below + 1, j], deltas[below + 1, j]
+            place = start + j * columns
+            for k in range(columns):
+                gradient[place + k] += factor * (turn * activations[below, k] + delta * tangents[below, k])
+                turns[below, k] += turn * parameters[place + k]
+        if below == layer and column >= 0:
+            turns[below, column] += deltas[below + 1, row]
+        if below > 0:
+            for k in range(columns):
+                turns[below, k] = 0.0 if activations[below, k] <= 0.0 else turns[below, k]
+
+
+@kernel
+def hessian(parameters, task, layout):
+    """The Hessian of the training loss, (p, p): c/n (phi^T phi + sum_i r_i H_i), row by row."""
+    p, n = len(parameters), len(task.labels)
+    found, gradient = np.zeros((p, p)), np.empty(p)
+    shape = len(layout.widths), layout.widths.max()
+    activations, deltas, tangents, turns = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    scale = task.residual_factor / n
+    for i in range(n):
+        residual = forward(parameters, task.inputs[i], layout, activations) - task.labels[i]
+        gradient[:] = 0.0
+        _add_gradient(parameters, layout, activations, deltas, 1.0, gradient)
+        for layer in range(len(layout.widths) - 1):
+            rows, columns = layout.widths[layer + 1], layout.widths[layer]
+            for row in range(rows):
+                for column in range(-1 if layout.biases[layer] != NO_BIAS else 0, columns):
+                    place = layout.biases[layer] + row
+                    if column >= 0:
+                        place = layout.weights[layer] + row * columns + column
+                    of_place = found[place]
+                    weight = scale * gradient[place]
+                    for k in range(p):
+                        of_place[k] += weight * gradient[k]
+                    turned = layer, row, column, scale * residual
+                    _add_turn(parameters, layout, activations, deltas, *turned, tangents, turns, of_place)
+    return found
+
+
+@kernel
 def _residual_scale(parameters, task, examples, layout, activations):
     """Root mean square of the residuals of some examples, without label noise."""
     square = 0.0

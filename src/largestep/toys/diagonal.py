@@ -72,8 +72,9 @@ class Net:
         """From the Hessian in closed form."""
         u, v = np.split(parameters, 2)
         scale = task.residual_factor / len(task.labels)
-        gram = scale * task.inputs.T @ task.inputs
-        slope = np.diag(scale * task.inputs.T @ (task.inputs @ (u * v) - task.labels))
+        gram = scale * np.einsum("ni,nj->ij", task.inputs, task.inputs)
+        residuals = np.einsum("ni,i->n", task.inputs, u * v) - task.labels
+        slope = np.diag(scale * np.einsum("ni,n->i", task.inputs, residuals))
         mixed = np.outer(v, u) * gram + slope
         return extremes(np.block([[np.outer(v, v) * gram, mixed], [mixed.T, np.outer(u, u) * gram]]))
 
