@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from largestep import compiled
-from largestep.machine import ProcessorError
+from largestep.machine import ProcessorError, attributes
 
 HAS = dict.fromkeys(compiled.CPU_FEATURES, True) | {"avx512f": True}
 x86_64 = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="x86-64 alone has a target")
@@ -62,3 +62,8 @@ def test_a_processor_without_avx2_is_refused() -> None:
         compiled.fix_target("x86_64", HAS | {"avx2": False, "fma": False})
     assert "\n" not in str(refusal.value)
     compiled.fix_target("aarch64", {"neon": True})
+
+
+@x86_64
+def test_stores_name_the_target() -> None:
+    assert attributes()["compile_target"] == compiled.CPU_NAME

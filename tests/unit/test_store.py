@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from largestep import store
+from largestep import machine, store
 
 
 def dataset() -> xr.Dataset:
@@ -232,3 +232,23 @@ def test_one_row_of_a_large_variable_is_compressed_at_a_time(tmp_path: Path) -> 
     with netCDF4.Dataset(tmp_path / "a.nc") as file:
         assert file["one"]["loss"].filters()["zlib"]
         assert file["one"]["loss"].chunking() == [1, 1, 2**17]
+
+
+def test_what_computed_a_store_is_recorded_and_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seals = []
+    for processor in ("this one", "another"):
+        monkeypatch.setattr(machine, "processor", lambda name=processor: name)
+        write(tmp_path / "a.nc")
+        attributes = store.attributes(tmp_path / "a.nc")
+        assert attributes["processor"] == processor
+        assert "openblas" in str(attributes["blas"])
+        assert "openblas" in str(attributes["threads"])
+        assert set(machine.ATTRIBUTES) <= {*attributes, "compile_target"}
+        seals.append(attributes["content_sha256"])
+    assert seals[0] == seals[1]
+
+
+def test_stores_of_another_scipy_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.nc")
+    with pytest.raises(store.StaleError, match=r"was made with scipy 0\.1, but .* is installed"):
+        store.check_versions(tmp_path / "a.nc", {"version_scipy": "0.1"})
