@@ -44,7 +44,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """What `python -m module` with these arguments does in a folder; environment is added to that of this process.
 
-    What a preloaded library reads when it is imported, such as the number of threads of BLAS, it read as the tests began.
+    What a preloaded library reads when it is imported, such as BLAS its number of threads, it read as the tests began.
 
     Raises subprocess.TimeoutExpired.
     """
