@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
-.PHONY: reproduce verify compare reference readme test test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs lock clean
+.PHONY: reproduce verify compare reference readme test test-portable test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -33,6 +33,16 @@ readme: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --ignore tests/cluster
+
+# The unit tests that compute with torch, as on processors without AVX-512 and without AVX, on one thread and on two.
+TORCH := $(patsubst %,tests/unit/test_%.py,images networks image_features resnet densenet vgg mlp custom_model kernels \
+	label_noise jacobian hessian published paper_settings)
+test-portable: setup
+	for threads in 1 2; do for isa in default,SSE41 avx2,AVX2; do \
+		echo "ATEN_CPU_CAPABILITY,ONEDNN_MAX_CPU_ISA=$$isa threads=$$threads"; \
+		ATEN_CPU_CAPABILITY=$${isa%,*} ONEDNN_MAX_CPU_ISA=$${isa#*,} OMP_NUM_THREADS=$$threads \
+			$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup $(TORCH) || exit 1; \
+	done; done
 
 # Digests of toy networks and studies under every mix of compile target, BLAS kernels, NumPy features and threads; then as
 # other processors under Debian's qemu-user. The first takes half an hour of one core.

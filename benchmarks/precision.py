@@ -58,7 +58,8 @@ def main() -> int:
 def _measured(precision: str) -> dict[str, np.ndarray]:
     """Test error and the sparsity of every block at the end of training, in percent, of shape (seeds,)."""
     devices.prepare(1)
-    spec: dict[str, Any] = json.loads(grid.cells(config.load(ROOT / "config.yaml"))[CELL].spec("train"))
+    settings = config.parse(config.read(ROOT / "config.yaml") | {"scale": "workstation"}, "config.yaml")
+    spec: dict[str, Any] = json.loads(grid.cells(settings)[CELL].spec("train"))
     data = part(digits.prepare({"kind": "digits"}, Path(), None), spec["data"]["data"])
     spec["training"] |= {"precision": precision, "seeds": SEEDS, "evaluations": 2, "snapshots": 2}
     with tempfile.TemporaryDirectory() as folder:

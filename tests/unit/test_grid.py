@@ -34,7 +34,7 @@ def test_training_does_not_depend_on_what_it_does_not_read(cells: dict[str, grid
 
 
 def test_specs_nest(cells: dict[str, grid.Cell]) -> None:
-    cell = cells["digits.decay50"]
+    cell = cells["digits_mlp.decay50"]
     sparsity = json.loads(cell.spec("sparsity"))
     assert canonical(sparsity["features"]) == cell.spec("features")
     assert canonical(sparsity["features"]["train"]) == cell.spec("train")
