@@ -203,6 +203,14 @@ def test_a_step_size_beyond_all_bounds_diverges(data: ImageSet, tmp_path: Path) 
     np.testing.assert_array_equal(np.isfinite(losses["train_loss"].values[0, 0]), losses["step"].values == 0)
 
 
+def test_a_run_that_its_last_update_loses_has_diverged(data: ImageSet, tmp_path: Path) -> None:
+    losses, kept = train(spec(1e39, epochs=1, batch_size=EXAMPLES), data, tmp_path)
+    assert losses["step"].values.tolist() == [0, 1]
+    assert losses["diverged_step"].item() == 0
+    assert np.isnan(losses["test_error"].values[..., 1])
+    assert np.isnan(kept["parameters"].values[:, :, 1]).all()
+
+
 def test_bfloat16_is_that_of_the_arithmetic_alone(data: ImageSet, tmp_path: Path) -> None:
     """Weights and updates stay in float32, so that small updates are not rounded away."""
     exact, rounded = (

@@ -161,6 +161,10 @@ class _Run:
             if not finite.all():
                 result.diverged_step = step - len(losses) + int(finite.argmin())
                 break
+            # No loss comes after the last update to show that it went beyond all numbers.
+            if step == len(self.sizes) and not np.isfinite(networks.flatten(net)).all():
+                result.diverged_step = step - 1
+                break
             if step in evaluation_steps:
                 place = int(np.searchsorted(evaluation_steps, step))
                 if place > 0:
