@@ -132,8 +132,9 @@ def study_code(spec: Mapping[str, Any]) -> str:
         workers += [code("features", model) for _, model in used]
     # With the study, because a method of a network counts where something calls it.
     networks = {TOYS[model] for _, model in used if model in TOYS}
-    study = fingerprint("largestep.studies.__main__", _worker("studies", settings["kind"]), *sorted(networks))
-    return digest(study, *workers)
+    study = ("largestep.studies.__main__", _worker("studies", settings["kind"]), *sorted(networks))
+    found = fingerprint(*study, every_method=any(is_images(data) for data, _ in used))
+    return digest(found, *workers)
 
 
 def chain(stage: str, data: str, model: str | None = None) -> str:

@@ -115,7 +115,8 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
     ),
     "the Jacobian of a toy network": (
         *("toys/dense.py", "where=c > 0)", "where=c > 1e-300)"),
-        after("features", "points", "teacher") | studies("controls"),
+        # Of label noise, because it is measured on images too.
+        after("features", "points", "teacher") | studies("controls", "label_noise"),
     ),
     "how all toy networks are updated": (
         *("toys/update.py", "reach * gradient[k]", "gradient[k] * reach"),
