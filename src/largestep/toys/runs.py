@@ -151,7 +151,7 @@ class Runs:
             if taken < steps:
                 self.parameters[run], self.diverged_step[run] = np.nan, self.step + taken
 
-        alive, threads = np.flatnonzero(self.diverged_step < 0), numba.get_num_threads()
+        alive, threads = np.flatnonzero(self.diverged_step < 0).tolist(), numba.get_num_threads()
         if steps and threads == 1:  # the kernels take at least one
             for run in alive:
                 advance(run)
