@@ -69,9 +69,9 @@ bench-gpu: setup
 test-kills: setup
 	LARGESTEP_KILLS=20 $(BIN)/python -m pytest tests/reliability/test_kills.py
 
-# Kills, damage, broken and hostile settings, full disks: many times what make test does of each, with counts.
+# Kills, damage, broken and hostile settings, full disks, alarms of compare: many times what make test does, with counts.
 test-reliability: setup
-	LARGESTEP_KILLS=40 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup tests/reliability tests/dag
+	LARGESTEP_KILLS=40 LARGESTEP_COMPARISONS=40 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup tests/reliability tests/dag
 
 # A real Slurm on this machine and a local S3 server. Root installs Debian's packages for it and removes what it started.
 test-cluster: setup
