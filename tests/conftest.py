@@ -20,6 +20,7 @@ from tests import forked
 from tests.image_runs import SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
 # Whole runs first and what is quick last, so that no worker ends with a long test while the others have none left.
@@ -48,13 +49,13 @@ def data() -> ImageSet:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the workflow and the package with the tiny configuration."""
+    """A copy of the workflow with the tiny configuration, and the package."""
 
     folder: Path
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run snakemake here; with check, a failure shows what it printed."""
-        # Each copy of the package is compiled once, not by each of its jobs.
+        # The package is compiled once, not by each of its jobs.
         done = forked.run(self.folder, "snakemake", *arguments, PYTHONDONTWRITEBYTECODE="")
         if check and done.returncode != 0:
             pytest.fail(f"snakemake {' '.join(arguments)} failed:\n{done.stdout[-5000:]}{done.stderr[-5000:]}")
@@ -76,17 +77,30 @@ class Project:
         assert found or "Nothing to be done" in done.stdout + done.stderr
         return found
 
+    def own_source(self) -> Path:
+        """A copy of the package to edit, in place of the link to the repository's."""
+        source = self.folder / "src"
+        if source.is_symlink():
+            source.unlink()
+            shutil.copytree(REPOSITORY / "src", source, ignore=NOT_COPIED)
+        return source
+
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace text that must be there."""
-        path = self.folder / file
+        path = self._editable(file)
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
 
     def append(self, file: str, text: str) -> None:
         """Add text at the end of a file."""
-        with (self.folder / file).open("a") as stream:
+        with self._editable(file).open("a") as stream:
             stream.write(text)
+
+    def _editable(self, file: str) -> Path:
+        if Path(file).parts[0] == "src":
+            self.own_source()
+        return self.folder / file
 
 
 def _wildcards(body: str) -> str:
@@ -96,10 +110,13 @@ def _wildcards(body: str) -> str:
 
 
 def make_project(folder: Path, config: Path = REPOSITORY / "tests/tiny/config.yaml") -> Project:
-    """Copy the workflow, the package and a configuration, the tiny one unless given, into a folder."""
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("workflow", "src", "envs"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
+    """Copy the workflow and a configuration, the tiny one unless given, into a folder with a link to the package.
+
+    Where the package lies decides which compiled kernels numba takes, so that projects share them.
+    """
+    for name in ("workflow", "envs"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=NOT_COPIED)
+    (folder / "src").symlink_to(REPOSITORY / "src")
     shutil.copy(config, folder / "config.yaml")
     return Project(folder)
 

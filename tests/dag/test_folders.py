@@ -80,7 +80,9 @@ def checkout(tmp_path: Path) -> Path:
     """The tiny project without results, to be mounted where it cannot be written."""
     if os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
         pytest.skip("needs to mount a folder read-only, for which root may not write into it")
-    return make_project(tmp_path / "checkout").folder
+    project = make_project(tmp_path / "checkout")
+    project.own_source()
+    return project.folder
 
 
 def run_read_only(checkout: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

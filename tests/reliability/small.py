@@ -45,7 +45,7 @@ def make_watched(folder: Path) -> Project:
     """The same, all of whose jobs note what they unpickle."""
     project = make_small(folder)
     (folder / WATCHED).mkdir()
-    (folder / "src/sitecustomize.py").write_text(HOOK)
+    (project.own_source() / "sitecustomize.py").write_text(HOOK)
     return project
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -102,7 +101,7 @@ def test_report(finished: Project, tmp_path: Path) -> None:
 def test_stale_store_is_refused(finished: Project, tmp_path: Path) -> None:
     """A store of another cell, put in place of the right one, ends the next stage with one line."""
     folder = tmp_path / "project"
-    project = Project(shutil.copytree(finished.folder, folder))
+    project = finished.copy(folder)
     cells = folder / "results/cells"
     (cells / "diagonal.small/features.nc").write_bytes((cells / "diagonal.decay50/features.nc").read_bytes())
     done = project.snakemake(
