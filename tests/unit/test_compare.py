@@ -115,6 +115,37 @@ def test_a_statistic_that_is_gone_is_named() -> None:
     assert f"this run has no statistic {KEY}" in report.text
 
 
+@pytest.mark.parametrize("left", [{}, {LOSS: Sample(np.full(40, np.nan), -1)}])
+def test_a_statistic_of_a_cell_that_is_gone_is_named(left: dict[str, Sample]) -> None:
+    """Left out, or without a value though nothing diverged: there is nothing that could differ."""
+    cells = {f"{CELL}/order": {RANK: Sample(values(1))} | left}
+    for each in (cells, {}) if not left else (cells,):
+        report = compared(run(cells=each))
+        assert report.cells[0].verdict == report.verdict == "drift"
+        assert f"this run has no statistic {LOSS} (order)" in report.text
+
+
+def test_runs_that_all_diverged_lack_nothing() -> None:
+    lost = np.full(40, np.nan)
+    cells = {f"{CELL}/order": {RANK: Sample(values(1)), LOSS: Sample(lost, -1, diverged=40)}}
+    assert compared(run(cells=cells)).cells[0].lacking == []
+
+
+def test_other_values_of_a_store_are_not_identical() -> None:
+    """Though every cell and claim is: those of image networks may differ, and of a study only headlines are kept."""
+    of_study = Stored("studies/noise.nc", {"kernel": "a"}, False, None, LIBRARIES)
+    known = run(stores=[*stores(), of_study]).kept("0")
+    other = dataclasses.replace(of_study, variables={"kernel": "b"})
+    assert judge.judge(known, run(stores=[*stores(), other])).verdict == "agreement"
+
+
+def test_a_claim_with_another_statistic_or_count_is_not_identical() -> None:
+    more = {KEY: Sample(values(2), -1), f"{KEY} at 30%": Sample(values(3), -1)}
+    assert compared(run(headlines=more)).claims[0].verdict == "agreement"
+    lost = {KEY: Sample(values(2), -1, diverged=5)}
+    assert compared(run(headlines=lost)).claims[0].verdict == "agreement"
+
+
 def test_other_cells_are_named() -> None:
     more = run().cells | {"new.small/order": {LOSS: Sample(values())}}
     assert "not in the reference: new.small" in compared(run(cells=more)).text

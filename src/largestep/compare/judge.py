@@ -112,9 +112,10 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all; digits that differ where they must not are at least a drift."""
+        """The worst of all; digits that differ are no more than an agreement, and where they must not at least a drift."""
         worst = max((each.verdict for each in (*self.claims, *self.cells)), key=SEVERITY.index)
-        return max(worst, "drift", key=SEVERITY.index) if self.digits.first else worst
+        least: Verdict = "drift" if self.digits.first else "agreement" if self.digits.unlike else "identical"
+        return max(worst, least, key=SEVERITY.index)
 
     @property
     def text(self) -> str:
@@ -140,7 +141,13 @@ class _Pair:
 
     @property
     def equal(self) -> bool:
-        return bool(np.array_equal(self.reference.sample, self.run.values, equal_nan=True))
+        same = np.array_equal(self.reference.sample, self.run.values, equal_nan=True)
+        return bool(same) and self.reference.diverged == self.run.diverged
+
+    @property
+    def lost(self) -> bool:
+        """Whether the run has no value at all where the reference has, and not because all its runs diverged."""
+        return self.reference.n > 0 and not np.isfinite(self.run.values).any() and self.run.diverged < len(self.run.values)
 
     def found(self, difference: chance.Difference) -> Found:
         side = np.sign(difference.higher - 0.5) * self.run.toward
@@ -168,8 +175,14 @@ def judge(reference: Reference, run: Run) -> Report:
             own.append(pair.found(difference))
     return Report(
         digits,
-        [_claim(claim, reference, run, claims, found.get(claim, [])) for claim in run.answers],
-        [_cell(cell, digits, cells, found[cell]) for cell in dict.fromkeys(pair.owner for pair in cells)],
+        [
+            _claim(claim, reference, run, claims, found.get(claim, []))
+            for claim in dict.fromkeys([*run.answers, *reference.answers])
+        ],
+        [
+            _cell(cell, reference, digits, cells, found.get(cell, []))
+            for cell in dict.fromkeys(map(_owner, reference.cells))
+        ],
         sorted({_owner(name) for name in run.cells} - {_owner(name) for name in reference.cells}),
     )
 
@@ -206,8 +219,7 @@ def _of_cells(reference: Reference, run: Run) -> Iterator[_Pair]:
     for name, kept in reference.cells.items():
         for statistic, own in kept.items():
             if statistic in run.cells.get(name, {}):
-                arm = name.partition("/")[2]
-                yield _Pair(_owner(name), f"{statistic} ({arm})", own, run.cells[name][statistic])
+                yield _Pair(_owner(name), _in_arm(statistic, name), own, run.cells[name][statistic])
 
 
 def _of_claims(reference: Reference, run: Run) -> Iterator[_Pair]:
@@ -221,20 +233,33 @@ def _owner(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _cell(cell: str, digits: Digits, pairs: Iterable[_Pair], found: list[Found]) -> Judged:
-    compared = sum(pair.owner == cell for pair in pairs)
-    if found:
-        return Judged(cell, "disagreement" if any(each.large for each in found) else "drift", compared, found)
-    return Judged(cell, "identical" if cell in digits.same_cells else "agreement", compared, found)
+def _in_arm(statistic: str, name: str) -> str:
+    """How a statistic of a cell and arm is named within its cell."""
+    return f"{statistic} ({name.partition('/')[2]})"
+
+
+def _cell(cell: str, reference: Reference, digits: Digits, pairs: Iterable[_Pair], found: list[Found]) -> Judged:
+    own = {pair.statistic: pair for pair in pairs if pair.owner == cell}
+    names = [_in_arm(each, name) for name, kept in reference.cells.items() if _owner(name) == cell for each in kept]
+    lacking = [name for name in names if name not in own or own[name].lost]
+    verdict: Verdict = "identical" if cell in digits.same_cells else "agreement"
+    if found or lacking:
+        verdict = "disagreement" if any(each.large for each in found) else "drift"
+    return Judged(cell, verdict, len(own), found, lacking)
 
 
 def _claim(claim: str, reference: Reference, run: Run, pairs: Iterable[_Pair], found: list[Found]) -> Judged:
     own = [pair for pair in pairs if pair.owner == claim]
-    answers = run.answers[claim], reference.answers.get(claim, "not asked")
-    lacking = [key for key in reference.headlines if key.startswith(f"{claim}: ") and key not in run.headlines]
+    answers = run.answers.get(claim, "not asked"), reference.answers.get(claim, "not asked")
+    here, there = (_keys(claim, each) for each in (run.headlines, reference.headlines))
+    lacking = sorted(there - here)
     verdict: Verdict = "agreement"
     if found or lacking:
         verdict = "drift" if answers[0] == answers[1] else "disagreement"
-    elif answers[0] == answers[1] and all(pair.equal for pair in own):
+    elif answers[0] == answers[1] and here == there and all(pair.equal for pair in own):
         verdict = "identical"
     return Judged(claim, verdict, len(own), found, lacking, answers)
+
+
+def _keys(claim: str, headlines: Iterable[str]) -> set[str]:
+    return {key for key in headlines if key.startswith(f"{claim}: ")}
