@@ -38,7 +38,7 @@ def log10(values: ArrayLike) -> Array:
 def power(base: ArrayLike, exponent: ArrayLike) -> Array:
     """Each base, which is not negative, to the power of its exponent; the two broadcast."""
     bases, exponents = np.broadcast_arrays(np.asarray(base, dtype=np.float64), np.asarray(exponent, dtype=np.float64))
-    found = map(math.pow, bases.ravel().tolist(), exponents.ravel().tolist())
+    found = map(_power, bases.ravel().tolist(), exponents.ravel().tolist())
     return np.fromiter(found, np.float64, bases.size).reshape(bases.shape)
 
 
@@ -67,3 +67,12 @@ def _exp(value: float) -> float:
         return math.exp(value)
     except OverflowError:
         return math.inf
+
+
+def _power(base: float, exponent: float) -> float:
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf
+    except ValueError:  # 0 to a negative power
+        return math.inf if base == 0.0 else math.nan

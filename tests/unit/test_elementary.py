@@ -28,6 +28,11 @@ def test_powers_broadcast() -> None:
     np.testing.assert_allclose(elementary.power(np.linspace(0, 1, 5), 0.5), np.linspace(0, 1, 5) ** 0.5, rtol=1e-15)
 
 
+def test_powers_that_are_too_large_are_infinite() -> None:
+    """As those of a warm-up of a large base, with which a run diverges."""
+    np.testing.assert_array_equal(elementary.power([10.0, 0.0, 10.0], [400.0, -1.0, -400.0]), [np.inf, np.inf, 0.0])
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_ratios_are_equal_and_ends_exact(count: int) -> None:
     found = elementary.geomspace(1.0, 500.0, count)
