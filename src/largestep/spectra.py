@@ -38,9 +38,12 @@ def extremes(matrix: Array) -> Array:
     """Smallest and largest eigenvalue, (2,), of a symmetric matrix; NaN where it is not finite."""
     if not np.isfinite(matrix).all():
         return np.full(2, np.nan)
+    # A power of two rounds nothing and keeps squares among the numbers.
+    exponent = np.frexp(np.abs(matrix).max())[1]
     diagonal, beside = np.empty(len(matrix)), np.zeros(len(matrix))
-    _tridiagonal(np.array(matrix, order="C"), diagonal, beside)
-    return np.array([_eigenvalue(diagonal, beside, 0), _eigenvalue(diagonal, beside, len(matrix) - 1)])
+    _tridiagonal(np.ascontiguousarray(np.ldexp(matrix, -exponent)), diagonal, beside)
+    found = [_eigenvalue(diagonal, beside, 0), _eigenvalue(diagonal, beside, len(matrix) - 1)]
+    return np.asarray(np.ldexp(found, exponent))
 
 
 def triangle(matrix: Array) -> Array:

@@ -76,6 +76,14 @@ def test_eigenvalues_of_no_finite_matrix_are_nan_and_those_of_zeros_are_zero() -
     np.testing.assert_array_equal(spectra.extremes(np.zeros((3, 3))), np.zeros(2))
 
 
+@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e200, 1e306])
+def test_eigenvalues_of_matrices_whose_squares_are_no_numbers(size: float) -> None:
+    half = RNG.standard_normal((6, 6))
+    matrix = size * (half + half.T)
+    wanted = np.linalg.eigvalsh(half + half.T)[[0, -1]]
+    np.testing.assert_allclose(spectra.extremes(matrix) / size, wanted, rtol=1e-10)
+
+
 def test_the_matrix_is_left_as_it_is() -> None:
     matrix = RNG.standard_normal((6, 6))
     before = matrix.copy()
