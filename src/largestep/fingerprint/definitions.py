@@ -22,6 +22,8 @@ EFFECTS = ""
 ATTRIBUTE = "."
 # Classes whose methods nothing but our code calls; one with other bases counts whole.
 BARE = frozenset({"Protocol", "object"})
+# Decorators of our own that give back a function and do nothing else; any other may put it where others find it.
+WRAPPERS = frozenset({"kernel", "house"})
 # Names the workers of all stages by text and imports them late, so that a stage imports the one that it uses.
 ROUTING = "largestep.stages"
 
@@ -160,10 +162,22 @@ def _module(name: str) -> Module:
             raise ValueError(f"{name}, line {node.lineno}: imports must be absolute and without * to be followed")
         else:
             _note_names(found, node)
-    for statement in tree.body:
-        if not isinstance(statement, ast.Import | ast.ImportFrom) and not _is_for_others(statement):
+    for statement in _run(tree.body):
+        if not isinstance(statement, ast.Import | ast.ImportFrom):
             _note_definition(found, statement)
+    for statement in tree.body:
+        if _is_handed_on(found, statement):
+            found.uses[EFFECTS] |= {(name,) for name in _defined(statement)}
     return found
+
+
+def _run(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """What an import runs."""
+    for statement in body:
+        if _is_for_others(statement):
+            yield from _run(statement.orelse)
+        else:
+            yield statement
 
 
 def _note_import(found: Module, node: ast.Import) -> None:
@@ -181,12 +195,19 @@ def _note_names(found: Module, node: ast.ImportFrom) -> None:
 
 def _note_definition(found: Module, statement: ast.stmt) -> None:
     if isinstance(statement, ast.ClassDef) and all(ast.unparse(each) in BARE for each in statement.bases):
-        for method in [each for each in statement.body if _is_called_by_name(each)]:
+        methods = [each for each in statement.body if _is_called_by_name(each)]
+        for method in methods:
             statement.body.remove(method)
             found.texts[f"{statement.name}.{method.name}"] += text(method)
             found.uses[f"{statement.name}.{method.name}"] |= _names(method)
+        # As in `other_name = method`.
+        found.uses[statement.name] |= {(ATTRIBUTE, each.name) for each in methods} & {
+            (ATTRIBUTE, name) for name, *_ in _names(statement)
+        }
     names = _defined(statement)
-    for name in names or [EFFECTS]:
+    # `TABLE[key] = NAME = value` does both.
+    changes = isinstance(statement, ast.Assign) and not all(map(_is_name, _targets(*statement.targets)))
+    for name in [*names, *([EFFECTS] if changes or not names else [])]:
         found.texts[name] += text(statement)
         found.uses[name] |= _names(statement)
     if not names:
@@ -198,7 +219,19 @@ def _is_called_by_name(statement: ast.stmt) -> TypeGuard[ast.FunctionDef]:
     return isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__")
 
 
-def _is_for_others(statement: ast.stmt) -> bool:
+def _is_handed_on(parts: Module, statement: ast.stmt) -> bool:
+    """Whether a definition is given to a decorator of our own that may register it."""
+    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    for decorator in statement.decorator_list:
+        for name, *attributes in (used for used in _names(decorator) if used[0] != ATTRIBUTE):
+            ours = name in parts.texts or any(f"{each}.".startswith(f"{PACKAGE}.") for each in parts.imported.get(name, ()))
+            if ours and [name, *attributes][-1] not in WRAPPERS:
+                return True
+    return False
+
+
+def _is_for_others(statement: ast.stmt) -> TypeGuard[ast.If]:
     """What a stage's command line and what type checkers read: neither is run by an import."""
     return isinstance(statement, ast.If) and ast.unparse(statement.test) in ("__name__ == '__main__'", "TYPE_CHECKING")
 
@@ -212,6 +245,18 @@ def _defined(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.AugAssign | ast.AnnAssign):
         return _stored(statement.target)
     return []
+
+
+def _targets(*targets: ast.expr) -> Iterator[ast.expr]:
+    for target in targets:
+        if isinstance(target, ast.Tuple | ast.List):
+            yield from _targets(*target.elts)
+        else:
+            yield target.value if isinstance(target, ast.Starred) else target
+
+
+def _is_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name)
 
 
 def _stored(*nodes: ast.AST) -> list[str]:

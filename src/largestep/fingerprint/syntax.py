@@ -28,7 +28,8 @@ def text(node: object) -> str:
 
 def _is_empty(value: object) -> bool:
     """A field that a node has without meaning; `f"{x:}"` has an empty format."""
-    return value in (None, 0, []) or (isinstance(value, ast.JoinedStr) and not _parts(value))
+    # `case False` is not `case None`.
+    return (value in (None, 0, []) and value is not False) or (isinstance(value, ast.JoinedStr) and not _parts(value))
 
 
 def _parts(node: ast.JoinedStr) -> list[ast.expr | str]:
