@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 import numba
 from llvmlite import binding
@@ -37,7 +40,25 @@ def fix_target(machine: str, features: Mapping[str, bool]) -> None:
     numba.config.reload_config()
 
 
+def keep_apart(package: Path) -> None:
+    """Have numba keep what it compiles by the text of all kernels, unless the environment says where it does.
+
+    It notices changes of a kernel's own file alone, and would run what was compiled with an older kernel inside. Where
+    the folder cannot be made, numba keeps to its own.
+    """
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return
+    sources = (path.read_bytes() for path in sorted(package.rglob("*.py")))
+    seal = hashlib.sha256(b"".join(text for text in sources if b"largestep.compiled" in text or b"@kernel" in text))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "largestep/numba" / seal.hexdigest()[:12]
+    with suppress(OSError):
+        # It is unpickled, so it is nobody else's.
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        numba.config.CACHE_DIR = str(cache)  # type: ignore[attr-defined]
+
+
 fix_target(platform.machine(), binding.get_host_cpu_features())
+keep_apart(Path(__file__).parent)
 
 # reassoc and contract let sums use vector instructions and, unlike full fastmath, keep NaN and infinity,
 # by which divergence is found.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 
 from largestep import compiled
@@ -67,3 +68,21 @@ def test_a_processor_without_avx2_is_refused() -> None:
 @x86_64
 def test_stores_name_the_target() -> None:
     assert attributes()["compile_target"] == compiled.CPU_NAME
+
+
+def test_kernels_are_kept_apart_by_the_code_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba itself would run a kernel that was compiled with another one of before an edit."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    package, folders = tmp_path / "package", []
+    package.mkdir()
+    for other, helper in (("", "@kernel\ndef f(x): return x"), ("", "@kernel\ndef f(x): return 2 * x"), ("X = 1", "")):
+        (package / "kernels.py").write_text("from largestep.compiled import kernel\n")
+        (package / "helper.py").write_text(helper or "@kernel\ndef f(x): return x")
+        (package / "other.py").write_text(other)
+        compiled.keep_apart(package)
+        folders.append(numba.config.CACHE_DIR)
+    assert folders[0] != folders[1]
+    assert folders[0] == folders[2]
+    assert Path(folders[0]).stat().st_mode & 0o077 == 0
