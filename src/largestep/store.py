@@ -55,6 +55,10 @@ LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcd
 class StoreError(RuntimeError):
     """A store cannot be used; the message is one line naming the file and what to do."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From other processes errors come pickled: by default with the message alone."""
+        return _again, (type(self), str(self), vars(self))
+
 
 class RefusedError(StoreError):
     """A file of the workflow's own is damaged or foreign, so that it has to be made anew."""
@@ -70,6 +74,13 @@ class StaleError(StoreError):
     def __init__(self, path: Path, problem: str) -> None:
         remedy = "delete it, or all such files with python -m largestep.verify --set-aside, and run again"
         super().__init__(f"{path}: {problem}; {remedy}")
+
+
+def _again(kind: type[StoreError], message: str, about: Mapping[str, object]) -> StoreError:
+    """An error as it was."""
+    error = kind.__new__(kind, message)
+    error.__dict__.update(about)
+    return error
 
 
 @dataclass(frozen=True)
@@ -270,6 +281,8 @@ def _write_rows(path: Path, group: netCDF4.Group, name: str, content: Rows) -> N
         for key, values in row.data_vars.items():
             group[str(key)][index] = values.values
         seals.append(row.attrs["stores_sha256"])
+    if len(seals) - 1 != content.dim.size:
+        raise StoreError(f"{path}: {name} has {len(seals) - 1} rows for {content.dim.size} names")
     group.setncattr("stores_sha256", digest(*seals))
 
 

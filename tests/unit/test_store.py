@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,24 @@ def test_stores_of_another_scipy_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.nc")
     with pytest.raises(store.StaleError, match=r"was made with scipy 0\.1, but .* is installed"):
         store.check_versions(tmp_path / "a.nc", {"version_scipy": "0.1"})
+
+
+@pytest.mark.parametrize(
+    "error", [store.RefusedError(Path("a"), "is damaged", "why"), store.StaleError(Path("a"), "is stale")]
+)
+def test_errors_come_through_from_other_processes(error: store.StoreError) -> None:
+    """As they do from the pools of `verify` and `compare`."""
+    found = pickle.loads(pickle.dumps(error))
+    assert (type(found), str(found), vars(found)) == (type(error), str(error), vars(error))
+
+
+def test_as_many_rows_as_names(tmp_path: Path) -> None:
+    row = xr.Dataset({"a": store.variable(("t",), [1.0], "1", "a")}, attrs={"stores_sha256": "b"})
+    rows = store.Rows(
+        store.variable(("cell",), ["one", "two"], "1", "cell"),
+        iter([row]),
+        lambda first: xr.Dataset(coords=first.coords, attrs={"stores_sha256": "c"}),
+    )
+    with pytest.raises(store.StoreError, match="1 rows for 2 names"):
+        store.write_tree(tmp_path / "tree.nc", {"experiment": rows}, title="t", spec="{}", code="c")
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from largestep import __version__, config, store, verify
+from largestep import __version__, config, grid, store, verify
 from largestep.cli import parser
 from largestep.compare import gather, reference
 from largestep.compare.judge import SEVERITY, judge
@@ -34,6 +34,8 @@ def main() -> None:
     options = arguments.parse_args()
     try:
         settings = verify.configuration(options.configfile, options.config)
+        # Names a user's own code that is not there.
+        grid.results_key(settings)
         known = None if options.write_reference else reference.read(options.reference, settings.scale)
         run = gather.gather(settings, options.results)
         if known is None:
