@@ -505,7 +505,7 @@ def test_scales_include_the_smaller(repository: Path) -> None:
 def test_the_projects_own_configuration(repository: Path) -> None:
     loaded = config.load(repository / "config.yaml")
     for name, settings in loaded.at_scale().items():
-        least = {"diagonal": 100, "dense": 50, "resnet18": 3}[settings.model.kind]
+        least = {"diagonal": 100, "dense": 50, "resnet18": 3, "mlp": 20}[settings.model.kind]
         assert settings.training.seeds >= least, name
 
 
