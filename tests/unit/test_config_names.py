@@ -25,8 +25,8 @@ def named() -> dict[str, Any]:
         "halved": {"decays": diagonal["cells"]["decay50"].pop("decays")},
         "warmed": {key: points["cells"]["decay50"].pop(key) for key in ("warmup", "decays")},
     }
-    diagonal |= {"measures": "linear"}
-    points |= {"measures": "dense"}
+    diagonal |= {"measures": {"like": "linear"}}
+    points |= {"measures": {"like": "dense"}}
     diagonal["cells"]["decay50"] |= {"schedule": "halved"}
     points["cells"]["decay50"] |= {"schedule": "warmed"}
     raw["published"] = {"diagonal": {"small": diagonal["cells"]["small"].pop("published")}}
@@ -66,6 +66,15 @@ def test_an_overlay_of_a_name_changes_what_names_it() -> None:
     assert changed({"measures": {"unused": {}}, "schedules": {"unused": {}}}) == set()
 
 
+def test_an_overlay_of_a_threshold_leaves_the_others() -> None:
+    raw = named()
+    before = config.parse(copy.deepcopy(raw), source="config.yaml").experiments["points"].measures
+    assert before.normalise_activations
+    update_config(raw, {"experiments": {"points": {"measures": {"correlation_thresholds": [0.5]}}}})
+    after = config.parse(raw, source="config.yaml").experiments["points"].measures
+    assert after == before.model_copy(update={"correlation_thresholds": [0.5]})
+
+
 def test_what_stands_beside_a_name_takes_its_place() -> None:
     raw = named()
     raw["experiments"]["points"]["cells"]["decay50"] |= {"warmup": None}
@@ -91,8 +100,8 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         "experiments.diagonal.cells.decay50: annealing and decays exclude each other",
     ),
     (
-        lambda c: c["experiments"]["points"].update(measures="dens"),
-        "experiments.points.measures: measures has no dens; there is dense, linear (given: 'dens')",
+        lambda c: c["experiments"]["points"].update(measures={"like": "dens"}),
+        "experiments.points.measures: measures has no dens; there is dense, linear",
     ),
     (
         lambda c: c["experiments"]["points"].update(measures={"rank_threshold": []}),

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from largestep.config.cells import CellConfig, Published
 from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
-from largestep.config.measures import Measures
+from largestep.config.measures import OwnMeasures
 from largestep.config.models import MLP, CustomModel, DenseNet, Model, ToyNet
-from largestep.config.named import named
 from largestep.config.scalars import Name, Scale, Strict
 from largestep.config.training import ImageTraining, ToyTraining
 from largestep.stages import View
-
-
-def _named(value: Any, info: ValidationInfo) -> Any:
-    """The measures of a name, or those that are written out."""
-    return named("measures", value, info) if isinstance(value, str) else value
 
 
 class Experiment(Strict):
@@ -31,8 +25,9 @@ class Experiment(Strict):
     data: Data = Field(description="the data set, by `kind`")
     model: Model = Field(description="the network, by `kind`")
     training: ToyTraining | ImageTraining = Field(description="what all cells share")
-    measures: Annotated[Measures, BeforeValidator(_named, json_schema_input_type=Measures | Name)] = Field(
-        description="thresholds of its measures, written out or one of the names in `measures`"
+    # A mapping in config.yaml, so that an overlay of one threshold leaves the others.
+    measures: OwnMeasures = Field(
+        description="thresholds of its measures, `like` one of the names in `measures`, or written out"
     )
     views: Annotated[list[View], Field(min_length=1)] = Field(description="its figures, listed above")
     cells: Annotated[dict[Name, CellConfig], Field(min_length=1)] = Field(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Any
 
-from largestep.config.scalars import Count, Fraction, Positive, Strict
+from pydantic import Field, ValidationInfo, model_validator
+
+from largestep.config.named import named
+from largestep.config.scalars import Count, Fraction, Name, Positive, Strict
 
 
 class Measures(Strict):
@@ -32,3 +36,20 @@ class Measures(Strict):
     probe_images: Count | None = Field(
         default=None, description="training images on which an image network's units are looked at; null: all"
     )
+
+
+class OwnMeasures(Measures):
+    """The measures of an experiment: those of a name, less what is written beside it, or all written out."""
+
+    like: Name | None = Field(
+        default=None, exclude=True, description="which of `measures` holds for what is not written here; null: defaults"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def a_name_stands_for_what_it_names(cls, value: Any, info: ValidationInfo) -> Any:
+        """Put the thresholds of the name in their places."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("like"), str):
+            return value
+        found = named("measures", value["like"], info)
+        return {key: getattr(found, key) for key in found.model_fields_set} | dict(value)
