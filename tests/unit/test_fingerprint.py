@@ -122,27 +122,31 @@ def test_what_is_used_or_done_counts(package: Path, file: str, text: str) -> Non
     assert digest() != before
 
 
+A = "class A:\n    def _one(self):\n        return VALUE\n"
+
+
 @pytest.mark.parametrize(
-    "helper",
+    ("defines", "returns"),
     [
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    X = 0\nelse:\n    X = VALUE\n\ndef double():\n    return X\n",
-        "T = {}\ndef add(f):\n    T['f'] = f\n    return f\n\n@add\ndef one():\n    return VALUE\n\ndef double():\n    return T\n",
-        "T = {}\nT['f'] = NAME = VALUE\n\ndef double():\n    return T\n",
-        "T = {}\nNAME, T['f'] = 1, VALUE\n\ndef double():\n    return T\n",
-        "class A:\n    def _one(self):\n        return VALUE\n    other = _one\n\ndef double():\n    return A().other()\n",
-        "class A:\n    def _one(self):\n        return VALUE\n    other = {1: _one}\n\ndef double():\n    return A().other\n",
-        "class A:\n    def _one(self):\n        return VALUE\n    other = property(_one)\n\ndef double():\n    return A().other\n",
-        "class A:\n    def one(self):\n        return VALUE\n\nclass B(A):\n    def two(self):\n        return super().one()\n"
-        "\ndef double():\n    return B().two()\n",
-        "def double(x=VALUE):\n    return x\n",
-        "class A:\n    size = VALUE\n\ndef double():\n    return A.size\n",
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    X = 0\nelse:\n    X = VALUE\n", "X"),
+        ("T = {}\ndef add(f):\n    T[1] = f\n    return f\n\n@add\ndef one():\n    return VALUE\n", "T"),
+        ("T = {}\nT['f'] = NAME = VALUE\n", "T"),
+        ("T = {}\nNAME, T['f'] = 1, VALUE\n", "T"),
+        (f"{A}    other = _one\n", "A().other()"),
+        (f"{A}    other = {{1: _one}}\n", "A().other"),
+        (f"{A}    other = property(_one)\n", "A().other"),
+        (f"{A}\nclass B(A):\n    def two(self):\n        return super()._one()\n", "B().two()"),
+        ("def one(x=VALUE):\n    return x\n", "one()"),
+        ("class B:\n    size = VALUE\n", "B.size"),
     ],
 )
-def test_what_is_reached_without_its_name_counts(package: Path, helper: str) -> None:
+def test_what_is_reached_without_its_name_counts(package: Path, defines: str, returns: str) -> None:
     """Else branches for the interpreter, registers, aliases of methods, default arguments, class attributes."""
     found = []
     for value in (1, 2):
-        (package / "helper.py").write_text(re.sub("VALUE", str(value), helper))
+        (package / "helper.py").write_text(
+            f"{defines.replace('VALUE', str(value))}\ndef double():\n    return {returns}\n"
+        )
         found.append((digest(), digest(every_method=False)))
     assert found[0][0] != found[1][0]
     assert found[0][1] != found[1][1]

@@ -112,7 +112,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all; digits that differ are no more than an agreement, and where they must not at least a drift."""
+        """The worst of all; digits that differ are at best an agreement, and where they must not at best a drift."""
         worst = max((each.verdict for each in (*self.claims, *self.cells)), key=SEVERITY.index)
         least: Verdict = "drift" if self.digits.first else "agreement" if self.digits.unlike else "identical"
         return max(worst, least, key=SEVERITY.index)
@@ -147,7 +147,9 @@ class _Pair:
     @property
     def lost(self) -> bool:
         """Whether the run has no value at all where the reference has, and not because all its runs diverged."""
-        return self.reference.n > 0 and not np.isfinite(self.run.values).any() and self.run.diverged < len(self.run.values)
+        return (
+            self.reference.n > 0 and not np.isfinite(self.run.values).any() and self.run.diverged < len(self.run.values)
+        )
 
     def found(self, difference: chance.Difference) -> Found:
         side = np.sign(difference.higher - 0.5) * self.run.toward

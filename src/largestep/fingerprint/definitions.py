@@ -225,7 +225,9 @@ def _is_handed_on(parts: Module, statement: ast.stmt) -> bool:
         return False
     for decorator in statement.decorator_list:
         for name, *attributes in (used for used in _names(decorator) if used[0] != ATTRIBUTE):
-            ours = name in parts.texts or any(f"{each}.".startswith(f"{PACKAGE}.") for each in parts.imported.get(name, ()))
+            ours = name in parts.texts or any(
+                f"{each}.".startswith(f"{PACKAGE}.") for each in parts.imported.get(name, ())
+            )
             if ours and [name, *attributes][-1] not in WRAPPERS:
                 return True
     return False
