@@ -57,7 +57,7 @@ class StoreError(RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """From other processes errors come pickled: by default with the message alone."""
-        return _again, (type(self), str(self), vars(self))
+        return _again, (type(self), str(self), self.__dict__)
 
 
 class RefusedError(StoreError):
