@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,13 @@ class Project:
         return done
 
     def stage(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a module of this copy of the package here, as `python -m largestep.MODULE`."""
-        return forked.run(self.folder, f"largestep.{module}", *arguments, PYTHONPATH=str(self.folder / "src"))
+        """Run a module of this copy of the package here, as `python -m largestep.MODULE`.
+
+        It may hand what it defines to processes of its own, which a forked one cannot.
+        """
+        command = [sys.executable, "-m", f"largestep.{module}", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=500)
 
     def copy(self, folder: Path) -> Project:
         """A copy with all its results and Snakemake's records, to edit."""

@@ -25,8 +25,8 @@ SETTINGS = {"kind": "digits", "examples": 1000, "test_examples": 100, "seed": 0}
 
 
 def job(folder: Path, name: str, epochs: int) -> list[str]:
-    """The command of a training job: two seeds, momentum and augmentation, bfloat16."""
-    about = spec(0.1, seeds=2, epochs=epochs, momentum=0.9, precision="bfloat16", evaluations=epochs, batch_size=64)
+    """The command of a training job: two seeds, momentum and augmentation; many processors only emulate bfloat16."""
+    about = spec(0.1, seeds=2, epochs=epochs, momentum=0.9, evaluations=epochs, batch_size=64)
     about["data"]["data"] = SETTINGS
     about["training"]["augmentation"] = {"crop_padding": 1, "flip": True}
     about["model"]["width"] = 4
