@@ -459,14 +459,13 @@ def test_a_view_without_its_data_is_one_line(
     assert str(raised.value) == f"{source}: experiment made_up has no variable {key}; view {view} cannot be drawn"
 
 
-EXPERIMENTS = yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+EXPERIMENTS = CONFIG["experiments"]
 
 
 def caption(experiment: str, view: str) -> str:
     """The caption of a figure, filled in as Snakemake does it."""
-    snakemake = SimpleNamespace(
-        config={"experiments": EXPERIMENTS}, wildcards=SimpleNamespace(experiment=experiment, view=view)
-    )
+    snakemake = SimpleNamespace(config=CONFIG, wildcards=SimpleNamespace(experiment=experiment, view=view))
     template = (ROOT / "workflow" / "report" / "figure.rst").read_text()
     return Environment(trim_blocks=True, lstrip_blocks=True).from_string(template).render(snakemake=snakemake)
 
@@ -492,11 +491,16 @@ def test_caption_of_blocks_says_what_they_are_in_this_network() -> None:
     assert "blocks 2 and 3 are in the transitions" in said["densenet_cifar10_basic"]
 
 
+def test_caption_knows_the_schedules_that_cells_name() -> None:
+    assert not any("decays" in cell for cell in EXPERIMENTS["diagonal_sgd"]["cells"].values())
+    assert "*Peak step sizes.*" in caption("diagonal_sgd", "curves")
+
+
 def test_caption_of_gradient_descent_claims_the_opposite() -> None:
     names = [name for name, settings in EXPERIMENTS.items() if settings["training"]["batch_size"] == "full"]
     assert names == ["diagonal_gd"]
     text = " ".join(caption("diagonal_gd", "curves").split())
-    published = [cell["published"] for cell in EXPERIMENTS["diagonal_gd"]["cells"].values()]
+    published = [CONFIG["published"]["diagonal_gd"][cell] for cell in EXPERIMENTS["diagonal_gd"]["cells"]]
     small, *large = [values["test_loss"] for values in published]
     assert f"{small} with the small one, {min(large):.2f} to {max(large):.2f} with the large ones" in text
     small, *large = [values["l0"] for values in published]
