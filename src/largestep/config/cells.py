@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from largestep.config.named import named
+from largestep.config.named import filled
 from largestep.config.scalars import Name, NonNegative, Positive, Strict
 from largestep.config.schedules import ScheduleConfig
 
@@ -44,7 +43,4 @@ class CellConfig(ScheduleConfig):
     @classmethod
     def schedule_stands_for_what_it_names(cls, value: Any, info: ValidationInfo) -> Any:
         """Put the parts of the schedule that the cell names in their places."""
-        if not isinstance(value, Mapping) or not isinstance(value.get("schedule"), str):
-            return value
-        schedule = named("schedules", value["schedule"], info)
-        return {key: getattr(schedule, key) for key in schedule.model_fields_set} | dict(value)
+        return filled("schedules", "schedule", value, info)

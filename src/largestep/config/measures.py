@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from largestep.config.named import named
+from largestep.config.named import filled
 from largestep.config.scalars import Count, Fraction, Name, Positive, Strict
 
 
@@ -49,7 +48,4 @@ class OwnMeasures(Measures):
     @classmethod
     def a_name_stands_for_what_it_names(cls, value: Any, info: ValidationInfo) -> Any:
         """Put the thresholds of the name in their places."""
-        if not isinstance(value, Mapping) or not isinstance(value.get("like"), str):
-            return value
-        found = named("measures", value["like"], info)
-        return {key: getattr(found, key) for key in found.model_fields_set} | dict(value)
+        return filled("measures", "like", value, info)
