@@ -69,7 +69,7 @@ class Project:
         """
         command = [sys.executable, "-m", f"largestep.{module}", *arguments]
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=500)
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=1500)
 
     def copy(self, folder: Path) -> Project:
         """A copy with all its results and Snakemake's records, to edit."""

@@ -40,7 +40,7 @@ def context() -> ForkServerContext:
 
 
 def run(
-    folder: Path, module: str, *arguments: str, timeout: float = 500, **environment: str
+    folder: Path, module: str, *arguments: str, timeout: float = 1500, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """What `python -m module` with these arguments does in a folder; environment is added to that of this process.
 
