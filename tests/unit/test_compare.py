@@ -15,6 +15,7 @@ from largestep.compare import chance, identity, judge, reference
 from largestep.compare.gather import Run
 from largestep.compare.identity import Stored
 from largestep.compare.samples import Sample, of_experiment, rounded
+from largestep.compiled import CPU_NAME
 from largestep.store import StoreError
 
 CELL, STORE, KEY = "made_up.decay50", "cells/made_up.decay50/train.nc", "C4: a number (made_up/order)"
@@ -37,13 +38,13 @@ def run(
         }
     }
     headlines = {KEY: Sample(values(2) if headline is None else headline, -1)}
-    store = Stored(STORE, {"test_loss": "a", "train_loss": "b"}, True, identity.PORTABLE, LIBRARIES)
-    made = Run("laptop", identity.PORTABLE, LIBRARIES, [store], cells, headlines, {"C4": answer})
+    store = Stored(STORE, {"test_loss": "a", "train_loss": "b"}, True, CPU_NAME, LIBRARIES)
+    made = Run("laptop", CPU_NAME, LIBRARIES, [store], cells, headlines, {"C4": answer})
     return dataclasses.replace(made, **other)  # type: ignore[arg-type]
 
 
 def stores(promised: bool = True, path: str = STORE, **variables: str) -> list[Stored]:
-    return [Stored(path, {"test_loss": "a", "train_loss": "b"} | variables, promised, identity.PORTABLE, LIBRARIES)]
+    return [Stored(path, {"test_loss": "a", "train_loss": "b"} | variables, promised, CPU_NAME, LIBRARIES)]
 
 
 def compared(one: Run) -> judge.Report:
@@ -146,9 +147,28 @@ def test_a_claim_with_another_statistic_or_count_is_not_identical() -> None:
     assert compared(run(headlines=lost)).claims[0].verdict == "agreement"
 
 
-def test_other_cells_are_named() -> None:
+def test_other_cells_and_studies_are_named() -> None:
     more = run().cells | {"new.small/order": {LOSS: Sample(values())}}
-    assert "not in the reference: new.small" in compared(run(cells=more)).text
+    noise = Stored("studies/noise.nc", {"kernel": "a"}, False, None, LIBRARIES)
+    text = compared(run(cells=more, stores=[*stores(), noise])).text
+    assert "not in the reference: new.small, studies/noise" in text
+
+
+def test_too_few_seeds_are_said() -> None:
+    """Of five seeds nothing can be found, however far they lie apart."""
+    few = run(loss=values()[:5])
+    report = judge.judge(few.kept("0"), run(loss=values(shift=9.0)[:5], stores=stores(promised=False, train_loss="x")))
+    assert (report.cells[0].few, report.cells[0].found) == (1, [])
+    assert "agreement, statistics compared: 2 (1 with too few seeds to find a difference)" in report.text
+    assert compared(run()).cells[0].few == 0
+
+
+def test_seeds_that_lose_their_value_are_found() -> None:
+    """Though those that keep one have the same, and nothing diverged."""
+    loss = np.where(np.arange(40) < 12, np.nan, values())
+    report = compared(run(loss=loss))
+    assert [each.statistic for each in report.cells[0].found] == [f"{LOSS} (order): has a value"]
+    assert report.verdict == "drift"
 
 
 @pytest.mark.parametrize("seeds", [6, 20, 50])
@@ -178,17 +198,12 @@ def test_few_seeds_neither_decide_nor_hide_what_many_show() -> None:
 def test_fingerprints_are_of_values_alone() -> None:
     """A name, a unit or a note changes nothing; any value does, and its place."""
     one = xr.Variable(("seed",), np.array([1.0, 2.0, np.nan]), {"units": "1"})
-    for rounds in (False, True):
-        kept = identity.fingerprint(one, rounds)
-        assert identity.same(kept, identity.fingerprint(xr.Variable(("x",), one.values), rounds))
-        for other in ([1.0, 2.0, 3.0], [2.0, 1.0, np.nan], [1.0, 2.0 + 1e-6, np.nan], [[1.0, 2.0, np.nan]]):
-            array = np.array(other)
-            named = xr.Variable(("a", "b")[: array.ndim], array)
-            assert not identity.same(kept, identity.fingerprint(named, rounds))
-    nearly = xr.Variable(("seed",), one.values * (1.0 + 1e-12))
-    assert identity.same(identity.fingerprint(one, True), identity.fingerprint(nearly, True))
-    assert not identity.same(identity.fingerprint(one, False), identity.fingerprint(nearly, False))
-    texts = [identity.fingerprint(xr.Variable(("arm",), each), False) for each in (["order"], ["data"])]
+    kept = identity.fingerprint(one)
+    assert kept == identity.fingerprint(xr.Variable(("x",), one.values))
+    for other in ([1.0, 2.0, 3.0], [2.0, 1.0, np.nan], [1.0, 2.0 + 1e-15, np.nan], [[1.0, 2.0, np.nan]]):
+        array = np.array(other)
+        assert kept != identity.fingerprint(xr.Variable(("a", "b")[: array.ndim], array))
+    texts = [identity.fingerprint(xr.Variable(("arm",), each)) for each in (["order"], ["data"])]
     assert texts[0] != texts[1]
     assert identity.unlike({"a": "1", "b": "2"}, {"a": "1", "c": "2"}) == ["b", "c"]
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from largestep import compiled
+from largestep.claims.verdict import FEWEST_SEEDS
 from largestep.compare import chance, identity
 from largestep.compare.gather import Run
 from largestep.compare.reference import Kept, Reference
@@ -52,13 +54,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Judged:
-    """A cell or a claim. compared: how many statistics; lacking: those that only the reference has; answers: of a
-    claim, here and in the reference.
+    """A cell or a claim. compared: how many statistics; few: those of them with too few seeds to find a difference;
+    lacking: those that only the reference has; answers: of a claim, here and in the reference.
     """
 
     name: str
     verdict: Verdict
     compared: int
+    few: int
     found: list[Found]
     lacking: list[str] = field(default_factory=list)
     answers: tuple[str, str] | None = None
@@ -67,6 +70,9 @@ class Judged:
     def text(self) -> str:
         """In words, a line for each difference."""
         said = f"{self.name}: {self.verdict}, statistics compared: {self.compared}"
+        said += (
+            f" ({self.few} with too few seeds to find a difference)" if self.few and self.verdict != "identical" else ""
+        )
         if self.answers:
             here, there = self.answers
             said += f"; {here} here and in the reference" if here == there else f"; {here} here, {there} there"
@@ -103,7 +109,7 @@ class Digits:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole comparison. unknown: cells that the reference does not have."""
+    """The whole comparison. unknown: cells and studies that the reference does not have."""
 
     digits: Digits
     claims: list[Judged]
@@ -143,6 +149,22 @@ class _Pair:
     def equal(self) -> bool:
         same = np.array_equal(self.reference.sample, self.run.values, equal_nan=True)
         return bool(same) and self.reference.diverged == self.run.diverged
+
+    @property
+    def few(self) -> bool:
+        """Whether too few seeds have a value in both for any difference to be beyond chance."""
+        return sum(np.isfinite(one) and np.isfinite(other) for one, other in self._by_seed()) < FEWEST_SEEDS
+
+    def presence(self) -> _Pair | None:
+        """Which seeds have a value, as a statistic of its own; None where it is the same ones in both."""
+        known = [[float(np.isfinite(value)) for value in values] for values in zip(*self._by_seed(), strict=True)]
+        if self.lost or not known or known[0] == known[1]:
+            return None
+        there, here = (Sample(np.array(each)) for each in known)
+        return _Pair(self.owner, f"{self.statistic}: has a value", Kept.of(there), here)
+
+    def _by_seed(self) -> Iterable[tuple[float, float]]:
+        return zip(self.reference.sample, self.run.values, strict=False)
 
     @property
     def lost(self) -> bool:
@@ -185,8 +207,15 @@ def judge(reference: Reference, run: Run) -> Report:
             _cell(cell, reference, digits, cells, found.get(cell, []))
             for cell in dict.fromkeys(map(_owner, reference.cells))
         ],
-        sorted({_owner(name) for name in run.cells} - {_owner(name) for name in reference.cells}),
+        _unknown(reference, run),
     )
+
+
+def _unknown(reference: Reference, run: Run) -> list[str]:
+    """Cells and studies that only the run has."""
+    studies = {each.path for each in run.stores if each.path.startswith("studies/")} - set(reference.stores)
+    cells = {_owner(name) for name in run.cells} - {_owner(name) for name in reference.cells}
+    return [*sorted(cells), *(path.removesuffix(".nc") for path in sorted(studies))]
 
 
 def compare_digits(reference: Reference, run: Run) -> Digits:
@@ -209,8 +238,8 @@ def _other_machine(reference: Reference, run: Run) -> Iterator[str]:
     """Why digits may differ: what computed in the run and in the reference is not the same."""
     if run.target != reference.made.target:
         yield f"kernels compiled for {run.target} here, for {reference.made.target} in the reference"
-    elif run.target != identity.PORTABLE:
-        yield f"kernels compiled for {run.target}, not for {identity.PORTABLE}"
+    elif run.target != compiled.CPU_NAME:
+        yield f"kernels compiled for {run.target}, not for {compiled.CPU_NAME}"
     for name in sorted({*run.libraries, *reference.made.libraries}):
         here, there = run.libraries.get(name), reference.made.libraries.get(name)
         if here != there:
@@ -221,7 +250,11 @@ def _of_cells(reference: Reference, run: Run) -> Iterator[_Pair]:
     for name, kept in reference.cells.items():
         for statistic, own in kept.items():
             if statistic in run.cells.get(name, {}):
-                yield _Pair(_owner(name), _in_arm(statistic, name), own, run.cells[name][statistic])
+                pair = _Pair(_owner(name), _in_arm(statistic, name), own, run.cells[name][statistic])
+                yield pair
+                presence = pair.presence()
+                if presence:
+                    yield presence
 
 
 def _of_claims(reference: Reference, run: Run) -> Iterator[_Pair]:
@@ -247,7 +280,7 @@ def _cell(cell: str, reference: Reference, digits: Digits, pairs: Iterable[_Pair
     verdict: Verdict = "identical" if cell in digits.same_cells else "agreement"
     if found or lacking:
         verdict = "disagreement" if any(each.large for each in found) else "drift"
-    return Judged(cell, verdict, len(own), found, lacking)
+    return Judged(cell, verdict, len(own), sum(pair.few for pair in own.values()), found, lacking)
 
 
 def _claim(claim: str, reference: Reference, run: Run, pairs: Iterable[_Pair], found: list[Found]) -> Judged:
@@ -260,7 +293,7 @@ def _claim(claim: str, reference: Reference, run: Run, pairs: Iterable[_Pair], f
         verdict = "drift" if answers[0] == answers[1] else "disagreement"
     elif answers[0] == answers[1] and here == there and all(pair.equal for pair in own):
         verdict = "identical"
-    return Judged(claim, verdict, len(own), found, lacking, answers)
+    return Judged(claim, verdict, len(own), sum(pair.few for pair in own), found, lacking, answers)
 
 
 def _keys(claim: str, headlines: Iterable[str]) -> set[str]:
