@@ -24,8 +24,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from largestep import aggregate, config, grid, stages, store
 from largestep.cli import parser, run
 from largestep.data import image_set
@@ -145,29 +143,16 @@ def add_configuration(arguments: argparse.ArgumentParser) -> None:
     )
 
 
-def configuration(above: list[Path], values: Iterable[str]) -> config.Config:
-    """The configuration of config.yaml with files and values on top. Raises ConfigError."""
-    raw: dict[str, Any] = {}
-    files = [config.base_file(CHECKOUT), *above]
-    for file in files:
-        _update(raw, config.read(file))
-    for text in values:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise config.ConfigError(f"--config {text}: must be KEY=VALUE")
-        try:
-            _update(raw, {key: yaml.safe_load(value)})
-        except yaml.YAMLError as error:
-            raise config.ConfigError(f"--config {key}: its value is not YAML") from error
-    return config.parse(raw, source=" + ".join(map(str, files)))
+def configuration(above: list[Path], values: list[str]) -> config.Config:
+    """The configuration of config.yaml with files and values on top, as Snakemake takes them. Raises ConfigError."""
+    # Takes two seconds, and only what was given needs it.
+    from snakemake.cli import parse_config
 
-
-def _update(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    for key, value in above.items():
-        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
-            _update(below[key], value)
-        else:
-            below[key] = value
+    try:
+        given = parse_config(values)
+    except ValueError as error:
+        raise config.ConfigError(f"--config {' '.join(values)}: must be KEY=VALUE ({error})") from error
+    return config.layered([config.base_file(CHECKOUT), *above], given)
 
 
 def verify(settings: config.Config, results: Path, *, remake: bool = True) -> tuple[list[Finding], int]:

@@ -493,7 +493,7 @@ def test_overlay_and_scale_from_the_command_line(tmp_path: Path) -> None:
     assert "scale: " in done.stdout + done.stderr
     done = project.snakemake("--cores", "1", "--config", "extra=1", check=False)
     assert done.returncode != 0
-    assert "config.yaml: extra: unknown key" in done.stdout + done.stderr
+    assert "config.yaml + --config extra=1: extra: unknown key" in done.stdout + done.stderr
 
 
 def test_scales_include_the_smaller(repository: Path) -> None:

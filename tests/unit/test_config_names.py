@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snakemake.utils import update_config
 
 from largestep import config, grid
+from largestep.config.overlays import lay
 
 TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
 PUBLISHED = {"test_loss": 1.0e-3, "rank": 10, "l0": 10}
@@ -45,7 +45,7 @@ def changed(overlay: dict[str, Any]) -> set[str]:
     """What depends on an overlay, laid on top as Snakemake does; the aggregate always does."""
     raw = named()
     before = specs(copy.deepcopy(raw))
-    update_config(raw, overlay)
+    lay(raw, overlay)
     after = specs(raw)
     return {name for name in before if before[name] != after[name]} - {"aggregate"}
 
@@ -70,7 +70,7 @@ def test_an_overlay_of_a_threshold_leaves_the_others() -> None:
     raw = named()
     before = config.parse(copy.deepcopy(raw), source="config.yaml").experiments["points"].measures
     assert before.normalise_activations
-    update_config(raw, {"experiments": {"points": {"measures": {"correlation_thresholds": [0.5]}}}})
+    lay(raw, {"experiments": {"points": {"measures": {"correlation_thresholds": [0.5]}}}})
     after = config.parse(raw, source="config.yaml").experiments["points"].measures
     assert after == before.model_copy(update={"correlation_thresholds": [0.5]})
 

@@ -49,6 +49,6 @@ def _cell(wildcards):
     name = f"{wildcards.experiment}.{wildcards.cell}"
     if name not in CELLS:
         raise WorkflowError(
-            f"{' + '.join(FILES)}: there is no cell {name} at scale {CONFIG.scale}"
+            f"{' + '.join(SOURCES)}: there is no cell {name} at scale {CONFIG.scale}"
         )
     return CELLS[name]

@@ -7,7 +7,19 @@ receives a cell's spec (see `largestep.grid`). `reference` writes docs/config.md
 from largestep.config.cells import CellConfig
 from largestep.config.errors import ConfigError
 from largestep.config.experiments import Experiment
+from largestep.config.overlays import layered, sources
 from largestep.config.reading import base_file, load, parse, read
 from largestep.config.root import Config
 
-__all__ = ["CellConfig", "Config", "ConfigError", "Experiment", "base_file", "load", "parse", "read"]
+__all__ = [
+    "CellConfig",
+    "Config",
+    "ConfigError",
+    "Experiment",
+    "base_file",
+    "layered",
+    "load",
+    "parse",
+    "read",
+    "sources",
+]
