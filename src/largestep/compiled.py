@@ -41,20 +41,22 @@ def fix_target(machine: str, features: Mapping[str, bool]) -> None:
 
 
 def keep_apart(package: Path) -> None:
-    """Have numba keep what it compiles by the text of all kernels, unless the environment says where it does.
+    """Have numba keep what it compiles by the text of all kernels, in a folder of the user's own or NUMBA_CACHE_DIR.
 
     It notices changes of a kernel's own file alone, and would run what was compiled with an older kernel inside. Where
     the folder cannot be made, numba keeps to its own.
     """
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return
     sources = (path.read_bytes() for path in sorted(package.rglob("*.py")))
     seal = hashlib.sha256(b"".join(text for text in sources if b"largestep.compiled" in text or b"@kernel" in text))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "largestep/numba" / seal.hexdigest()[:12]
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "largestep/numba"
+    cache = Path(os.environ.get("NUMBA_CACHE_DIR") or usual)
+    # A process may have been started by one that has set it.
+    cache = cache if cache.name == seal.hexdigest()[:12] else cache / seal.hexdigest()[:12]
     with suppress(OSError):
         # It is unpickled, so it is nobody else's.
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        numba.config.CACHE_DIR = str(cache)  # type: ignore[attr-defined]
+        os.environ["NUMBA_CACHE_DIR"] = str(cache)
+        numba.config.reload_config()
 
 
 fix_target(platform.machine(), binding.get_host_cpu_features())

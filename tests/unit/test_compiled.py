@@ -74,13 +74,13 @@ def test_kernels_are_kept_apart_by_the_code_of_all(tmp_path: Path, monkeypatch: 
     """Numba itself would run a kernel that was compiled with another one of before an edit."""
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     package, folders = tmp_path / "package", []
     package.mkdir()
     for other, helper in (("", "@kernel\ndef f(x): return x"), ("", "@kernel\ndef f(x): return 2 * x"), ("X = 1", "")):
         (package / "kernels.py").write_text("from largestep.compiled import kernel\n")
         (package / "helper.py").write_text(helper or "@kernel\ndef f(x): return x")
         (package / "other.py").write_text(other)
+        monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
         compiled.keep_apart(package)
         folders.append(numba.config.CACHE_DIR)
     assert folders[0] != folders[1]
