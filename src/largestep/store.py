@@ -279,7 +279,8 @@ def _write_rows(path: Path, group: netCDF4.Group, name: str, content: Rows) -> N
             unlike = f"{name}.{content.dim.values[index]} has not the variables and coordinates of the first"
             raise StoreError(f"{path}: {unlike}; delete what it was made from and run again")
         for key, values in row.data_vars.items():
-            group[str(key)][index] = values.values
+            target = group[str(key)]
+            target[index] = values.values.astype(object)[()] if target.dtype is str else values.values
         seals.append(row.attrs["stores_sha256"])
     if len(seals) - 1 != content.dim.size:
         raise StoreError(f"{path}: {name} has {len(seals) - 1} rows for {content.dim.size} names")
@@ -287,16 +288,17 @@ def _write_rows(path: Path, group: netCDF4.Group, name: str, content: Rows) -> N
 
 
 def _define_rows(group: netCDF4.Group, dim: xr.Variable, row: xr.Dataset) -> None:
-    """Variables for all rows, as xarray would write them: missing values of floats are NaN."""
+    """Variables for all rows, as xarray would write them: missing values of floats are NaN, truth values bytes."""
     for each, size in row.sizes.items():
         if each not in group.dimensions:
             group.createDimension(str(each), size)
     for key, values in row.data_vars.items():
-        missing = np.nan if values.dtype.kind == "f" else False
-        dims = tuple(map(str, (*dim.dims, *values.dims)))
+        kind, dims = values.dtype.kind, tuple(map(str, (*dim.dims, *values.dims)))
         layout = _layout(values.variable, lead=(1,))
-        target = group.createVariable(str(key), values.dtype, dims, fill_value=missing, **layout)
-        target.setncatts(values.attrs)
+        stored = {"b": np.int8, "O": str, "U": str, "T": str}.get(kind, values.dtype)
+        missing = np.nan if kind == "f" else None if stored is str else False
+        target = group.createVariable(str(key), stored, dims, fill_value=missing, **layout)
+        target.setncatts(values.attrs | ({"dtype": "bool"} if kind == "b" else {}))
 
 
 def write_text(path: Path, text: str) -> None:

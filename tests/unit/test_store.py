@@ -274,3 +274,29 @@ def test_as_many_rows_as_names(tmp_path: Path) -> None:
     with pytest.raises(store.StoreError, match="1 rows for 2 names"):
         store.write_tree(tmp_path / "tree.nc", {"experiment": rows}, title="t", spec="{}", code="c")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_every_kind_come_back(tmp_path: Path) -> None:
+    """Truth values and texts too, of which no measure of ours is one."""
+    parts = {
+        "flag": [True, False],
+        "yes": True,
+        "word": "naïve",
+        "words": ["a", "longer"],
+        "count": 3,
+        "value": [0.5, np.nan],
+    }
+    row = xr.Dataset(
+        {
+            key: store.variable(("t",) if isinstance(value, list) else (), np.array(value), "1", key)
+            for key, value in parts.items()
+        },
+        attrs={"stores_sha256": "b"},
+    )
+    names = store.variable(("cell",), ["one", "two"], "1", "cell")
+    rows = store.Rows(names, iter([row, row]), lambda _: row[[]].assign_attrs(stores_sha256="c"))
+    store.write_tree(tmp_path / "tree.nc", {"experiment": rows}, title="t", spec="{}", code="c")
+    found = store.read_all(tmp_path / "tree.nc")[0]["experiment"]
+    for key, value in parts.items():
+        np.testing.assert_array_equal(found[key].values, np.array([value, value]))
+    assert found["flag"].dtype == bool
