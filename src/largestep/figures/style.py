@@ -219,8 +219,22 @@ def save(figure: Figure, png: Path, pdf: Path) -> None:
     Raises StoreError when a file cannot be written.
     """
     undated: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
-    for path, kind in ((png, "png"), (pdf, "pdf")):
-        with store.replacing(path) as part, house():
-            figure.savefig(part, format=kind, metadata=undated[kind])
-        # Laid out once: it takes as long as drawing.
-        figure.set_layout_engine("none")
+    with house(), laid_out(figure, RC["savefig.dpi"]):
+        for path, kind in ((png, "png"), (pdf, "pdf")):
+            with store.replacing(path) as part:
+                figure.savefig(part, format=kind, metadata=undated[kind])
+
+
+@contextmanager
+def laid_out(figure: Figure, dpi: float) -> Iterator[None]:
+    """A context in which a figure is drawn as laid out for this resolution, once and for all.
+
+    With a layout engine, even with the placeholder that "none" leaves, matplotlib draws once more for each file.
+    """
+    figure.set_dpi(dpi)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    with mpl.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+        yield
