@@ -58,7 +58,9 @@ lint: setup
 	$(BIN)/snakefmt --check --diff workflow
 	$(BIN)/snakemake --lint
 
+# With REF=COMMIT also the kernels' time over that commit's.
 bench: setup
+	$(if $(REF),$(BIN)/python benchmarks/kernels.py $(REF))
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/bench_images.py
 	$(BIN)/python benchmarks/tree.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from docutils.core import publish_parts
 from jinja2 import Environment
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from largestep import stages, store
@@ -428,6 +430,27 @@ def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     assert b"/FontFile2" in first["pdf"]  # the fonts are embedded
     width = int.from_bytes(first["png"][16:20], "big")
     assert width >= 200 * style.TEXT_WIDTH
+
+
+def test_a_figure_is_laid_out_once_and_drawn_once_for_each_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"laid out": 0, "drawn": 0}
+
+    def counted(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def count(*given: object, **named: object) -> object:
+            counts[name] += 1
+            return function(*given, **named)
+
+        return count
+
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", counted("laid out", ConstrainedLayoutEngine.execute))
+    monkeypatch.setattr(Figure, "draw", counted("drawn", Figure.draw))
+    with style.house():
+        figure = Figure()
+        figure.subplots()
+    style.save(figure, tmp_path / "figure.png", tmp_path / "figure.pdf")
+    assert counts == {"laid out": 1, "drawn": 2}
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -26,8 +26,7 @@ import math
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from largestep import elementary
 from largestep.measures.outcomes import survived
@@ -165,7 +164,8 @@ def slopes(values: Array, steps: NDArray[np.int64]) -> tuple[Array, Array, Array
     places = drawn + n * np.arange(RESAMPLES)[:, None]
     received = np.bincount(places.ravel(), np.tile(weights, RESAMPLES), RESAMPLES * n).reshape(RESAMPLES, n)
     tail = (1.0 - CONFIDENCE) / 2.0
-    widening = student.isf(tail, max(n / block - 1.0, 1.0)) / norm.isf(tail) * np.sqrt(n / (n - 2))
+    # Quantiles of Student's t and of the normal distribution; scipy.stats, which wraps them, takes a second to import.
+    widening = stdtrit(max(n / block - 1.0, 1.0), tail) / ndtri(tail) * np.sqrt(n / (n - 2))
     low, high = np.quantile(np.einsum("rn,bn->rb", residuals, received), [tail, 1.0 - tail], axis=1) * widening
     return slope, slope + low, slope + high
 
