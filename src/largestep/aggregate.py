@@ -141,7 +141,7 @@ def _published(about: dict[str, Any], blocks: int) -> dict[str, tuple[tuple[str,
     found: dict[str, tuple[tuple[str, ...], list[Any]]] = {}
     reported = [entry["published"] for entry in about["cells"].values()]
     for key in sorted({key for values in reported for key in values}):
-        by_block = key == "feature_sparsity"
+        by_block = key in ("feature_sparsity", "active_fraction")
         missing = [np.nan] * blocks if by_block else np.nan
         dims = ("cell", "block") if by_block else ("cell",)
         values_of = [values.get(key, missing) for values in reported]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from largestep.store import Streamed, variable
 
 # Purposes of the random streams of a seed; their numbers are part of what a result depends on.
-ORDER, LABEL_NOISE, AUGMENTATION, NETWORK = 1, 2, 3, 4
+ORDER, LABEL_NOISE, AUGMENTATION, NETWORK, EVALUATION = 1, 2, 3, 4, 5
 
 
 SNAPSHOT = ("arm", "seed", "snapshot_step", "parameter")

@@ -13,7 +13,7 @@ from largestep.cli import existing, run, spec_parser
 from largestep.keys import canonical
 from largestep.measures import RUN
 from largestep.measures.thresholds import effective_rank, l0_norm, rank
-from largestep.measures.units import feature_sparsity
+from largestep.measures.units import feature_sparsity, sampling_error
 from largestep.store import variable
 
 
@@ -82,7 +82,7 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
     if "active_fraction" in features:  # of all units, where statistics are those of a sample
         active = features["active_fraction"].values
     dead = [np.where(np.isnan(r).all(axis=-1), np.nan, (c == 0).mean(axis=-1)) for c, r in parts]
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "feature_sparsity": variable(
                 (*RUN, "block", "correlation_threshold"),
@@ -110,6 +110,16 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
             ),
         },
     )
+    if "units" in features:
+        sizes = features["units"].values
+        errors = [[sampling_error(*part, examples, t, n) for t in sweep] for part, n in zip(parts, sizes, strict=True)]
+        found["feature_sparsity_error"] = variable(
+            (*RUN, "block", "correlation_threshold"),
+            np.moveaxis(np.array(errors), (0, 1), (-2, -1)),
+            "1",
+            "standard error of the feature sparsity by the draw of units",
+        )
+    return found
 
 
 if __name__ == "__main__":

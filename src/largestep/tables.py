@@ -21,12 +21,14 @@ from largestep.measures.outcomes import dead, survived
 
 MEASURES = {
     "train_loss": "training loss",
+    "minibatch_loss": "loss of the mini-batches in training mode",
     "test_loss": "test loss",
     "test_error": "test error",
     "rank": "rank of the Jacobian",
     "effective_rank": "effective rank of the Jacobian",
     "l0": "non-zeros of the predictor",
     "feature_sparsity": "feature sparsity",
+    "active_fraction": "active units",
     "dead_fraction": "dead units",
     "feature_effective_rank": "effective rank of the features",
 }
@@ -39,13 +41,16 @@ PHASE_MEASURES = {
     "decay_drop": "fall of the training loss at the decay",
     "final_drop": "fall of the training loss until the end",
 }
-NAMES = MEASURES | PHASE_MEASURES
+ERRORS = {"feature_sparsity_error": "standard error of feature sparsity, by the draw of units"}
+NAMES = MEASURES | ERRORS | PHASE_MEASURES
 # Units for readers: shares are shown in percent.
 UNITS = {
     "test_error": "%",
     "rank": "count",
     "l0": "count",
     "feature_sparsity": "%",
+    "feature_sparsity_error": "%",
+    "active_fraction": "%",
     "dead_fraction": "%",
     "stabilisation_onset": "step",
     "stabilisation_fraction": "%",
@@ -110,7 +115,7 @@ def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any
     if name in PHASE_MEASURES:
         cells = [schedule for schedule in cells if schedule.decay_fraction > 0]
     values = experiment[name].sel(arm=arm)
-    if name in MEASURES:
+    if name not in PHASE_MEASURES:
         values = values.isel({values.dims[2]: -1})
     alive, died = survived(experiment).sel(arm=arm), dead(experiment).sel(arm=arm)
     reported = _published(experiment, name)

@@ -14,7 +14,7 @@ from largestep import sparsity
 from largestep.data.image_set import ImageSet
 from largestep.measures import image_features, unit_tensors
 from largestep.measures.thresholds import effective_rank
-from largestep.measures.units import unit_statistics
+from largestep.measures.units import feature_sparsity, sampling_error, unit_statistics
 from largestep.models import networks
 from tests.image_runs import EXAMPLES, spec, train
 
@@ -53,6 +53,35 @@ def test_features_are_the_statistics_of_every_block(data: ImageSet, kept: xr.Dat
         np.testing.assert_allclose(last["unit_later_correlation"].values[of_block], later, atol=1e-4)
         rank = effective_rank(np.linalg.svd(values.astype(float), compute_uv=False))
         assert last["feature_effective_rank"].values[number - 1] == pytest.approx(rank, rel=1e-3)
+
+
+def test_the_sampling_error_of_sparsity_is_how_much_draws_of_units_scatter() -> None:
+    """Of 600 units, 200 at a time in random order, as the published code draws them; a tenth of them copies."""
+    draw = np.random.default_rng(0)
+    whole = np.maximum(draw.normal(size=(40, 600)) + draw.normal(size=600), 0).astype(np.float32)
+    whole[:, 540:] = whole[:, :60]
+    estimates, errors = [], []
+    for _ in range(300):
+        count, later = unit_statistics(whole[:, draw.permutation(600)[:200]])
+        estimates.append(feature_sparsity(count, later, 40, 0.95))
+        errors.append(sampling_error(count, later, 40, 0.95, 600))
+    assert np.mean(errors) == pytest.approx(np.std(estimates), rel=0.15)
+    count, later = unit_statistics(whole)
+    assert sampling_error(count, later, 40, 0.95, 600) == 0.0
+
+
+def test_the_sampling_error_stands_beside_the_sparsity(data: ImageSet, kept: xr.Dataset) -> None:
+    features = measured(data, kept, limit=20).assign_coords({name: kept[name] for name in RUN})
+    assert features["units"].values.tolist() == BLOCKS
+    found = sparsity.measures(features, {"correlation_thresholds": [0.95, 0.5]})
+    assert found["feature_sparsity_error"].dims == found["feature_sparsity"].dims
+    of_block = features["unit_block"] == 2
+    last = features.isel(arm=0, seed=0, snapshot_step=-1)
+    count, later = last["unit_active_count"].values[of_block], last["unit_later_correlation"].values[of_block]
+    error = found["feature_sparsity_error"].isel(arm=0, seed=0, snapshot_step=-1).sel(block=2)
+    share = count / EXAMPLES * (later <= 0.5)
+    assert error.sel(correlation_threshold=0.5).item() == pytest.approx(share.std(ddof=1) * np.sqrt((1 - 20 / 64) / 20))
+    assert (found["feature_sparsity_error"].sel(block=[4, 5]) == 0).all()  # all 16 units are looked at
 
 
 @pytest.mark.parametrize("seed", range(20))

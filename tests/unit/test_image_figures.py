@@ -14,7 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from largestep.figures import blocks, distances, filters, progress, schedules, stabilisation, style
+from largestep.figures import blocks, curves, distances, filters, progress, schedules, stabilisation, style
+from largestep.images.trainer import CURVES
 from largestep.measures import stabilisation as phase
 from largestep.models import networks
 from largestep.store import variable
@@ -115,6 +116,17 @@ def check_legible(figure: Figure) -> None:
             assert box.y1 <= figure.bbox.y1 + 1, text
     letters = [ax.get_title(loc="left")[0] for ax in figure.axes]
     assert letters == [chr(ord("a") + index) for index in range(len(letters))]
+
+
+def test_figures_say_which_training_loss_they_show() -> None:
+    experiment = classifier()
+    experiment["train_loss"].attrs["long_name"] = CURVES["train_loss"][1]
+    experiment = experiment.merge(phase.stabilisation(experiment))
+    for figure in (curves.draw(experiment), stabilisation.draw(experiment)):
+        text = " ".join(said(figure).split())
+        assert "Training loss: cross-entropy of up to 1280 training images in evaluation mode, augmented" in text
+        check_legible(figure)
+    assert "Training loss" not in said(blocks.draw(experiment))
 
 
 @pytest.mark.filterwarnings("error")

@@ -14,6 +14,7 @@ import xarray as xr
 
 from largestep import store
 from largestep.data.image_set import ImageSet, from_arrays
+from largestep.images import batches as image_batches
 from largestep.images import step as image_step
 from largestep.images.batches import Batches
 from largestep.images.checkpoints import Checkpoints
@@ -107,11 +108,37 @@ def test_training_is_sgd_as_written_out_in_torch(
     np.testing.assert_array_equal(losses["step_size"], sizes[[0, 2, 4, 6, 7]])
     for seed in (0, 1):
         expected, net = in_eager_torch(data, seed, sizes, **settings)
-        found = losses["train_loss"].values[0, seed]
+        found = losses["minibatch_loss"].values[0, seed]
         assert found[0] == pytest.approx(expected[0], abs=1e-12)
         between = [expected[a:b].mean() for a, b in pairwise(steps)]
         np.testing.assert_allclose(found[1:], between, rtol=0, atol=1e-9)
         np.testing.assert_allclose(kept["parameters"].values[0, seed, -1], networks.flatten(net), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [NO_AUGMENTATION, {"crop_padding": 2, "flip": True}], ids=["plain", "augmented"]
+)
+def test_the_training_loss_is_that_of_augmented_images_in_evaluation_mode(
+    data: ImageSet, augmentation: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the paper's figures: after the update, by running statistics, on images drawn anew, none of them twice."""
+    monkeypatch.setattr(image_batches, "EVALUATED", 50)
+    losses, kept = train(spec(0.3, 2, augmentation=augmentation, label_noise=0.5), data, tmp_path)
+    x, y = data.train_images.float() / 16.0, data.train_labels
+    net = networks.draw(spec()["model"], 1, 10, (8, 8), 0).eval()
+    for seed, step in ((0, 0), (1, 4), (1, 8)):
+        draws = np.random.default_rng([5, seed, step])
+        chosen = draws.permutation(EXAMPLES)[:50]
+        pictures = x[chosen]
+        if augmentation != NO_AUGMENTATION:
+            corners, flips = draws.integers(5, size=(50, 2)), draws.random(50) < 0.5
+            pictures = torch.stack([_augmented(*each, 2) for each in zip(pictures, corners, flips, strict=True)])
+        networks.load(net, kept["parameters"].sel(arm="order", seed=seed, snapshot_step=step).values)
+        with torch.inference_mode():
+            expected = torch.nn.functional.cross_entropy(net(pictures), y[chosen]).item()
+        found = losses["train_loss"].sel(arm="order", seed=seed, step=step).item()
+        assert found == pytest.approx(expected, rel=1e-5)
+        assert found != pytest.approx(losses["minibatch_loss"].sel(arm="order", seed=seed, step=step).item(), rel=1e-2)
 
 
 def test_an_update_in_float32_is_that_of_float64() -> None:
@@ -190,7 +217,7 @@ def test_a_diverged_run_is_recorded_and_the_others_go_on(
     losses, kept = train(spec(seeds=2), data, tmp_path / "lost")
     assert losses["diverged_step"].values[0, 0] in (0, 1)
     assert losses["diverged_step"].values[0, 1] == -1
-    for name in ("train_loss", "test_loss", "test_error"):
+    for name in ("train_loss", "minibatch_loss", "test_loss", "test_error"):
         assert np.isnan(losses[name].values[0, 0, 1:]).all()
         np.testing.assert_array_equal(losses[name].values[0, 1], healthy[name].values[0, 1])
     assert np.isnan(kept["parameters"].values[0, 0, 1:]).all()
@@ -216,7 +243,7 @@ def test_bfloat16_is_that_of_the_arithmetic_alone(data: ImageSet, tmp_path: Path
     exact, rounded = (
         train(spec(1e-5, precision=precision), data, tmp_path / precision) for precision in ("float32", "bfloat16")
     )
-    loss, expected = rounded[0]["train_loss"].values, exact[0]["train_loss"].values
+    loss, expected = rounded[0]["minibatch_loss"].values, exact[0]["minibatch_loss"].values
     assert np.any(loss != expected)
     np.testing.assert_allclose(loss, expected, rtol=0.02)
     stem = slice(0, 18)

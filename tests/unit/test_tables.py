@@ -78,9 +78,10 @@ def only(frame: pd.DataFrame, **wanted: object) -> pd.Series:
 
 def test_has_one_row_for_everything(experiment: xr.Dataset) -> None:
     found = tables.table(experiment)
-    # Loss, error, rank at 2 thresholds and sparsity of 2 blocks at 2 thresholds; 2 cells and 2 arms.
-    assert len(found) == (1 + 1 + 2 + 4) * 2 * 2
-    assert list(found["measure"].unique()) == ["train_loss", "test_error", "rank", "feature_sparsity"]
+    # Loss, error, rank at 2 thresholds, sparsity of 2 blocks at 2 thresholds, activity of 2 blocks; 2 cells and 2 arms.
+    assert len(found) == (1 + 1 + 2 + 4 + 2) * 2 * 2
+    measures = ["train_loss", "test_error", "rank", "feature_sparsity", "active_fraction"]
+    assert list(found["measure"].unique()) == measures
     keys = ["arm", "measure", "block", "threshold", "cell"]
     assert not found.duplicated(keys).any()
 
@@ -263,6 +264,6 @@ def test_command_line(experiment: xr.Dataset, tmp_path: Path, monkeypatch: pytes
     tables.main()
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {"one.csv", "one.md", "one.tex"}
     found = pd.read_csv(io.StringIO(files["csv"].read_text()))
-    assert list(found["measure"].unique()) == ["train_loss", "rank", "feature_sparsity"]
+    assert list(found["measure"].unique()) == ["train_loss", "rank", "feature_sparsity", "active_fraction"]
     assert found["median"].iloc[0] == pytest.approx(3e-5)
     assert "%" not in set(found["units"])

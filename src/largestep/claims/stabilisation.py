@@ -1,7 +1,8 @@
 """C3: at a large step size the training loss stabilises, and drops when the step size is decayed.
 
 Data: experiments trained by SGD; of each, the cell whose large step size lasts longest, and its runs that have not
-diverged. The measures are those of `largestep.measures.stabilisation`, in decades, a factor of ten being 1.
+diverged. The training loss of images is that of the paper's figures, in evaluation mode. The measures are those of
+`largestep.measures.stabilisation`, in decades, a factor of ten being 1.
 Statistics and criteria, one number per seed:
 
 - the change of log10 of the training loss over the second half of the large-step phase: its mean is within `FLAT`;

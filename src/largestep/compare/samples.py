@@ -16,13 +16,13 @@ from largestep.tables import MEASURES
 
 Values = NDArray[np.float64]
 # Of losses, which span decades, the logarithm is taken; the floor keeps it finite.
-LOSSES, FLOOR = ("train_loss", "test_loss"), 1e-300
+LOSSES, FLOOR = ("train_loss", "minibatch_loss", "test_loss"), 1e-300
 # A loss is also compared along training, in this many parts of equal length.
 PARTS = 4
 # Of runs that do not diverge the number of steps is taken: a share of survivors is compared, and how soon others went.
 DIVERGED = "step of divergence"
 # What is better where it is lower; of rank or sparsity nothing is said.
-BETTER_LOWER = {"train_loss", "test_loss", "test_error"}
+BETTER_LOWER = {"train_loss", "minibatch_loss", "test_loss", "test_error"}
 # Digits kept of a value: of two runs that differ by less, neither is the larger.
 DIGITS = 5
 

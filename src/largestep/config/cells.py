@@ -25,6 +25,9 @@ class Published(Strict):
         default=None,
         description="feature sparsity coefficient at the end, a fraction per block; null where the paper gives none",
     )
+    active_fraction: list[NonNegative | None] | None = Field(
+        default=None, description="the same with correlated units counted apart, of all units of the block"
+    )
 
 
 class CellConfig(ScheduleConfig):

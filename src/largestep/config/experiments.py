@@ -126,11 +126,14 @@ class Experiment(Strict):
             "rank": not images,
             "l0": self.linear,
             "feature_sparsity": not self.linear,
+            "active_fraction": not self.linear,
         }
         for measure in published.model_dump(exclude_none=True):
             if not measured[measure]:
                 data = self.data.kind
                 raise ValueError(f"{measure} cannot be compared: a {model.kind} model on {data} data has no {measure}")
-        sparsity, blocks = published.feature_sparsity, self.blocks()
-        if sparsity is not None and blocks is not None and len(sparsity) != blocks:
-            raise ValueError(f"feature_sparsity must list one value per block: {blocks}, not {len(sparsity)}")
+        blocks = self.blocks()
+        for measure in ("feature_sparsity", "active_fraction"):
+            values = getattr(published, measure)
+            if values is not None and blocks is not None and len(values) != blocks:
+                raise ValueError(f"{measure} must list one value per block: {blocks}, not {len(values)}")

@@ -39,7 +39,8 @@ class Panel:
 @style.house()
 def draw(experiment: xr.Dataset) -> Figure:
     """Every measure that the experiment has, with its spread over seeds."""
-    return page(experiment, panels_of(experiment), note(experiment))
+    said = [note(experiment), which_loss(experiment)] if "test_error" in experiment else [note(experiment)]
+    return page(experiment, panels_of(experiment), " ".join(said))
 
 
 def page(experiment: xr.Dataset, panels: list[Panel], text: str) -> Figure:
@@ -74,6 +75,11 @@ def note(experiment: xr.Dataset) -> str:
         alone = experiment.sizes["arm"] == 1
         lines.insert(0, f"Diamonds{'' if alone else ' (fixed data set only)'}: paper, single run.")
     return " ".join([style.BAND_NOTE, "Dotted lines: the step size is divided.", *lines])
+
+
+def which_loss(experiment: xr.Dataset) -> str:
+    """Of which images and in which mode the training loss of an image classifier is."""
+    return f"Training loss: {experiment['train_loss'].attrs['long_name']}."
 
 
 def panels_of(experiment: xr.Dataset) -> list[Panel]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from largestep.figures import style
+from largestep.figures.curves import which_loss
 from largestep.figures.labels import Schedule, schedules
 from largestep.measures.outcomes import survived
 from largestep.measures.stabilisation import FEWEST_POINTS, FLAT, decay_step
@@ -48,7 +49,8 @@ def draw(experiment: xr.Dataset) -> Figure:
         for ax in axes[len(cells) + 1 :]:
             ax.remove()
         style.legend(part, shown, arm)
-    style.note(figure, note(), shown)
+    said = [note(), which_loss(shown)] if "test_error" in shown else [note()]
+    style.note(figure, " ".join(said), shown)
     return figure
 
 

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from largestep.data.image_set import ImageSet
 from largestep.models.networks import inputs
-from largestep.recording import AUGMENTATION, LABEL_NOISE, ORDER
+from largestep.recording import AUGMENTATION, EVALUATION, LABEL_NOISE, ORDER
+
+# On which the training loss is evaluated: five mini-batches of the published code.
+EVALUATED = 1280
 
 
 class Batches:
@@ -51,8 +54,9 @@ class Batches:
         self._drawn_labels.copy_(torch.from_numpy(self._noisy(self._labels[order], seed, epoch)))
         if self._padding or self._flips:
             generator = np.random.default_rng([AUGMENTATION, seed, epoch])
-            self._corners.copy_(torch.from_numpy(generator.integers(2 * self._padding + 1, size=(*shape, 2))))
-            self._flipped.copy_(torch.from_numpy(generator.random(shape) < (0.5 if self._flips else 0.0)))
+            corners, flipped = self._augmentation(generator, shape)
+            self._corners.copy_(corners)
+            self._flipped.copy_(flipped)
 
     def take(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs (batch, channel, row, column) and labels (batch,) of the mini-batch at a position, of shape (1,)."""
@@ -62,6 +66,26 @@ class Batches:
             corners = self._corners.index_select(0, position)[0]
             images = self._augmented(images, corners, self._flipped.index_select(0, position)[0])
         return inputs(images, self._white_level), self._drawn_labels.index_select(0, position)[0]
+
+    def evaluated(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs (n, channel, row, column) and labels (n,) of up to `EVALUATED` training images, no image twice.
+
+        Which they are, and their crops and flips, is drawn anew for every step. The labels are those of the data set.
+        """
+        generator = np.random.default_rng([EVALUATION, seed, step])
+        chosen = torch.from_numpy(generator.permutation(len(self._labels))[:EVALUATED])
+        images = self._images.index_select(0, chosen.to(self._images.device))
+        if self._padding or self._flips:
+            corners, flipped = self._augmentation(generator, (len(chosen),))
+            images = self._augmented(images, corners.to(images.device), flipped.to(images.device))
+        labels = torch.from_numpy(self._labels).index_select(0, chosen)
+        return inputs(images, self._white_level), labels.to(images.device)
+
+    def _augmentation(self, generator: np.random.Generator, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Upper left corners of the crops, (*shape, 2), and which are flipped, of a shape."""
+        corners = generator.integers(2 * self._padding + 1, size=(*shape, 2))
+        flipped = generator.random(shape) < (0.5 if self._flips else 0.0)
+        return torch.from_numpy(corners), torch.from_numpy(flipped)
 
     def _augmented(self, images: Tensor, corners: Tensor, flipped: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(images, (self._padding,) * 4)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from largestep import store
 from largestep.data.image_set import ImageSet
-from largestep.images.batches import Batches
+from largestep.images.batches import EVALUATED, Batches
 from largestep.images.checkpoints import Checkpoints
 from largestep.images.step import Stepper
 from largestep.models import networks
@@ -31,7 +31,14 @@ from largestep.schedules import PHASE_OF_IMAGES, step_sizes
 # Images that pass through the network at once when nothing is learned; it bounds memory.
 EVALUATION_BATCH = {"cpu": 512, "cuda": 2500}
 CURVES = {
-    "train_loss": ("1", "mean cross-entropy of the mini-batches since the last evaluation"),
+    "train_loss": (
+        "1",
+        f"cross-entropy of up to {EVALUATED} training images in evaluation mode, augmented as in training",
+    ),
+    "minibatch_loss": (
+        "1",
+        "mean cross-entropy of the mini-batches since the last evaluation, in training mode, each before its update",
+    ),
     "test_loss": ("1", "cross-entropy on the test set"),
     "test_error": ("percent", "misclassified images of the test set"),
 }
@@ -42,9 +49,10 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
 
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the network, weights and
     BatchNorm's running statistics, with dimensions (arm, seed, snapshot_step, parameter). Evaluation
-    comes before the update of a step, the last one after all updates. `train_loss` is the mean
-    cross-entropy of the mini-batches since the evaluation before, each taken before its update; at step 0
-    it is that of the first mini-batch.
+    comes before the update of a step, the last one after all updates. `train_loss` is that of the published
+    code: of training images drawn anew each time, augmented, by the network that is evaluated, with BatchNorm's running
+    statistics. `minibatch_loss` is the mean over the mini-batches since the evaluation before, each taken before its
+    update; at step 0 it is that of the first mini-batch.
     A run diverges at the step whose mini-batch has a loss that is not finite, and is NaN from there on.
     """
     training = spec["training"]
@@ -69,7 +77,7 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
     with tqdm(total=len(sizes) * len(seed_of_run), unit="step", mininterval=2.0, ascii=True) as bar:
         for run, seed in enumerate(seed_of_run):
             bar.set_description(f"{spec['cell']}, seed {run + 1}/{len(seed_of_run)}")
-            one = _Run(f"run{run}", int(seed), training, sizes, images, batches.count, device, kept)
+            one = _Run(f"run{run}", int(seed), training, sizes, images, batches, device, kept)
             results.append(one.train(stepper, drawn, bar))
             bar.update((run + 1) * len(sizes) - bar.n)
     print(f"{spec['cell']}: {kept.report()}", file=sys.stderr)
@@ -98,6 +106,7 @@ class _Result:
     """The curves of one run, (evaluations,), NaN once diverged."""
 
     train_loss: NDArray[np.float64]
+    minibatch_loss: NDArray[np.float64]
     test_loss: NDArray[np.float64]
     test_error: NDArray[np.float64]
     diverged_step: int = -1
@@ -112,7 +121,7 @@ class _Run:
     training: dict[str, Any]
     sizes: NDArray[np.float64]
     images: ImageSet
-    per_epoch: int
+    batches: Batches
     device: torch.device
     kept: Checkpoints
 
@@ -129,7 +138,7 @@ class _Run:
                 getattr(result, name)[:] = saved[name]
             if result.diverged_step >= 0 or step == evaluation_steps[-1]:
                 return result
-        stepper, per_epoch = trainer(), self.per_epoch
+        stepper, per_epoch = trainer(), self.batches.count
         net = stepper.net
         stepper.restart(drawn(self.seed))
         if saved is not None:
@@ -155,7 +164,7 @@ class _Run:
                 losses = np.concatenate([losses, stepper.advance(first - start, step - start).numpy()])
                 bar.update(step - first)
                 if first == 0 and np.isfinite(losses[0]):
-                    result.train_loss[0] = losses[0]
+                    result.minibatch_loss[0] = losses[0]
             # Checked once for all these steps: reading each loss as it comes would have the trainer wait for it.
             finite = np.isfinite(losses)
             if not finite.all():
@@ -168,8 +177,9 @@ class _Run:
             if step in evaluation_steps:
                 place = int(np.searchsorted(evaluation_steps, step))
                 if place > 0:
-                    result.train_loss[place] = losses.astype(np.float64).mean()
-                result.test_loss[place], result.test_error[place] = self._evaluate(stepper)
+                    result.minibatch_loss[place] = losses.astype(np.float64).mean()
+                result.train_loss[place] = self._train_loss(stepper, step)
+                result.test_loss[place], result.test_error[place] = self._tested(stepper)
                 losses = losses[:0]
             if step in snapshot_steps:
                 name = _snapshot_name(self.name, int(np.searchsorted(snapshot_steps, step)))
@@ -185,7 +195,12 @@ class _Run:
         self._save(step, result, {})
         return result
 
-    def _evaluate(self, stepper: Stepper) -> tuple[float, float]:
+    def _train_loss(self, stepper: Stepper, step: int) -> float:
+        pictures, labels = self.batches.evaluated(self.seed, step)
+        parts = pictures.split(EVALUATION_BATCH[self.device.type])
+        return float(cross_entropy(torch.cat([stepper.predict(part) for part in parts]), labels))
+
+    def _tested(self, stepper: Stepper) -> tuple[float, float]:
         """Cross-entropy and misclassified percentage on the test set."""
         parts = self.images.test_images.split(EVALUATION_BATCH[self.device.type])
         labels = self.images.test_labels.to(self.device)

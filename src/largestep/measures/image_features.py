@@ -70,6 +70,12 @@ def _features(spec: dict[str, Any], images: ImageSet, parameters: xr.DataArray, 
         "1",
         "mean fraction of non-zero activations over the probe images, of all units of the block",
     )
+    found["units"] = variable(
+        ("block",),
+        [block[0].numel() for block in _blocks(net, probe)],
+        "1",
+        "units of the block, of which those looked at are a random sample",
+    )
     found["feature_effective_rank"] = variable(
         (*RUN, "block"),
         np.reshape(ranks, (*runs, -1)),
@@ -107,12 +113,16 @@ def probe_images(images: ImageSet, limit: int | None) -> Tensor:
 
 def sampled_units(net: networks.Network, images: Tensor, limit: int | None) -> list[Tensor]:
     """For every block, the same `limit` of its units each time, or all of them: indices over (channel, row, column)."""
-    with torch.inference_mode():
-        sizes = [block[0].numel() for block in net.blocks(networks.inputs(images[:1], 1.0))]
     return [
-        torch.from_numpy(np.sort(np.random.default_rng(block).permutation(size)[:limit])).to(images.device)
-        for block, size in enumerate(sizes, start=1)
+        torch.from_numpy(np.sort(np.random.default_rng(number).permutation(block[0].numel())[:limit])).to(images.device)
+        for number, block in enumerate(_blocks(net, images), start=1)
     ]
+
+
+def _blocks(net: networks.Network, images: Tensor) -> list[Tensor]:
+    """Activations of the first image, for their shapes."""
+    with torch.inference_mode():
+        return net.blocks(networks.inputs(images[:1], 1.0))
 
 
 def activations(

@@ -98,7 +98,7 @@ def of_runs(loss: Array, steps: NDArray[np.int64], fraction: float) -> dict[str,
     length, decay = steps[-1] + 1, decay_step(steps, fraction)
     phase = large_step_phase(steps, fraction)
     half = phase & (steps >= decay / 2)
-    # The loss of images is a mean since the evaluation before, which must not reach into the phase.
+    # The first recorded step from the decay on is left out: it may be that of the decay, which ends the phase.
     first = min(int(np.searchsorted(steps, decay)) + 1, len(steps) - 1)
     after = slice(first, max(first + 1, int(np.searchsorted(steps, decay + SHORTLY * length, side="right"))))
     end = steps >= (1 - SHORTLY) * steps[-1]

@@ -102,3 +102,18 @@ def feature_sparsity(
     """Mean fraction of distinct non-zero activations, from `unit_statistics` of shape (..., units)."""
     distinct = np.where(np.isnan(later), np.nan, later <= threshold)
     return np.asarray((count * distinct).sum(axis=-1) / (examples * count.shape[-1]))
+
+
+def sampling_error(
+    count: NDArray[np.int32], later: NDArray[np.float64], examples: int, threshold: float, units: int
+) -> NDArray[np.float64]:
+    """Standard error of `feature_sparsity`, whose units are a random sample of a block of so many units.
+
+    That of the mean of a sample drawn without replacement; 0 where it is the whole block. That a unit's twin may not be
+    in the sample is not in it: a smaller sample finds fewer duplicates.
+    """
+    share = count * np.where(np.isnan(later), np.nan, later <= threshold) / examples
+    size = share.shape[-1]
+    if size < 2:
+        return np.full(share.shape[:-1], np.nan)
+    return np.asarray(np.sqrt(share.var(axis=-1, ddof=1) / size * (1 - size / units)))
