@@ -108,16 +108,18 @@ def out_of_memory(cell: str, lower: str = "training.batch_size or model.width") 
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # The capture of a graph that is cut short raises an error of its own over it.
-        chain = [error, *([error.__context__] if error.__context__ else [])]
-        on_gpu = any(isinstance(each, torch.OutOfMemoryError) for each in chain)
-        on_gpu = on_gpu or any(sign in str(error) for sign in GPU_FULL)
-        on_cpu = isinstance(error, MemoryError) or any(sign in str(error) for sign in CPU_FULL)
-        if not (on_gpu or on_cpu):
+        if not memory_is_full(error):
             raise
+        on_gpu = _gpu_is_full(error)
         full = describe(torch.device("cuda" if on_gpu else "cpu"))
         shared = ", or device.jobs_per_gpu" if on_gpu else ""
         raise StoreError(f"{cell}: out of memory on {full}; lower {lower} in config.yaml{shared}") from error
+
+
+def memory_is_full(error: BaseException) -> bool:
+    """Whether an error says that the memory of a device or of the machine does not suffice."""
+    on_cpu = isinstance(error, MemoryError) or any(sign in str(error) for sign in CPU_FULL)
+    return on_cpu or _gpu_is_full(error)
 
 
 def describe(device: torch.device) -> str:
@@ -125,6 +127,14 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return processor()
+
+
+def _gpu_is_full(error: BaseException) -> bool:
+    # The capture of a graph that is cut short raises an error of its own over it.
+    chain = [error, *([error.__context__] if error.__context__ else [])]
+    return any(isinstance(each, torch.OutOfMemoryError) for each in chain) or any(
+        sign in str(error) for sign in GPU_FULL
+    )
 
 
 def _slots(jobs: str) -> int:

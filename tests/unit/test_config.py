@@ -40,6 +40,22 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "experiments.diagonal.cells.small.stepsize",
         "unknown key; check its spelling or remove it (and 1 more)",
     ),
+    (
+        "BatchNorm over one value",
+        lambda c: experiment(c, DIGITS)["training"].update(batch_size=1),
+        "experiments.digits",
+        "training.batch_size 1 leaves BatchNorm one value of a channel, where resnet18 has made one pixel of 8x8",
+    ),
+    (
+        "BatchNorm over one value of a folder's images",
+        lambda c: experiment(c, DIGITS).update(
+            data=FOLDER | {"size": [28, 28]},
+            model={"kind": "vgg11", "width": 2},
+            training=experiment(c, DIGITS)["training"] | {"batch_size": 1},
+        ),
+        "experiments.digits",
+        "training.batch_size 1 leaves BatchNorm one value of a channel, where vgg11 has made one pixel of 28x28",
+    ),
     ("key of no part", lambda c: c.update(x=1), "x", "unknown key"),
     (
         "YAML's 1e-4",

@@ -73,6 +73,8 @@ IMAGE_SETS = {
     "cifar100": (50_000, 10_000),
     "tiny_imagenet": (100_000, 10_000),
 }
+# Rows and columns of their images.
+SIDES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "svhn": 32, "cifar10": 32, "cifar100": 32, "tiny_imagenet": 64}
 
 
 class Images(Strict):
@@ -82,6 +84,10 @@ class Images(Strict):
     test_examples: Count | None = Field(default=None, description="test images, drawn at random; null: all")
     seed: Seed = Field(default=0, description="draws these images")
 
+    def image_size(self) -> tuple[int, int] | None:
+        """Rows and columns; None where only the data set itself knows."""
+        return None
+
 
 class PublishedImages(Images):
     """A published data set, prepared from its archives or, for digits, from scikit-learn."""
@@ -89,6 +95,10 @@ class PublishedImages(Images):
     kind: Literal["digits", "mnist", "fashion_mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet"] = Field(
         description="which data set"
     )
+
+    def image_size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return SIDES[self.kind], SIDES[self.kind]
 
     @model_validator(mode="after")
     def enough_images(self) -> PublishedImages:
@@ -112,6 +122,10 @@ class ImageFolder(Images):
         description="rows and columns, in pixels, to which the images are resized"
     )
     channels: Literal[1, 3] = Field(default=3, description="grey or colour")
+
+    def image_size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.size[0], self.size[1]
 
 
 class CustomImages(Images):

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from largestep.config.cells import CellConfig, Published
 from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
 from largestep.config.measures import OwnMeasures
-from largestep.config.models import MLP, CustomModel, DenseNet, Model, ToyNet
+from largestep.config.models import MLP, VGG, CustomModel, DenseNet, DenseNetBC, Model, ResNet, ToyNet
 from largestep.config.scalars import Name, Scale, Strict
 from largestep.config.training import ImageTraining, ToyTraining
 from largestep.stages import View
@@ -104,6 +104,20 @@ class Experiment(Strict):
             raise ValueError("cells needs one without annealing, with which the annealed ones can be compared")
         if "stabilisation" in self.views and not any(cell.decays for cell in self.cells.values()):
             raise ValueError("view stabilisation needs a cell whose step size is divided")
+        return self
+
+    @model_validator(mode="after")
+    def batchnorm_has_values(self) -> Experiment:
+        """Refuse mini-batches of one image where BatchNorm would see one value of a channel, and no variance."""
+        size = self.data.image_size() if isinstance(self.data, Images) else None
+        if size is None or not isinstance(self.model, ResNet | DenseNetBC | VGG):
+            return self
+        normalised = getattr(self.model, "normalisation", "batch") == "batch"
+        if normalised and self.training.batch_size == 1 and self.model.fewest_positions(*size) == 1:
+            raise ValueError(
+                f"training.batch_size 1 leaves BatchNorm one value of a channel, where {self.model.kind} has made one "
+                f"pixel of {size[0]}x{size[1]}; raise it"
+            )
         return self
 
     @model_validator(mode="after")

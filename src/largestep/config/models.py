@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
@@ -72,6 +73,10 @@ class ResNet(Strict):
     width: Count = Field(description="channels of the first stage, doubled by each further one; 64 as published")
     normalisation: Normalisation = Field(default="batch", description=NORMALISATION)
 
+    def fewest_positions(self, rows: int, columns: int) -> int:
+        """Pixels of the last stage, which three strides of 2 leave."""
+        return math.ceil(rows / 8) * math.ceil(columns / 8)
+
 
 class DenseNetBC(Strict):
     """DenseNet with bottlenecks and compression, three dense blocks (Huang et al. 2017).
@@ -82,6 +87,10 @@ class DenseNetBC(Strict):
     kind: Literal["densenet"] = Field(description="DenseNet-BC")
     depth: Annotated[int, Field(ge=10)] = Field(description="number of layers, 6 k + 4 for a whole k; 100 as published")
     growth: Count = Field(description="channels that every layer of a dense block adds; 12 as published")
+
+    def fewest_positions(self, rows: int, columns: int) -> int:
+        """Pixels of the last dense block, which two transitions leave."""
+        return (rows // 4) * (columns // 4)
 
     @model_validator(mode="after")
     def depth_divides(self) -> DenseNetBC:
@@ -97,6 +106,12 @@ class VGG(Strict):
     kind: Literal["vgg11", "vgg16"] = Field(description="number of layers")
     width: Count = Field(description="channels of the first stage, doubled up to eight times as many; 64 as published")
     normalisation: Normalisation = Field(default="batch", description=NORMALISATION)
+
+    def fewest_positions(self, rows: int, columns: int) -> int:
+        """Pixels of the last stage: four times rows and columns are halved, as long as there are two of either."""
+        for _ in range(4):
+            rows, columns = (rows // 2, columns // 2) if min(rows, columns) > 1 else (rows, columns)
+        return rows * columns
 
 
 class MLP(Strict):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from largestep.data.image_set import ImageSet, fault, from_arrays, one_line
+from largestep.data.image_set import ImageSet, fault, from_arrays
+from largestep.own_code import contained, imported, told
 from largestep.store import StoreError
 
 # The order of the arrays where the function returns them as a tuple.
@@ -59,19 +57,18 @@ def _part(
 def _call(name: str, options: Mapping[str, Any]) -> object:
     """The result of the named function."""
     module, _, attribute = name.rpartition(".")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     # Whatever the user's code raises is for the user to mend, and must not end in a traceback of the workflow.
     try:
-        function: Any = getattr(importlib.import_module(module), attribute, None)
+        function: Any = getattr(imported(module), attribute, None)
     except (Exception, SystemExit) as error:
-        raise _wrong(name, f"its module cannot be imported ({_raised(error)})") from error
+        raise _wrong(name, f"its module cannot be imported ({told(error)})") from error
     if not callable(function):
         raise _wrong(name, f"module {module} has no function {attribute}")
     try:
-        return function(**options)
+        with contained():
+            return function(**options)
     except (Exception, SystemExit) as error:
-        raise _wrong(name, f"it raised {_raised(error)}") from error
+        raise _wrong(name, f"it raised {told(error)}") from error
 
 
 def _arrays(name: str, result: object) -> list[NDArray[Any]]:
@@ -93,10 +90,6 @@ def _arrays(name: str, result: object) -> list[NDArray[Any]]:
 
 def _wrong(name: str, what: str) -> StoreError:
     return StoreError(f"{name}: {what}; correct the function, or data.kind and data.options in config.yaml")
-
-
-def _raised(error: BaseException) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _kind(array: NDArray[Any]) -> str:

@@ -115,7 +115,8 @@ class Stepper:
     def _step(self) -> None:
         images, labels = self._batches.take(self._position)
         images = images.to(self._dtype, memory_format=self._memory_format)
-        loss = self._gradient(images, labels)
+        # A network may change in place the images that it is given; SAM needs them once more.
+        loss = self._gradient(images.clone() if self._radius > 0 else images, labels)
         if self._radius > 0:
             self._sharpness_aware(images, labels)
         self._size.copy_(self._sizes.index_select(0, self._position)[0])

@@ -25,6 +25,8 @@ from largestep.images.batches import EVALUATED, Batches
 from largestep.images.checkpoints import Checkpoints
 from largestep.images.step import Stepper
 from largestep.models import networks
+from largestep.models.trial import try_out
+from largestep.randomness import preserved, seed_all
 from largestep.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
 from largestep.schedules import PHASE_OF_IMAGES, step_sizes
 
@@ -69,16 +71,25 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
     def drawn(seed: int) -> networks.Network:
         return networks.draw(spec["model"], images.channels, images.classes, images.size, seed)
 
+    try_out(drawn, (images.channels, *images.size), images.classes, training, device)
+
     @cache
-    def stepper() -> Stepper:
-        # One network for all seeds, so that a GPU compiles and captures once; and none where all runs are done.
+    def compiled() -> Stepper:
         return Stepper(drawn(0).to(device), batches, training, device)
 
-    with tqdm(total=len(sizes) * len(seed_of_run), unit="step", mininterval=2.0, ascii=True) as bar:
+    def stepper(seed: int) -> Stepper:
+        if device.type == "cpu":
+            return Stepper(drawn(seed), batches, training, device)
+        # One network for all seeds, so that a GPU compiles and captures once; and none where all runs are done.
+        compiled().restart(drawn(seed))
+        return compiled()
+
+    # A network may draw numbers in training.
+    with preserved(), tqdm(total=len(sizes) * len(seed_of_run), unit="step", mininterval=2.0, ascii=True) as bar:
         for run, seed in enumerate(seed_of_run):
             bar.set_description(f"{spec['cell']}, seed {run + 1}/{len(seed_of_run)}")
             one = _Run(f"run{run}", int(seed), training, sizes, images, batches, device, kept)
-            results.append(one.train(stepper, drawn, bar))
+            results.append(one.train(stepper, bar))
             bar.update((run + 1) * len(sizes) - bar.n)
     print(f"{spec['cell']}: {kept.report()}", file=sys.stderr)
     curves = {
@@ -125,8 +136,8 @@ class _Run:
     device: torch.device
     kept: Checkpoints
 
-    def train(self, trainer: Callable[[], Stepper], drawn: Callable[[int], networks.Network], bar: tqdm) -> _Result:
-        """Train from the start, drawn by the seed, or from where a killed run left off."""
+    def train(self, begun_by: Callable[[int], Stepper], bar: tqdm) -> _Result:
+        """Train from the start, which a seed gives, or from where a killed run left off."""
         # The last evaluation comes after all updates, unlike that of toy networks.
         evaluation_steps, snapshot_steps = recorded_steps(len(self.sizes) + 1, self.training)
         result = _Result(*np.full((len(CURVES), len(evaluation_steps)), np.nan))
@@ -138,9 +149,8 @@ class _Run:
                 getattr(result, name)[:] = saved[name]
             if result.diverged_step >= 0 or step == evaluation_steps[-1]:
                 return result
-        stepper, per_epoch = trainer(), self.batches.count
+        stepper, per_epoch = begun_by(self.seed), self.batches.count
         net = stepper.net
-        stepper.restart(drawn(self.seed))
         if saved is not None:
             networks.load(net, saved["parameters"])
             networks.load_counters(net, saved["counters"])
@@ -160,7 +170,7 @@ class _Run:
                     stepper.begin(self.seed, epoch, self.sizes[start : start + per_epoch])
                     begun = epoch
                 # What a network draws itself, as dropout does, follows from the seed and from where the stretch begins.
-                torch.manual_seed(int(np.random.SeedSequence([NETWORK, self.seed, first]).generate_state(1)[0]))
+                seed_all(int(np.random.SeedSequence([NETWORK, self.seed, first]).generate_state(1)[0]))
                 losses = np.concatenate([losses, stepper.advance(first - start, step - start).numpy()])
                 bar.update(step - first)
                 if first == 0 and np.isfinite(losses[0]):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from largestep.models.networks import Network
+from largestep.own_code import contained, imported, told
 from largestep.store import StoreError
 
 # Names of submodules that an error message lists in full; of a larger network it lists the outer ones.
@@ -29,7 +28,7 @@ def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int
     """
     dotted = model["kind"]
     net = _make(dotted, model.get("options") or {}, {"channels": channels, "classes": classes, "size": size})
-    custom = Custom(dotted, net, model.get("blocks") or [])
+    custom = Custom(dotted, net.float(), model.get("blocks") or [])
     _try(custom, torch.zeros(2, channels, *size), classes)
     return custom
 
@@ -111,9 +110,7 @@ class Custom(Network):
 
 
 def _make(dotted: str, options: Mapping[str, Any], offered: Mapping[str, Any]) -> nn.Module:
-    # A module is imported once, and may draw numbers then: the weights must not depend on that.
-    with torch.random.fork_rng(devices=[]):
-        factory = _look_up(dotted)
+    factory = _look_up(dotted)
     if isinstance(factory, nn.Module) or not callable(factory):
         raise _error(dotted, "model.kind", f"must be a class or function that makes a network, not {_a(factory)}")
     try:
@@ -121,9 +118,10 @@ def _make(dotted: str, options: Mapping[str, Any], offered: Mapping[str, Any]) -
     except ValueError:  # a signature that Python cannot tell
         taken = {}
     try:
-        net = factory(**{**taken, **options})
-    except Exception as error:
-        raise _error(dotted, "model.options", f"making the network with them failed: {_told(error)}") from error
+        with contained():
+            net = factory(**{**taken, **options})
+    except (Exception, SystemExit) as error:
+        raise _error(dotted, "model.options", f"making the network with them failed: {told(error)}") from error
     if not isinstance(net, nn.Module):
         raise _error(dotted, "model.kind", f"must make a torch.nn.Module, not {_a(net)}")
     return net
@@ -131,19 +129,16 @@ def _make(dotted: str, options: Mapping[str, Any], offered: Mapping[str, Any]) -
 
 def _look_up(dotted: str) -> Any:
     module, _, name = dotted.rpartition(".")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does
     try:
-        found = importlib.import_module(module)
-    except Exception as error:
+        found = imported(module)
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             raise _error(
                 dotted, "model.kind", f"there is no module {error.name} in the working directory or on PYTHONPATH"
             ) from error
-        raise _error(dotted, "model.kind", f"importing {module} failed: {_told(error)}") from error
+        raise _error(dotted, "model.kind", f"importing {module} failed: {told(error)}") from error
     if not hasattr(found, name):
-        raise _error(dotted, "model.kind", f"the module {module} has no {name}")
+        raise _error(dotted, "model.kind", f"the module {module} has no {name}; it is {_place(found)}")
     return getattr(found, name)
 
 
@@ -152,14 +147,15 @@ def _try(custom: Custom, images: Tensor, classes: int) -> None:
     shape = "x".join(map(str, images.shape[1:]))
     try:
         with torch.no_grad():
-            outputs, blocks = [custom.eval()(images)], custom.blocks(images)
+            # A network may change the images that it is given.
+            outputs, blocks = [custom.eval()(images.clone())], custom.blocks(images.clone())
             state = {name: tensor.clone() for name, tensor in custom.state_dict().items()}
-            outputs.append(custom.train()(images))
+            outputs.append(custom.train()(images.clone()))
             custom.load_state_dict(state)
     except StoreError:
         raise
-    except Exception as error:
-        raise custom.error("model.kind", f"fails on images of {shape}: {_told(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise custom.error("model.kind", f"fails on images of {shape}: {told(error)}") from error
     for output in outputs:
         if not isinstance(output, Tensor) or output.shape != (len(images), classes):
             wanted = f"must put out (n, {classes}), a logit for each class, not {_shape(output)}"
@@ -172,9 +168,8 @@ def _error(dotted: str, key: str, text: str) -> StoreError:
     return StoreError(f"config.yaml: {key}{' ' if key == 'model.kind' else ' of '}{dotted}: {text}")
 
 
-def _told(error: Exception) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _place(module: ModuleType) -> str:
+    return getattr(module, "__file__", None) or "built into Python"
 
 
 def _a(thing: object) -> str:

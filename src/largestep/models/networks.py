@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from largestep import stages
+from largestep.randomness import preserved, seed_host
 from largestep.store import StoreError
 
 # Channels that oneDNN, which computes convolutions on a CPU, handles at once.
@@ -45,11 +46,12 @@ def draw(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int,
     """A network on the CPU, in float32, with the initial weights of a seed.
 
     model: `kind` and its settings; channels and size (rows, columns): of the images. The weights are the same
-    whatever the network computes on later, and torch's own generators are left as they were.
+    whatever the network computes on later. The seed is also that of NumPy's and Python's generators, from which a
+    user's own network may draw; all are left as they were.
     Raises StoreError for a user's own model that cannot be used.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the generators of GPUs too
+    with preserved():
+        seed_host(seed)
         net: Network = stages.worker("models", model["kind"]).build(model, channels, classes, size)
     net.image_shape = (channels, *size)
     _slice_before_narrow_shortcuts(net)

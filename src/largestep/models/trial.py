@@ -1,0 +1,207 @@
+"""A trial of a user's own network before it is trained: what would end in a traceback, or in wrong numbers, is said.
+
+Built-in networks need none, but for a mini-batch that normalisation cannot take.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from largestep.devices import memory_is_full
+from largestep.models.custom import Custom
+from largestep.models.networks import Network, counters, flatten, load, load_counters, memory_format
+from largestep.own_code import contained, told
+from largestep.randomness import preserved, seed_all
+from largestep.store import StoreError
+
+# Updates of the running statistics before two networks of one state are compared.
+PASSES = 2
+# Of the largest logit: what rounding may change, and what the other images of a batch may.
+ROUNDING, OTHERS = 1e-4, 1e-3
+# Of different numbers, so many in a weight are draws and no constant.
+DRAWS = 16
+# Images passed at once and one by one.
+FEW = 3
+# What torch says, in training and in evaluation, and what to do about it.
+VIEW = {"view size is not compatible": "write reshape or flatten in place of view: images lie channels last here"}
+ONE_VALUE = "Expected more than 1 value per channel"
+TRAINING = VIEW | {ONE_VALUE: "a mini-batch gives a normalisation one value; raise training.batch_size"}
+EVALUATION = VIEW | {ONE_VALUE: "have its normalisation use running statistics in evaluation"}
+
+
+def try_out(
+    drawn: Callable[[int], Network],
+    shape: tuple[int, int, int],
+    classes: int,
+    training: dict[str, Any],
+    device: torch.device,
+) -> None:
+    """Train and evaluate a network for a moment, as `largestep.images` will, on images of noise.
+
+    drawn: a new network by its seed. shape: (channel, row, column). training: `batch_size` and `precision`.
+    All generators are left as they were. Raises StoreError, one line, for a network whose training would fail or
+    whose numbers would not be those of its seed and state dictionary.
+    """
+    first = drawn(0)
+    own = isinstance(first, Custom)
+    if not own and training["batch_size"] > 1:
+        return
+    trial = _Trial(first, shape, classes, training, device)
+    with contained(), preserved():
+        if own:
+            _check_draws(trial, drawn)
+        trial.train()
+        if own:
+            trial.check_evaluation()
+            trial.check_state(drawn(1))
+
+
+def _check_draws(trial: _Trial, drawn: Callable[[int], Network]) -> None:
+    """Refuse weights that the seed does not decide, or decides alone."""
+    state, same, other = (net.state_dict() for net in (trial.net, drawn(0), drawn(1)))
+    for name, tensor in state.items():
+        if tensor.is_complex():
+            raise trial.error(f"{name} is complex; hold its real and imaginary parts as two real tensors")
+        if not torch.equal(tensor, same[name]):
+            raise trial.error(
+                f"{name} differs between two networks of one seed; draw it from torch, numpy.random or random "
+                "themselves, which the seed sets, not from a generator of your own"
+            )
+    learned = [name for name, tensor in trial.net.named_parameters() if tensor.requires_grad]
+    names = [name.removeprefix("net.") for name in learned]
+    if not names:
+        raise trial.error("no parameter requires a gradient; there is nothing to train")
+    shared = [name for name in names if torch.equal(state[name], other[name])]
+    if shared == names:
+        raise trial.error(
+            "every seed starts from the same weights; remove what fixes them, such as torch.manual_seed or "
+            "numpy.random.seed, from its code"
+        )
+    if fixed := [name for name in shared if state[name].unique().numel() >= DRAWS]:
+        print(f"note: {trial.called}: every seed starts from the same {', '.join(fixed)}", file=sys.stderr)
+
+
+class _Trial:
+    """A network on its device and images of noise, (n, *shape)."""
+
+    def __init__(
+        self,
+        net: Network,
+        shape: tuple[int, int, int],
+        classes: int,
+        training: dict[str, Any],
+        device: torch.device,
+    ) -> None:
+        self.net, self._device, self._classes = net, device, classes
+        self._batch, self._precision = training["batch_size"], training["precision"]
+        kind = f"model.kind {net.dotted}" if isinstance(net, Custom) else "model and training.batch_size"
+        self.called = f"config.yaml: {kind}"
+        self._layout = memory_format(device, self._precision)
+        levels = np.random.default_rng(0).random((max(self._batch, FEW), *shape), dtype=np.float32)
+        self._images = torch.from_numpy(levels).to(device)
+
+    def error(self, text: str) -> StoreError:
+        """What to raise when the network cannot be used."""
+        return StoreError(f"{self.called}: {text}")
+
+    def train(self) -> None:
+        """Pass a mini-batch forwards and backwards."""
+        self.net.to(self._device).to(memory_format=self._layout)
+        for number in range(PASSES):
+            seed_all(number)
+            before = _host_states()
+            loss = cross_entropy(self._logits(self.net).float(), self._labels())
+            self._attempt(loss.backward, self._batch, TRAINING)
+            if self._device.type == "cuda" and _host_states() != before:
+                raise self.error(
+                    "draws from random or numpy.random in forward, which a CUDA graph does once for all steps; draw "
+                    "from torch, or set device.kind to cpu"
+                )
+        self.net.zero_grad()
+
+    def check_evaluation(self) -> None:
+        """Refuse logits that depend on the batch, and probabilities."""
+        few = self._images[:FEW]
+        together = self._evaluated(self.net, few)
+        alone = torch.cat([self._evaluated(self.net, image[None]) for image in few])
+        if _apart(together, alone) > OTHERS:
+            raise self.error(
+                "in evaluation, the logits of an image depend on the other images of its batch; have its layers use "
+                "running statistics there"
+            )
+        if bool((together >= 0).all()) and torch.allclose(together.sum(1), torch.ones(()).to(together), atol=ROUNDING):
+            raise self.error(
+                "puts out probabilities, and the cross-entropy takes the softmax itself; put out logits: remove the "
+                "softmax at its end"
+            )
+
+    def check_state(self, other: Network) -> None:
+        """Refuse a network that another one with its state dictionary does not equal."""
+        other.to(self._device).to(memory_format=self._layout)
+        load(other, flatten(self.net))
+        load_counters(other, counters(self.net))
+        evaluated, trained = [], []
+        for net in (self.net, other):
+            evaluated.append(self._evaluated(net, self._images[:FEW]))
+            seed_all(PASSES)
+            trained.append(self._logits(net).detach())
+        if _apart(*evaluated) > ROUNDING or _apart(*trained) > ROUNDING:
+            raise self.error(
+                "keeps something outside of its state dictionary (an attribute, a generator of its own, a buffer with "
+                "persistent=False), which a restart and the measures lack; use register_buffer, or draw from torch"
+            )
+
+    def _logits(self, net: Network) -> Tensor:
+        """Of the mini-batch, in training."""
+        images = self._images[: self._batch].clone(memory_format=self._layout)
+        bfloat16 = self._precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+            return self._sound(self._attempt(lambda: net.train()(images), len(images), TRAINING), len(images))
+
+    def _evaluated(self, net: Network, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits = self._attempt(lambda: net.eval()(images.clone()), len(images), EVALUATION)
+        return self._sound(logits, len(images)).float()
+
+    def _sound(self, logits: Any, count: int) -> Tensor:
+        if isinstance(logits, Tensor) and logits.is_floating_point() and logits.shape == (count, self._classes):
+            return logits
+        found = f"{tuple(logits.shape)}, {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise self.error(f"must put out ({count}, {self._classes}) real logits for {count} images, not {found}")
+
+    def _attempt(self, work: Callable[[], Any], count: int, known: Mapping[str, str]) -> Any:
+        """Do something with the user's network and `count` images; known: what to do about errors."""
+        try:
+            return work()
+        except (Exception, SystemExit) as error:
+            if memory_is_full(error):
+                raise
+            mend = next((f"; {mend}" for said, mend in known.items() if said in str(error)), "")
+            sizes = "x".join(map(str, self._images.shape[1:]))
+            what = f"fails in {'training' if known is TRAINING else 'evaluation'} on {count} images of {sizes}"
+            raise self.error(f"{what}: {told(error)}{mend}") from error
+
+    def _labels(self) -> Tensor:
+        return torch.arange(self._batch, device=self._device) % self._classes
+
+
+def _host_states() -> tuple[object, ...]:
+    """Those of the generators of Python and NumPy."""
+    numpy = np.random.get_state(legacy=False)["state"]
+    return random.getstate(), numpy["key"].tobytes(), numpy["pos"]
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    """The largest difference of two arrays, over the largest number in either; 0 where neither is finite."""
+    if not bool(one.isfinite().all()) and not bool(other.isfinite().all()):
+        return 0.0
+    scale = torch.maximum(one.abs().max(), other.abs().max()).clamp_min(torch.finfo(one.dtype).tiny)
+    return float((one - other).abs().max() / scale)
