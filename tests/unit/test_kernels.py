@@ -292,3 +292,18 @@ def test_threads_do_not_change_bits(net: str) -> None:
     finally:
         numba.set_num_threads(before)
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_runs_and_inputs_start_on_a_cache_line_and_leave_what_they_are_given() -> None:
+    given = np.random.default_rng(0).standard_normal((3, 2 * NETS["diagonal"].inputs))
+    kept = given.copy()
+    trial = Runs(NETS["diagonal"], range(3))
+    problem = NETS["diagonal"].problem(trial.inputs, trial.labels, 1.0)
+    runs = Trained(problem, given)
+    branched = runs.branch(np.array([2, 0]))
+    for array in (problem.inputs, runs.parameters, branched.parameters):
+        assert array.ctypes.data % 64 == 0
+    runs.advance(np.full(4, 0.01), trial.indices[:, :4])
+    assert not np.array_equal(runs.parameters, kept)
+    np.testing.assert_array_equal(given, kept)
+    np.testing.assert_array_equal(branched.parameters, kept[[2, 0]])

@@ -17,6 +17,8 @@ from largestep.toys.update import Course, Rule, State, Task
 
 Array = NDArray[np.float64]
 Which = NDArray[np.int64]
+# Doubles of a cache line.
+LINE = 8
 
 
 class Problem:
@@ -26,7 +28,7 @@ class Problem:
         """model, loss: an experiment's, as in config.yaml. data: as the data stage draws it."""
         self.net = network(model, data.sizes["input"])
         self.residual_factor = {"half_mse": 1.0, "mse": 2.0}[loss]
-        self.inputs, self.labels = data["train_inputs"].values, data["train_labels"].values
+        self.inputs, self.labels = on_line(data["train_inputs"].values), data["train_labels"].values
         self.examples = self.inputs.shape[1]
         self._test = None
         if "test_inputs" in data:
@@ -80,8 +82,10 @@ class Runs:
     def __init__(
         self, problem: Problem, parameters: Array, data_set: Which | None = None, rule: Rule | None = None
     ) -> None:
-        """parameters: (runs, p), which the runs change in place. data_set: as in `Problem.residuals`."""
-        self.problem, self.parameters, self.data_set, self.rule = problem, parameters, data_set, rule or Rule()
+        """parameters: (runs, p), from where the runs start. data_set: as in `Problem.residuals`."""
+        self.problem, self.data_set, self.rule = problem, data_set, rule or Rule()
+        # The runs change their own copy in place.
+        self.parameters = on_line(parameters)
         self.diverged_step = np.full(len(parameters), -1, dtype=np.int64)
         self.step = 0
         self._velocity = np.zeros_like(parameters)
@@ -131,7 +135,8 @@ class Runs:
     def branch(self, which: Which | slice = slice(None)) -> Runs:
         """The same runs or some of them, perhaps repeated, to be taken further without changing these."""
         found = copy.copy(self)
-        for name in ("parameters", "diverged_step", "_velocity"):
+        found.parameters = on_line(self.parameters[which])
+        for name in ("diverged_step", "_velocity"):
             setattr(found, name, getattr(self, name)[which].copy())
         found.data_set = None if self.data_set is None else self.data_set[which]
         return found
@@ -159,6 +164,19 @@ class Runs:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(advance, alive))
         self.step += steps
+
+
+def on_line(values: Array) -> Array:
+    """A copy that starts on a cache line.
+
+    NumPy lets large arrays start 16 bytes after one, so that every other load and store of the kernels' vectors spans
+    two: a step of the diagonal network then takes a fifth longer.
+    """
+    room = np.empty(values.size + LINE)
+    start = -(room.ctypes.data // room.itemsize) % LINE
+    found = room[start : start + values.size].reshape(values.shape)
+    found[...] = values
+    return found
 
 
 def rule(training: Mapping[str, Any]) -> Rule:
