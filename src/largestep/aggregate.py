@@ -14,27 +14,8 @@ from largestep.cli import file_parser, read_spec, run
 from largestep.keys import canonical, digest
 from largestep.measures.stabilisation import stabilisation
 from largestep.schedules import decay_fraction
+from largestep.sparsity import SOURCES
 from largestep.store import variable
-
-# Of the features, only what figures and claims need; the rest stays in the stores of the cells.
-SHOWN_FEATURES = (
-    "fit",
-    "first_layer",
-    "jacobian_norm",
-    "column_norm",
-    "small_columns",
-    "off_support_norm",
-    "off_support_median",
-    "support_rmse",
-    "kinks",
-    "slope_variation",
-    "student_alignment",
-    "teacher_alignment",
-    "distance",
-    "weight_distance",
-    "feature_effective_rank",
-    "filters",
-)
 
 
 def main() -> None:
@@ -128,8 +109,9 @@ def _row(folder: Path, about: dict[str, Any], cell: str) -> xr.Dataset:
     spec = json.loads(sparsity.attrs["spec"])["features"]
     features = store.read(folder / "features.nc", spec=canonical(spec), code=stages.chain("features", *kinds))
     train = store.read(folder / "train.nc", spec=canonical(spec["train"]), code=stages.chain("train", *kinds))
-    shown = features[[key for key in SHOWN_FEATURES if key in features]]
-    parts = [part.drop_attrs(deep=False) for part in (train, sparsity, shown)]
+    # What ranks and sparsity were made from, which is large, stays in the stores of the cells.
+    others = features.drop_vars(SOURCES, errors="ignore")
+    parts = [part.drop_attrs(deep=False) for part in (train, sparsity, others)]
     joined = xr.merge(parts, compat="equals", join="exact")
     alone = joined.expand_dims("cell").assign(decay_fraction=("cell", [decay_fraction(settings["schedule"])]))
     seals = [part.attrs["content_sha256"] for part in (train, features, sparsity)]

@@ -16,6 +16,12 @@ from largestep.measures.thresholds import effective_rank, l0_norm, rank
 from largestep.measures.units import feature_sparsity, sampling_error
 from largestep.store import variable
 
+# Features that measures are made from here; all others are measures already.
+SOURCES = (
+    *("singular_values", "predictor", "active_fraction"),
+    *("unit_active_count", "unit_later_correlation", "unit_block", "examples", "units"),
+)
+
 
 def main() -> None:
     """Read the features of one cell and write its measures."""

@@ -6,18 +6,12 @@ import importlib
 from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Any
 
+from largestep import registered
 from largestep.fingerprint import fingerprint, user_fingerprint
 from largestep.keys import digest
 
-# Views of an experiment; every kind of study has a figure of its own name.
-View = Literal["curves", "progress", "stabilisation", "schedules", "fits", "neurons", "blocks", "filters", "distances"]
-VIEWS: tuple[View, ...] = get_args(View)
-STUDIES = (
-    *("label_noise", "bouncing", "phase_diagram", "loss_slice"),
-    *("sweep", "sharpness", "flows", "sde_convergence"),
-)
 # Named by text and imported late, so that a stage depends on the one worker that it uses.
 TOY_DATA = ("sparse_regression", "points", "teacher_student")
 IMAGE_SETS = {
@@ -51,8 +45,8 @@ WORKERS = {
         "dense": "largestep.measures.dense_features",
     }
     | dict.fromkeys(NETWORKS, "largestep.measures.image_features"),
-    "studies": {kind: f"largestep.studies.{kind}" for kind in STUDIES},
-    "figures": {view: f"largestep.figures.{view}" for view in (*VIEWS, *STUDIES)},
+    "studies": {kind: f"largestep.studies.{kind}" for kind in registered.study_kinds()},
+    "figures": {view: f"largestep.figures.{view}" for view in registered.figures()},
 }
 # What serves a user's own data set or network, which config.yaml gives by a dotted name.
 CUSTOM = {

@@ -18,46 +18,8 @@ from largestep import store
 from largestep.cli import existing, parser, run
 from largestep.figures.labels import ARMS, DEAD, schedules
 from largestep.measures.outcomes import dead, survived
+from largestep.registered import Row, measures
 
-MEASURES = {
-    "train_loss": "training loss",
-    "minibatch_loss": "loss of the mini-batches in training mode",
-    "test_loss": "test loss",
-    "test_error": "test error",
-    "rank": "rank of the Jacobian",
-    "effective_rank": "effective rank of the Jacobian",
-    "l0": "non-zeros of the predictor",
-    "feature_sparsity": "feature sparsity",
-    "active_fraction": "active units",
-    "dead_fraction": "dead units",
-    "feature_effective_rank": "effective rank of the features",
-}
-# Of the large-step phase, which only cells with a decay have.
-PHASE_MEASURES = {
-    "stabilisation_onset": "training loss stabilises at",
-    "stabilisation_level": "level of the stable training loss",
-    "stabilisation_fraction": "training with a stable loss",
-    "stabilisation_slope": "change of the training loss before the decay",
-    "decay_drop": "fall of the training loss at the decay",
-    "final_drop": "fall of the training loss until the end",
-}
-ERRORS = {"feature_sparsity_error": "standard error of feature sparsity, by the draw of units"}
-NAMES = MEASURES | ERRORS | PHASE_MEASURES
-# Units for readers: shares are shown in percent.
-UNITS = {
-    "test_error": "%",
-    "rank": "count",
-    "l0": "count",
-    "feature_sparsity": "%",
-    "feature_sparsity_error": "%",
-    "active_fraction": "%",
-    "dead_fraction": "%",
-    "stabilisation_onset": "step",
-    "stabilisation_fraction": "%",
-    "stabilisation_slope": "decades",
-    "decay_drop": "decades",
-    "final_drop": "decades",
-}
 THRESHOLDS = {
     "rank_threshold": "above {:g} of the largest",
     "l0_threshold": "above {:g}",
@@ -104,18 +66,23 @@ def table(experiment: xr.Dataset) -> pd.DataFrame:
     training example activates, and measured those that have a value. Where that is none there is no median, and
     where it is one there is no interval.
     """
-    names = [name for name in NAMES if name in experiment]
+    names = [name for name in rows_of() if name in experiment]
     rows = [row for arm in experiment["arm"].values for name in names for row in _rows(experiment, name, str(arm))]
     return pd.DataFrame(rows).astype({"block": "Int64"})
+
+
+def rows_of() -> dict[str, Row]:
+    """The measures that tables list, and what they are called; units for readers: shares are shown in percent."""
+    return {name: measure.row for name, measure in measures().items() if measure.row}
 
 
 def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any]]:
     """The rows of one measure: for every block and threshold that it has, one per cell that has the measure."""
     cells = schedules(experiment)
-    if name in PHASE_MEASURES:
-        cells = [schedule for schedule in cells if schedule.decay_fraction > 0]
     values = experiment[name].sel(arm=arm)
-    if name not in PHASE_MEASURES:
+    if rows_of()[name].phase:
+        cells = [schedule for schedule in cells if schedule.decay_fraction > 0]
+    else:
         values = values.isel({values.dims[2]: -1})
     alive, died = survived(experiment).sel(arm=arm), dead(experiment).sel(arm=arm)
     reported = _published(experiment, name)
@@ -200,10 +167,10 @@ def latex(rows: pd.DataFrame, title: str) -> str:
 
 def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     """One row of the table as readers see it, in the order of `HEADER`."""
-    unit = UNITS.get(row["measure"], "1")
+    about = rows_of()[str(row["measure"])]
+    unit, measure = about.unit, about.title
     factor = 100.0 if unit == "%" and row["units"] == "1" else 1.0
     median, low, high, paper = (_number(factor * row[name]) for name in SHOWN)
-    measure = NAMES[row["measure"]]
     if not pd.isna(row["block"]):
         measure += f", block {row['block']}"
     if not pd.isna(row["threshold"]):

@@ -68,7 +68,7 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     "what a progress bar says": ("toys/train.py", 'unit="step"', 'unit="update"'),
     "what it says of a seed": ("images/trainer.py", ", seed {run + 1}/", ", run {run + 1} of "),
     "what training prints": ("images/trainer.py", "{spec['cell']}: {kept", "{spec['cell']} is done: {kept"),
-    "a table of workers": ("stages.py", '"filters", "distances"]', '"filters", "distances", "more"]'),
+    "a table of workers": ("stages.py", 'TOY_DATA = ("sparse', 'TOY_DATA = ("points", "sparse'),
     "what nothing uses": ("images/step.py", "from __future__", "UNUSED = 1\nfrom __future__"),
 }
 SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
@@ -129,6 +129,10 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
     "a threshold that a figure shows": (
         *("measures/kinks.py", "APART = 0.01", "APART = 0.02"),
         after("features", "points", "teacher") | {"study controls", "figures"},
+    ),
+    "what a measure is called": (
+        *("measures/kinks.py", '"kinks of the function"', '"kinks"'),
+        {"figures", "tables"},
     ),
     "the style of figures": (
         *("figures/style.py", "TEXT_WIDTH = 7.0", "TEXT_WIDTH = 7.1"),
@@ -213,6 +217,26 @@ def changed(before: dict[str, str], package: Path, file: str, old: str, new: str
 @pytest.mark.parametrize("edit", NOTHING)
 def test_reruns_nothing(before: dict[str, str], edited: Path, edit: str) -> None:
     assert changed(before, edited, *NOTHING[edit]) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "redrawn"),
+    [
+        ("figures/fits.py", "HEIGHT = 4.4", "HEIGHT = 4.5", {"fits"}),
+        ("figures/fits.py", "black dots", "dots", {"fits"}),
+    ],
+)
+def test_redraws_one_figure(edited: Path, file: str, old: str, new: str, redrawn: set[str]) -> None:
+    """An edit of a figure, and of its caption."""
+    views = stages.WORKERS["figures"]
+    before = {view: stages.code("figures", view) for view in views}
+    path = edited / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    forget()
+    assert {view for view in views if stages.code("figures", view) != before[view]} == redrawn
+    path.write_text(text)
 
 
 @pytest.mark.parametrize("edit", SOMETHING)

@@ -10,9 +10,9 @@ import pytest
 import torch
 import xarray as xr
 from docutils.core import publish_parts
-from jinja2 import Environment
 from matplotlib.text import Text
 
+from largestep import captions
 from largestep.claims import bouncing as claims
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
@@ -222,10 +222,7 @@ def test_figure_is_legible_and_counts_the_runs_that_left(found: xr.Dataset) -> N
 
 @pytest.mark.parametrize("kind", ["bouncing", "label_noise"])
 def test_caption_is_well_formed(kind: str) -> None:
-    study: dict[str, Any] = {"kind": kind, "title": "Title", "paper": "Prop."}
-    snakemake = SimpleNamespace(config={"studies": {"s": study}}, wildcards=SimpleNamespace(study="s"))
-    template = (REPOSITORY / "workflow" / "report" / "study.rst").read_text()
-    text = Environment(trim_blocks=True, lstrip_blocks=True).from_string(template).render(snakemake=snakemake)
+    text = captions.of_study(SimpleNamespace(kind=kind, title="Title", paper="Prop."))
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
     for part in ("*What is plotted.*", "*What the paper claims.*", "*What to look for.*"):
         assert text.count(part) == 1

@@ -10,7 +10,7 @@ from typing import get_args
 import jsonschema
 import pytest
 
-from largestep import config, stages
+from largestep import config, registered, stages
 from largestep.config import reference
 from largestep.config.data import DATA_KINDS, IMAGE_SETS
 from largestep.config.kinds import kinds
@@ -72,4 +72,4 @@ def test_every_kind_has_a_worker_and_every_worker_a_kind() -> None:
     assert set(MODEL_KINDS) == set(stages.WORKERS["train"]) == set(stages.WORKERS["features"])
     studies = set(kinds(*get_args(get_args(Study)[0])))
     assert studies == set(stages.WORKERS["studies"])
-    assert studies | set(stages.VIEWS) == set(stages.WORKERS["figures"])
+    assert studies | set(registered.views()) == set(stages.WORKERS["figures"])

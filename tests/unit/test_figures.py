@@ -13,13 +13,12 @@ import pytest
 import xarray as xr
 import yaml
 from docutils.core import publish_parts
-from jinja2 import Environment
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
-from largestep import stages, store
+from largestep import captions, config, stages, store
 from largestep.figures import __main__ as command
 from largestep.figures import fits, style
 from largestep.figures.labels import DEAD, schedules
@@ -368,7 +367,7 @@ def test_band_is_the_median_with_the_middle_half() -> None:
     ("view", "kind", "expected"),
     [
         ("curves", "regression_1d", ["training loss", "rank of Jacobian", "feature sparsity"]),
-        ("curves", "diagonal", ["training loss", "test loss", "rank of Jacobian", "non-zeros of u⊙v"]),
+        ("curves", "diagonal", ["training loss", "test loss", "rank of Jacobian", "non-zeros of predictor"]),
         ("curves", "images", ["training loss", "test error", "sparsity, block 5"]),
         ("schedules", "diagonal", ["step size"]),
         ("blocks", "images", [*(f"sparsity, block {block}" for block in range(1, 6)), "test error"]),
@@ -484,13 +483,12 @@ def test_a_view_without_its_data_is_one_line(
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 EXPERIMENTS = CONFIG["experiments"]
+SETTINGS = config.load(ROOT / "config.yaml")
 
 
 def caption(experiment: str, view: str) -> str:
-    """The caption of a figure, filled in as Snakemake does it."""
-    snakemake = SimpleNamespace(config=CONFIG, wildcards=SimpleNamespace(experiment=experiment, view=view))
-    template = (ROOT / "workflow" / "report" / "figure.rst").read_text()
-    return Environment(trim_blocks=True, lstrip_blocks=True).from_string(template).render(snakemake=snakemake)
+    """The caption of a figure of config.yaml."""
+    return captions.of_view(SETTINGS.experiments[experiment], view)
 
 
 @pytest.mark.parametrize(

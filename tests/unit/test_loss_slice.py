@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from docutils.core import publish_parts
-from jinja2 import Environment
 from matplotlib.text import Text
 from PIL import Image
 from scipy.integrate import solve_ivp
 
-from largestep import animation, config, grid, store
+from largestep import animation, captions, config, grid, store
 from largestep.data import sparse_regression
 from largestep.figures import loss_slice as figure
 from largestep.figures import style
@@ -173,9 +172,7 @@ def test_figure_says_what_it_shows(found: xr.Dataset) -> None:
 
 
 def test_caption() -> None:
-    template = Environment().from_string((REPOSITORY / "workflow/report/study.rst").read_text())
-    raw = config.read(REPOSITORY / "config.yaml")
-    text = template.render(snakemake={"config": raw, "wildcards": {"study": "loss_slice"}})
+    text = captions.of_study(config.load(REPOSITORY / "config.yaml").studies["loss_slice"])
     assert "60 parameters" in text
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2})
 

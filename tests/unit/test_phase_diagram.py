@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import xarray as xr
 from docutils.core import publish_parts
-from jinja2 import Environment
 from matplotlib.text import Text
 
-from largestep import config, grid
+from largestep import captions, config, grid
 from largestep.claims import duration, phase
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
@@ -189,9 +188,7 @@ def test_figure_where_all_diverge(found: xr.Dataset) -> None:
 
 @pytest.mark.parametrize("name", ["phase_diagram", "phase_diagram_data"])
 def test_caption(name: str) -> None:
-    template = Environment().from_string((REPOSITORY / "workflow/report/study.rst").read_text())
-    settings = config.read(REPOSITORY / "config.yaml")
-    text = template.render(snakemake={"config": settings, "wildcards": {"study": name}})
+    text = captions.of_study(config.load(REPOSITORY / "config.yaml").studies[name])
     assert "0.05875" in text
     assert ("own data set" in text) == (name == "phase_diagram_data")
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2})

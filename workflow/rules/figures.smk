@@ -8,7 +8,7 @@ rule figure:
     output:
         png=report(
             "results/figures/{experiment}_{view}.png",
-            caption="../report/figure.rst",
+            caption="../report/caption.rst",
             category="Figures",
             subcategory="{experiment}",
             labels={"experiment": "{experiment}", "view": "{view}"},
@@ -30,6 +30,7 @@ rule figure:
     params:
         code=lambda w: stages.code("figures", w.view),
         data=RESULTS_KEY,
+        caption=lambda w: captions.of_view(EXPERIMENTS[w.experiment], w.view),
     shell:
         "python -m largestep.figures --experiment {wildcards.experiment} --view {wildcards.view}"
         " --input {input.tree:q} --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"

@@ -32,7 +32,7 @@ rule study_figure:
     output:
         png=report(
             "results/figures/{study}.png",
-            caption="../report/study.rst",
+            caption="../report/caption.rst",
             category="Studies",
             labels={"study": "{study}"},
         ),
@@ -55,6 +55,7 @@ rule study_figure:
             grid.study_spec(CONFIG, w.study), grid.study_code(CONFIG, w.study)
         ),
         kind=lambda w: STUDIES[w.study].kind,
+        caption=lambda w: captions.of_study(STUDIES[w.study]),
     shell:
         "python -m largestep.figures --view {params.kind} --input {input:q} --made-from {params.data}"
         " --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"
@@ -66,7 +67,7 @@ rule animation:
     output:
         report(
             "results/figures/{study}.gif",
-            caption="../report/study.rst",
+            caption="../report/caption.rst",
             category="Studies",
             labels={"study": "{study}, animated"},
         ),
@@ -87,5 +88,6 @@ rule animation:
         data=lambda w: digest(
             grid.study_spec(CONFIG, w.study), grid.study_code(CONFIG, w.study)
         ),
+        caption=lambda w: captions.of_study(STUDIES[w.study]),
     shell:
         "python -m largestep.animation --input {input:q} --made-from {params.data} --output {output:q} 2> {log:q}"

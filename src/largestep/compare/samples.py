@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from largestep.claims.verdict import Criterion, Measured
 from largestep.elementary import log10
 from largestep.measures.outcomes import survived
-from largestep.tables import MEASURES
+from largestep.tables import rows_of
 
 Values = NDArray[np.float64]
 # Of losses, which span decades, the logarithm is taken; the floor keeps it finite.
@@ -57,9 +57,10 @@ def _of_runs(runs: xr.Dataset) -> Iterator[tuple[str, Sample]]:
     diverged = int((~alive).sum())
     when = np.where(alive, float(runs["step"][-1]) + 1.0, runs["diverged_step"].values)
     yield DIVERGED, Sample(rounded(when), 1, diverged)
-    for measure, title in MEASURES.items():
-        if measure not in runs:
+    for measure, row in rows_of().items():
+        if measure not in runs or row.phase or row.error:
             continue
+        title = row.title
         values, toward = runs[measure], -1 if measure in BETTER_LOWER else 0
         along = next(dim for dim in values.dims if dim in ("step", "snapshot_step"))
         # The paper's thresholds come first.

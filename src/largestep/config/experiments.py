@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from largestep import registered
 from largestep.config.cells import CellConfig, Published
 from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
 from largestep.config.measures import OwnMeasures
 from largestep.config.models import MLP, VGG, CustomModel, DenseNet, DenseNetBC, Model, ResNet, ToyNet
 from largestep.config.scalars import Name, Scale, Strict
 from largestep.config.training import ImageTraining, ToyTraining
-from largestep.stages import View
+
+if TYPE_CHECKING:
+    View = str
+else:
+    View = Literal[registered.views()]
 
 
 class Experiment(Strict):
@@ -92,19 +97,21 @@ class Experiment(Strict):
                 raise ValueError(f"measures.{key} must list at least one threshold for a {self.model.kind} model")
         if not images and self.measures.probe_images is not None:
             raise ValueError("measures.probe_images is for image classifiers; remove it")
-        wanted = {"fits": "points", "neurons": "teacher_student"}
-        for view in self.views:
-            if view in wanted and wanted[view] != self.data.kind:
-                raise ValueError(f"view {view} needs data of kind {wanted[view]}, not {self.data.kind}")
-            if view in {"blocks", "filters", "distances"} and not images:
-                raise ValueError(f"view {view} needs images, not data of kind {self.data.kind}")
-        if "neurons" in self.views and getattr(self.data, "dimension", None) != 2:
-            raise ValueError("view neurons needs inputs of dimension 2")
         if all(cell.annealing for cell in self.cells.values()):
             raise ValueError("cells needs one without annealing, with which the annealed ones can be compared")
-        if "stabilisation" in self.views and not any(cell.decays for cell in self.cells.values()):
-            raise ValueError("view stabilisation needs a cell whose step size is divided")
+        for view in self.views:
+            self._check_view(view, registered.view(view).suits)
         return self
+
+    def _check_view(self, view: str, suits: registered.Suits) -> None:
+        if suits.data and self.data.kind not in suits.data:
+            raise ValueError(f"view {view} needs data of kind {' or '.join(suits.data)}, not {self.data.kind}")
+        if suits.images and not self.images:
+            raise ValueError(f"view {view} needs images, not data of kind {self.data.kind}")
+        if suits.dimension is not None and getattr(self.data, "dimension", None) != suits.dimension:
+            raise ValueError(f"view {view} needs inputs of dimension {suits.dimension}")
+        if suits.decays and not any(cell.decays for cell in self.cells.values()):
+            raise ValueError(f"view {view} needs a cell whose step size is divided")
 
     @model_validator(mode="after")
     def batchnorm_has_values(self) -> Experiment:

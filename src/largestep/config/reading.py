@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from largestep import registered
 from largestep.config.errors import ConfigError, at_key, line, one_line, shown
 from largestep.config.loader import DEEPEST, Loader
 from largestep.config.root import Config, Named
@@ -59,9 +60,13 @@ def load(path: Path) -> Config:
 def parse(raw: Mapping[str, Any], source: str) -> Config:
     """Validate a parsed configuration; `source` names the file in messages.
 
-    Raises ConfigError, one line naming `source` and the key.
+    Raises ConfigError, one line naming `source` and the key, or a module of the package that lacks a part.
     """
     _check_plain(raw, source)
+    try:
+        registered.check()
+    except registered.RegistrationError as error:
+        raise ConfigError(str(error)) from error
     try:
         # First, so that what names them is checked with what they stand for.
         named = Named.model_validate({key: raw[key] for key in Named.model_fields if key in raw})

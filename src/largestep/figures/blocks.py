@@ -13,8 +13,46 @@ from largestep.figures import style
 from largestep.figures.curves import note, panels_of, show, sparsity_panels
 from largestep.figures.labels import schedules
 from largestep.measures.outcomes import survived
+from largestep.registered import Suits
 
 NEEDS = ("feature_sparsity",)
+SUITS = Suits(images=True)
+CAPTION = """
+*What is plotted.* Feature sparsity along training in each block of the network: the share of (image, unit) pairs in
+which the unit is active, units that are strongly correlated counting as one, so that *lower is sparser*.
+{% if model in ("resnet18", "resnet34") %}
+Blocks 1 to 4 are the stages of the residual network, block 5 the pooled features that the classifier reads. (On
+images of 8x8 pixels the last stage has one pixel, and blocks 4 and 5 coincide.)
+{% elif model == "densenet" %}
+Block 1 is what the first dense block takes in, blocks 2 and 3 are in the transitions between dense blocks, block 4
+is the end of the last one, and block 5 the pooled features that the classifier reads.
+{% elif model in ("vgg11", "vgg16") %}
+Blocks are the stages between two halvings of the image.
+{% elif model == "mlp" %}
+Blocks are the hidden layers.
+{% else %}
+Blocks are the outputs that ``model.blocks`` of config.yaml names, or those of the network's own ``blocks``.
+{% endif %}
+All blocks have the same axis, from 0. The next panel shows the test error, on a logarithmic axis. All seeds share a
+data set. The last two panels show every block at the end of training, a mark for each schedule, with the middle half
+of the seeds as a bar: the share of its units that no image activates, and the effective rank of its activations, the
+exponential of the entropy of their singular values, which counts directions without a threshold.
+
+*What the paper claims.* The longer the large steps last, the sparser the features, above all in the late blocks, and
+the lower the test error. With a small step size the early and middle blocks stay as they were at the start.
+
+*What to look for.* Curves that fall while the step size is large and stay low after the decay, ordered by colour,
+and the same order in the test error. A block near 0% has almost no active unit left. Do the last panels tell the
+same of a block: is it sparser because units died, and does its rank fall too?
+
+{{ bands }} {{ decays }} {{ published }}
+
+{{ peaks }}
+
+{{ annealing }}
+
+{{ lost }}
+"""
 COLUMNS = 3
 ROW_HEIGHT = 1.7
 # What is shown of every block at the end of training: title, units and what to multiply by.

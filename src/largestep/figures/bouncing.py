@@ -14,6 +14,28 @@ from largestep.figures import style
 from largestep.measures.bouncing import HIGHEST_ITERATE, HIGHEST_LOSS, INTERVAL, LOWEST_ITERATE, gap, inside
 
 NEEDS = ("attractor", "noisy_attractor", "trajectory", "bouncing", "lowest_tail_loss")
+CAPTION = """
+*What is plotted.* The model h(x) = x θ² on labels x θ*², trained by SGD; all that counts is γ = η θ*² x². Green is
+what Proposition 2.2 is about: the interval of γ (a), the ranges of the iterates (b), and the ranges of γ inside the
+interval (c, d).
+
+- (a) The last iterates of a run against γ: blue with the same γ at all updates, orange with noise around it.
+- (b) Runs from three starts under the same noise. After some updates they coincide, but for their parity.
+- (c) F = ¼ E (y − x θ²)² for γ uniform over a range: from the smallest value to the largest over all seeds and
+  starts, at any update (thin) and in the last ones (thick), and the mean over these of the median run (circle).
+  Green marks are the stated bounds, ε0² and 0.17. They fit the dimension of F in units of θ*²/η, which are those of
+  the axis.
+- (d) Shares of runs and of updates, a mark for each seed of the noise. Where γ may be 1 or less there is no ε0, and
+  the stated ranges are taken with 0.
+
+*What the paper claims.* Inside the interval, the iterates end up alternating between a range below θ* and one above,
+and F stays between the two bounds: the loss stabilises and neither vanishes nor explodes.
+
+*What to look for.* In the green rows of (c), do the thick bars lie between the marks, and the thin ones too? If only
+the thick ones do, the bounds hold after a while and not from any start. In (d), do runs alternate in the green rows
+only? Where they alternate above them too, while F vanishes in (c), alternation alone does not tell a stabilised
+loss.
+"""
 SIZE = (style.TEXT_WIDTH, 6.0)
 NOISY, PLAIN, STATED = "#E69F00", "#0072B2", "#009E73"
 SHADES = ("#0072B2", "#D55E00", "#CC79A7")

@@ -14,8 +14,64 @@ from matplotlib.figure import Figure
 from largestep.figures import style
 from largestep.figures.labels import paper_arm, schedules
 from largestep.measures.outcomes import survived
+from largestep.registered import Suits
 
 NEEDS = ("train_loss",)
+SUITS = Suits()
+CAPTION = """
+*What is plotted.* Each measure along training, for every schedule of the step size.
+{{ arms }}
+
+- Training and test loss: squared error in regression, cross-entropy in classification, on a logarithmic axis. For
+  images the training loss is that of the paper's figures: of up to 1,280 training images, augmented as in training, by
+  the network in evaluation mode (the mean over mini-batches in training mode is in the table), and the test error is
+  shown in place of the test loss.
+- Rank of the Jacobian: in how many independent directions the outputs can respond to a small change of the
+  parameters. A low rank means that the network behaves like a smaller one.
+- Non-zeros of the predictor (linear networks): how many coordinates of the input are used.
+- Feature sparsity: the share of (example, unit) pairs in which the unit is active, units that are strongly
+  correlated counting as one. *Lower is sparser.*
+
+{% if training["batch_size"] == "full" %}
+*What the paper claims.* Gradient descent is the counterexample: without the noise of SGD, large steps do not pay.
+The predictor gets only a little sparser (100 non-zeros with the small step size, 78 to 86 with the large ones) and
+its test loss gets *worse* (0.168 with the small one, 0.44 to 0.50 with the large ones). So it is not the size of the
+steps that makes SGD find sparse solutions, but its noise.
+
+*What to look for.* Is the test loss of the coloured curves at the end above that of the grey one? Do their non-zeros
+and their rank fall only a little, and far less than in the experiments on SGD?
+{% elif experiment["cells"] | length == 1 %}
+*What the paper claims.* With the noise of SGD, large steps lead to a sparser predictor and a lower test loss (33
+non-zeros, 0.0385) than gradient descent reaches on such a problem (78 to 100 non-zeros, 0.168 to 0.50).
+
+*What to look for.* This is one schedule, to lay beside the figure of gradient descent: are the non-zeros and the
+test loss at the end below those there?
+{% elif annealed %}
+*What the paper claims.* Large steps make features sparse while they last, until the step size is divided. This
+figure sets other schedules beside such a one.
+
+*What to look for.* Does an annealed step size (sky blue), which grows small without a jump, end like one that is
+divided, in sparsity and on the test set? Does one that stays large (grey, "constant step") end sparser still, or
+does it miss what is learned after a decay?
+{% else %}
+*What the paper claims.* While the step size is large, the training loss stays at a level; meanwhile rank, non-zeros
+and feature sparsity fall. When the step size is divided, the loss falls and the sparsity stays. The longer the large
+steps last, the sparser the features and the lower the test loss at the end.
+
+*What to look for.* Is the loss flat before the dotted line of its colour, and does it drop there? Are the curves of
+the simplicity measures at the end ordered by colour, grey on top and the darkest at the bottom? Is the test loss
+ordered in the same way? {% if training["arms"] | length > 1 %}Does the order survive in the second arm, and
+are{% else %}Are{% endif %} the bands apart or do they overlap?
+{% endif %}
+
+{{ bands }} {{ decays }} {{ published }}
+
+{{ peaks }}
+
+{{ annealing }}
+
+{{ lost }}
+"""
 MOST_COLUMNS = 4
 ROW_HEIGHT = 1.6
 LEGEND_HEIGHT = 0.5
@@ -102,7 +158,7 @@ def panels_of(experiment: xr.Dataset) -> list[Panel]:
     if "l0" in experiment:
         reported = experiment.get("published_l0", nothing)
         values = experiment["l0"].isel(l0_threshold=0)
-        found.append(Panel("non-zeros of u⊙v", "coordinates (count)", values, reported))
+        found.append(Panel("non-zeros of predictor", "coordinates (count)", values, reported))
     if "feature_sparsity" in experiment:
         found += sparsity_panels(experiment)
     return found

@@ -17,8 +17,32 @@ from largestep.figures import style
 from largestep.figures.curves import Panel, show
 from largestep.figures.labels import Schedule, schedules
 from largestep.measures.outcomes import survived
+from largestep.registered import Suits
 
 NEEDS = ("weight_distance", "distance")
+SUITS = Suits(images=True)
+CAPTION = """
+*What is plotted.* How far the weights have moved from the init, relative to their norm there, on logarithmic axes.
+First panel: every layer at the end of training, numbered from the input on; parts of the network are shaded in
+turn{% if model in ("resnet18", "resnet34") %}, and triangles are the convolutions in the shortcuts, which have no
+number{% endif %}. The other panels: each part of the network along training, from the first snapshot after the start
+on.
+
+*What the paper claims.* A small step size leaves the early and middle layers at the init (C14).
+
+*What to look for.* Does the line of the small step size (grey) lie well below 1 but for the last layers, and the
+coloured ones above it everywhere? Distances grow with the size of the step anyway, and where activations are
+normalised the size of the weights means nothing to the network: compare the shapes of the lines, not their heights
+alone.
+
+{{ bands }} {{ decays }}
+
+{{ peaks }}
+
+{{ annealing }}
+
+{{ lost }}
+"""
 MOST_COLUMNS = 3
 LAYERS_HEIGHT, ROW_HEIGHT, HEADING = 2.3, 1.5, 1.0
 UNITS = "‖W − W₀‖ / ‖W₀‖"

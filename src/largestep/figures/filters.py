@@ -14,8 +14,31 @@ from largestep.figures import style
 from largestep.figures.labels import Schedule, outcomes, run_label, schedules
 from largestep.measures.outcomes import survived
 from largestep.measures.small_step import small_step
+from largestep.registered import Suits
 
 NEEDS = ("filters",)
+SUITS = Suits(images=True)
+CAPTION = """
+*What is plotted.* The filters of the first layer, at most 64, before and after training, for two schedules: the
+small step size, or else the shortest phase of large steps, and the longest one. A frame has the colour of its
+schedule. All panels show one seed, the first that diverges in no schedule shown, so that both runs start from the
+same filters; it is written beside the schedule. Filters stand in the order of their norms at the end, which puts
+those that have vanished last. Each panel has its own scale, symmetric about 0: its ends are the largest weight in
+it, a weight of 0 is mid-grey. Filters of colour images are shown in colour.
+
+*What the paper claims.* A small step size leaves the early layers at the init (C14), the filters as they were drawn;
+large steps do not.
+
+*What to look for.* Panels before and after that look alike for the small step size. Grey filters at the end of the
+panel of the large one, and the number of those whose norm has fallen to a tenth. One run proves nothing: the figure
+of the distances shows the spread over seeds.
+
+{{ peaks }}
+
+{{ annealing }}
+
+{{ lost }}
+"""
 # Filters side by side in a panel.
 COLUMNS = 16
 # Inches: the width of a panel, what a cell needs above its panels, and the figure below them.

@@ -12,8 +12,33 @@ from numpy.typing import NDArray
 from largestep.figures import style
 from largestep.figures.labels import Schedule, outcomes, run_label, schedules
 from largestep.measures.outcomes import survived
+from largestep.registered import Suits
 
 NEEDS = ("fit", "train_inputs", "train_labels")
+SUITS = Suits(data=("points",))
+CAPTION = """
+*What is plotted.* The function that the network computes, with the training points as black dots; a column for each
+schedule. Top row: one run along its training, from pale to dark, at the snapshots nearest to 10%, 30%, 50% and 100%
+of it; the legend says where they lie. The run is the first seed that did not diverge, seed 0 unless the panel says
+otherwise; it was not chosen by its look. Bottom row: all seeds at the end of training. Functions that leave the
+frame are cut.
+
+*What the paper claims.* Large steps first simplify the function, to a few straight pieces that miss some of the
+points; only after the decay does it fit them, still with few kinks. Short phases of large steps leave a function
+with many kinks. A larger warm-up is said to simplify too much, so that the points are no longer fitted.
+
+*What to look for.* Straight pieces between points rather than wiggles, before and after the decay. In the bottom
+row, a narrow band means that the seeds agree on one function; a wide one, that the function between the points is
+arbitrary.
+
+{{ bands }}
+
+{{ peaks }}
+
+{{ annealing }}
+
+{{ lost }}
+"""
 # Fractions of training, with the strength of their colour; the end comes last.
 MOMENTS = {0.1: 0.35, 0.3: 0.55, 0.5: 0.78, 1.0: 1.0}
 HEIGHT = 4.4

@@ -17,6 +17,24 @@ from largestep.figures import style
 from largestep.measures.outcomes import dead
 
 NEEDS = ("train_loss", "loss_sample", "rank", "diverged_step", "decay_step", "seeds_tried", "seeds_lost")
+CAPTION = """
+*What is plotted.* SGD, and four algorithms without its choice of examples, along one schedule from the same start:
+gradient descent with the step sizes of SGD, gradient flow, and the SDE that the paper offers as a description of
+SGD, twice. The strength δ of the SDE's noise is 2/n times a loss, with nothing tuned: that of SGD at the same time,
+as in the paper, or that of the SDE itself. Flow and SDE take {{ study["substeps"] }} steps to one of SGD, and time
+is SGD's. The curves are medians over at most {{ study["pairs"] }} seeds, the first on which SGD does not diverge.
+The last panel compares the losses while the step size is large.
+
+*What the paper claims.* The SDE stays at SGD's loss, reaches its rank and sparsity, and then its test loss (Fig. 9;
+at the end, rank 52 for the SDE and 58 for SGD with the diagonal network). Gradient flow reduces none of them: the
+noise is what does it.
+
+*What to look for.* Do both blue curves run together, in every panel? Do green and orange stay where they are in rank
+and sparsity, while blue falls? The dotted curve answers another question: does the SDE hold the level by itself?
+Where it falls away, the noise dies out together with the loss, and it was the loss of SGD that kept the other SDE
+up. Gradient flow has to fall steadily; where it rises at the end of a warm-up, its steps are too long for a flow
+there.
+"""
 MOST_COLUMNS = 3
 ROW_HEIGHT = 1.75
 KEYS_HEIGHT = 1.0
@@ -78,7 +96,7 @@ def measures_of(study: xr.Dataset) -> list[tuple[str, str, xr.DataArray]]:
         found.append(("test loss", "squared error (no unit)", study["test_loss"]))
     found.append(("rank of Jacobian", "singular values (count)", study["rank"].isel(rank_threshold=0)))
     if "l0" in study:
-        found.append(("non-zeros of u⊙v", "coordinates (count)", study["l0"].isel(l0_threshold=0)))
+        found.append(("non-zeros of predictor", "coordinates (count)", study["l0"].isel(l0_threshold=0)))
     if "feature_sparsity" in study:
         percent = 100 * study["feature_sparsity"].isel(correlation_threshold=0)
         blocks = study.sizes["block"]

@@ -11,6 +11,22 @@ from matplotlib.lines import Line2D
 from largestep.figures import style
 
 NEEDS = ("update_error", "step_error", "mean_error", "variance_error")
+CAPTION = """
+*What is plotted.* How far a step of SGD is from a step of full-batch gradient descent on labels with the noise of
+Proposition 2.1. Both steps are taken for every training example, from several points of a run; a mark is the largest
+difference of one seed. Left: the distance of the two ends over the norm of SGD's. Middle: the same distance over the
+length of a step. A step changes the parameters by little, so that in float32 their rounding is a larger part of it.
+Right: the errors of the mean of the noise, which is to be 0, and of its variance, which is to be twice the loss,
+over all examples. The toy networks take their steps in float64 through the code that trains them, and in float32
+through autograd. For a network with BatchNorm the running statistics are held fixed, its loss is the squared error
+on one-hot labels, and its training set is cut to the number of examples that config.yaml gives.
+
+*What the paper claims.* The two steps are the same, for any network: SGD is gradient descent on labels that are
+noisy as long as the loss is not 0.
+
+*What to look for.* All marks on the left lie below the dotted line of their colour, at the size of rounding: 1e-12
+in float64 and 1e-6 in float32.
+"""
 ROW_HEIGHT = 0.32
 # Colour, offset inside a row and the error that is asked for.
 PRECISIONS = {"float64": ("#0072B2", -0.2, 1e-12), "float32": ("#D55E00", 0.2, 1e-6)}

@@ -15,6 +15,26 @@ from scipy.interpolate import RegularGridInterpolator
 from largestep.figures import style
 
 NEEDS = ("plane_loss", "mark_position", "sgd_position")
+CAPTION = """
+*What is plotted.* The training loss of a small diagonal network on the plane through three points: the start, the
+end of gradient flow and the truth, u = v = √θ*. Over it run gradient flow, gradient descent and SGD, the last two
+with large steps that are divided at the dotted line. Training has {{ 2 * study["data"]["dimension"] }} parameters
+and leaves the plane: the picture shows projections, and says how far from the plane the paths end.
+
+- (a) Contours of the loss (darker is larger), the three paths, and where the other seeds of SGD end. (b) The same as
+  a surface.
+- (c) The training loss. (d) The training loss against the position along the line from the end of gradient flow (0)
+  to the truth (1). (e) The distance of the predictor from the truth.
+
+The animation shows (a) and (c) as training goes on.
+
+*What the paper claims.* Along the valley of zero loss, SGD with large steps moves towards the sparse truth; gradient
+descent with large steps bounces too, but does not move there, and gradient flow stays where it meets the valley.
+
+*What to look for.* In (d), a path that moves to the right while its loss is still large, and only later falls. In
+(e), which of the three comes close to the truth. Seeds of SGD that end in the lower left of (a), or outside it, have
+found a mirror image of the truth: u and v may change sign together.
+"""
 HEIGHT = 5.6
 PATHS = ("flow", "gd", "sgd")
 # Of the points that span the plane: marker, its size, name, and where that stands beside it in points.

@@ -14,8 +14,29 @@ from numpy.typing import NDArray
 from largestep.figures import style
 from largestep.figures.labels import outcomes, run_label, schedules
 from largestep.measures.outcomes import survived
+from largestep.registered import Suits
 
 NEEDS = ("first_layer", "teacher_neurons")
+SUITS = Suits(data=("teacher_student",), dimension=2)
+CAPTION = """
+*What is plotted.* The weights of every first-layer neuron in the plane of the two inputs, a panel for each schedule:
+an open circle at the start of training, a line to a filled one at its end. Green dashed lines are the directions of
+the neurons of the teacher, the network that labelled the data. Each panel shows a single run: the first seed that
+diverges under none of the schedules, so that all panels start from the same weights (or, where there is no such
+seed, the first one that survives in that panel). The seed is written in the panel.
+
+*What the paper claims.* With a small step size the neurons hardly turn: many different ones stay active. Large steps
+turn them until they point along few directions, those of the teacher, and shrink those that do not help.
+
+*What to look for.* Filled circles that gather on few rays, or at the origin, against filled circles beside their
+open ones. One run proves nothing: the figure of the curves shows the spread over seeds.
+
+{{ peaks }}
+
+{{ annealing }}
+
+{{ lost }}
+"""
 COLUMNS = 4
 # Inches: what the square panels share across, what each needs besides, and what the figure needs besides.
 WIDTH = 6.2

@@ -16,6 +16,27 @@ from largestep.figures.labels import ARMS
 from largestep.measures.outcomes import survived
 
 NEEDS = ("test_loss", "l0", "plateau", "diverged_step", "decayed_step_size")
+CAPTION = """
+*What is plotted.* Every large step size with every decay time, trained with {{ study["seeds"] }} seeds each. After
+the decay every run has the same step size, {{ study["decayed_step_size"] }}, so that what differs between two cells
+of a map is the doing of the large-step phase alone. {% if study["arm"] == "order" %}All seeds share a data
+set.{% else %}Each seed has its own data set.{% endif %}
+
+- (a) Test loss at the end and (b) number of non-zeros of the predictor at the end.
+- (c) The level of the training loss while the step size is large: its mean over the second half of that phase.
+- (d) The share of seeds that diverge.
+
+In (a) to (c) a cell is the median over the seeds that survive; cells with too few of them are hatched. Diamonds are
+the paper's schedules of large steps, which divide the step size by different numbers.
+
+*What the paper claims.* At a large step size the loss stays at a level; the longer it does, the sparser the
+predictor (C5) and the better it predicts (C4). The step size has to be large for that, but must not diverge.
+
+*What to look for.* In (c), columns of one colour from bottom to top are step sizes at which the loss stabilises.
+Within these columns, do (b) and (a) darken from bottom to top? Where (b) darkens but (a) brightens, the predictor
+becomes too simple: true coefficients are lost. How wide is the band between the step sizes that do nothing and those
+that diverge?
+"""
 HEIGHT = 4.6
 # A median over fewer surviving seeds is not shown.
 FEWEST = 6
@@ -42,7 +63,7 @@ def draw(study: xr.Dataset) -> Figure:
     axes = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
     panels = (
         ("test loss at the end", "squared error (no unit)", test, _log(test)),
-        ("non-zeros of u⊙v at the end", "coordinates (count)", nonzero, Normalize()),
+        ("non-zeros of predictor at the end", "coordinates (count)", nonzero, Normalize()),
         ("level of the training loss before the decay", "squared error (no unit)", level, _log(level)),
         ("runs that diverge", "share of seeds (%)", diverged, Normalize(0.0, 100.0)),
     )

@@ -6,26 +6,57 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from largestep import registered
 from largestep.figures import style
 from largestep.figures.curves import Panel, page
 from largestep.measures.column_norms import SMALL
 from largestep.measures.kinks import APART, VISIBLE
+from largestep.registered import Suits, measures
 
 NEEDS = ("distance",)
-# Title and units of what is plotted as it is stored; the axis is logarithmic where said.
-MEASURES = {
-    "jacobian_norm": ("‖Jacobian‖", "Frobenius norm", False),
-    "column_norm": ("column of Jacobian", "median l2 norm", True),
-    "small_columns": ("short columns", "columns (%)", False),
-    "effective_rank": ("effective rank", "singular values (count)", False),
-    "off_support_norm": ("off support, norm", "l2 norm of u⊙v", True),
-    "off_support_median": ("off support, typical", "median |u⊙v|", True),
-    "support_rmse": ("on support", "RMSE of u⊙v", True),
-    "kinks": ("kinks of the function", "kinks (count)", False),
-    "slope_variation": ("variation of the slope", "∫|f″| dx", True),
-    "student_alignment": ("student's neurons", "cosine to teacher", False),
-    "teacher_alignment": ("teacher's neurons", "cosine to student", False),
-}
+SUITS = Suits()
+CAPTION = """
+*What is plotted.* What may change while the training loss is flat, along training, for every schedule of the step
+size.
+{{ arms }}
+
+{{ measures }}
+- How far the weights of each layer{% if images %} or part of the network{% endif %} have moved from the init,
+  relative to their norm there (for a layer that starts at 0, to that of the whole network).
+
+{% if training["batch_size"] == "full" %}
+*What the paper claims.* Without the noise of SGD there is nothing to shrink the columns of the Jacobian, so large
+steps alone do not make the predictor vanish off the support.
+{% else %}
+*What the paper claims.* The loss is flat at a large step size, but the run is not idle.
+{% if not images %}
+The noise of SGD shrinks the columns of the Jacobian.
+{% endif %}
+{% if linear %}
+The predictor vanishes exponentially off the support, while on it the error stays of the order of the noise.
+{% endif %}
+{% if data == "points" %}
+The function is simplified first and fitted later: its kinks go before the decay.
+{% endif %}
+{% if data == "teacher_student" and hidden_layers == 1 %}
+Neurons turn to those of the teacher; at a small step size they stay near the init.
+{% elif data == "teacher_student" or images %}
+A small step size leaves the early and middle layers at the init.
+{% endif %}
+{% endif %}
+
+*What to look for.* Do the coloured curves go on changing up to the dotted line of their colour, where the loss is
+flat, and stay where they are after it? Is the curve of the small step size (grey, or that of the shortest phase of
+large steps) flat, and nearer to where it started?
+
+{{ bands }} {{ decays }}
+
+{{ peaks }}
+
+{{ annealing }}
+
+{{ lost }}
+"""
 
 
 @style.house()
@@ -36,10 +67,10 @@ def draw(experiment: xr.Dataset) -> Figure:
 
 def panels_of(experiment: xr.Dataset) -> list[Panel]:
     """The measures to show, as far as the experiment has them, and the distance of each layer from its init."""
+    shown = {name: each.panel for name, each in measures().items() if each.panel and name in experiment}
     found = [
-        _panel(title, units, _curves(experiment, name), logarithmic)
-        for name, (title, units, logarithmic) in MEASURES.items()
-        if name in experiment
+        _panel(panel.title, panel.units, _curves(experiment[name], panel), panel.logarithmic)
+        for name, panel in shown.items()
     ]
     distance = experiment["distance"]
     return found + [
@@ -62,14 +93,12 @@ def note(experiment: xr.Dataset) -> str:
     return " ".join(lines)
 
 
-def _curves(experiment: xr.Dataset, name: str) -> xr.DataArray:
+def _curves(values: xr.DataArray, panel: registered.Panel) -> xr.DataArray:
     """A measure as one curve per run."""
-    values = experiment[name]
-    if name == "column_norm":
-        return values.sel(column_quantile=0.5)
-    if name == "teacher_alignment":
-        return values.mean("teacher_neuron")
-    return 100 * values if name == "small_columns" else values
+    values = values.sel(panel.at)
+    if panel.over is not None:
+        values = values.mean(panel.over)
+    return 100 * values if panel.percent else values
 
 
 def _panel(title: str, units: str, values: xr.DataArray, logarithmic: bool) -> Panel:

@@ -11,8 +11,23 @@ from numpy.typing import NDArray
 
 from largestep.figures import labels, style
 from largestep.figures.labels import Schedule
+from largestep.registered import Suits
 
 NEEDS = ("step_size", "decay_fraction")
+SUITS = Suits()
+CAPTION = """
+*What is plotted.* The step size of each schedule along training, on a logarithmic axis, as it is where the loss is
+evaluated. Nothing in it is measured: it is what the other figures of this experiment compare. Where lines coincide,
+the narrower lie on the wider, so that all their colours show.
+
+*What to look for.* What else differs between two schedules than how long the large step size lasts: a warm-up that
+goes on until the decay also makes the longer phase one of larger steps, and the decayed step sizes may not be the
+same.
+
+{{ peaks }}
+
+{{ annealing }}
+"""
 HEIGHT = 2.8
 # Points: the width of a line, what each line that lies on it adds, and the white rim of a line in another's colour.
 WIDTH, WIDER, RIM = 1.2, 1.5, 0.4

@@ -13,6 +13,27 @@ from numpy.typing import NDArray
 from largestep.figures import style
 
 NEEDS = ("loss_median", "loss_max", "block_step", "sharpness", "smallest", "point_step", "decay_step", "diverged_step")
+CAPTION = """
+*What is plotted.* Runs of one network under {{ study["runs"] | length }} algorithms, a column each: medians and
+middle halves over the seeds that survive, and faintly one seed. Times start at 0 on a linear axis for SGD, and are
+logarithmic for full batches, where all happens early.
+
+- Top row: the training loss. The faint line joins the largest losses of short stretches, so that spikes show.
+- Middle row: the sharpness, the largest eigenvalue of the Hessian of the training loss, times half the step size.
+  Above the dashed line full-batch gradient descent is unstable.
+- Bottom row: the smallest eigenvalue of that Hessian over the largest. Below 0 there are directions in which the
+  loss curves down, as at a saddle.
+
+*What the paper claims.* Loss stabilisation is a phenomenon of its own (C17). It is not the catapult, in which
+gradient descent beyond 2/sharpness has one spike, lands where the loss is flatter and falls from there on. Nor is it
+the edge of stability, where the sharpness under gradient descent comes to 2/step size and stays. After the decay,
+SGD on a diagonal network passes by saddles (C15).
+
+*What to look for.* SGD: a level full of spikes until the dotted line, with the sharpness well below the dashed one.
+Gradient descent: sharpness on the dashed line. Catapult: one hump of the loss, while the sharpness falls through the
+dashed line. For saddles: does the loss stay level after the dotted line and fall later, and does the ratio below
+stay away from 0 until then?
+"""
 HEIGHT = 5.6
 TITLES = ("training loss", "sharpness × η / 2", "smallest / largest eigenvalue")
 LABELS = ("squared error (no unit)", "sharpness over 2/η", "ratio (no unit)")

@@ -16,8 +16,36 @@ from largestep.figures.curves import which_loss
 from largestep.figures.labels import Schedule, schedules
 from largestep.measures.outcomes import survived
 from largestep.measures.stabilisation import FEWEST_POINTS, FLAT, decay_step
+from largestep.registered import Suits
 
 NEEDS = ("train_loss", "stabilisation_slope")
+SUITS = Suits(decays=True)
+CAPTION = """
+*What is plotted.* The training loss around the phase of large steps, a panel for each schedule that has one, and how
+flat it is there.{% if training["arms"] | length > 1 %} The rows of panels are the arms: in the first, all seeds
+share a data set; in the second, each seed has its own.{% endif %} Thin lines are the runs that never diverged, the
+thick one is the median over them. A tick at the top is the *onset* of a run: the step from which the mean of its log
+loss is known best when all before is dropped (the marginal standard error rule, MSER). A run has none, and never
+stabilises, when that would take dropping more than half of the phase, or when its trend lies beyond the grey range
+with its whole interval, or when its loss is mere rounding error. The blue line is the *level*, the mean of the loss
+from the onset to the decay, as the median over the runs that stabilise. The last panel has the *trend* of every run:
+by how many decades (factors of ten) its loss changes over the second half of the phase, by least squares on log10 of
+the loss, with a 95% block-bootstrap interval. Runs are sorted; the schedules come in the order of the legend. Where
+the grey range ends, the loss changes by a factor of two.
+
+*What the paper claims.* {% if training["batch_size"] == "full" %}At a large step size the training loss of SGD stays
+at a level, because of its noise; here there is no noise but that of the unstable step size itself.{% else %}At a
+large step size the training loss stops falling and stays at a level until the step size is divided; then it drops.
+The level sets the size of SGD's noise, to which the paper ascribes the simple solutions.{% endif %}
+
+*What to look for.* Are the dots of the last panel in the grey range, or do most runs rise or fall? Intervals much
+wider than the range say that a single run cannot tell. Does the blue line run through a flat stretch, does it begin
+early, and does the loss drop behind the dotted line?
+
+{{ peaks }}
+
+{{ lost }}
+"""
 MOST_COLUMNS = 4
 ROW_HEIGHT = 1.7
 LEGEND_HEIGHT = 0.5

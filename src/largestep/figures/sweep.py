@@ -19,6 +19,28 @@ from largestep.figures.labels import DEAD
 from largestep.measures.outcomes import survived
 
 NEEDS = ("train_loss", "plateau_loss", "diverged_step", "dead", "sweep", "vary", "value", "x", "base")
+CAPTION = """
+*What is plotted.* Every column is a sweep: one quantity takes several values, all else is that of one base run (step
+size {{ study["base"]["step_size"] }} until {{ (100 * study["base"]["decay_at"]) | round | int }}% of training, then
+{{ study["base"]["decayed_step_size"] }}), but for the step sizes that the column's title gives. Where a quantity
+stands for another size of step (momentum, batch size), the step sizes follow it so that the effective one stays. The
+rows are the test loss at the end (the training loss where there is no test set), the simplicity measures at the end,
+the training loss in the second half of the large-step phase, and the share of the {{ study["seeds"] }} seeds whose
+run is lost.
+{% if study["arm"] == "order" %}All seeds share a data set.{% else %}Each seed has its own data set.{% endif %} Open
+markers are the base.
+
+*What the paper claims.* A longer phase of large steps gives better generalisation and simpler networks (C4, C5); too
+large a step simplifies too much (C11); warm-up and weight decay help by permitting larger steps, a batch of B acts
+as a step B times smaller, and label noise and sharpness-aware minimisation (SAM) resemble large steps (C16). The
+paper's own schedules change duration, peak and decayed step size together.
+
+*What to look for.* Duration alone: do rank and sparsity fall from left to right, and is the loss before the decay a
+level at all, or does it just converge? Size alone: how much of the effect comes with the size of the step, and how
+close to divergence? Order, momentum and batch size: columns that should be flat. Label noise and SAM at a small step
+size: do they lower rank and sparsity, and at what price in test loss? Warm-up and weight decay: does the share of
+lost runs fall, and does the sparsity that the survivors of the large step have come back?
+"""
 MOST_COLUMNS = 4
 ROW_HEIGHT, HEADING = 0.8, 0.6
 # Medians of fewer survivors are not shown.

@@ -26,6 +26,8 @@ BARE = frozenset({"Protocol", "object"})
 WRAPPERS = frozenset({"kernel", "house"})
 # Names the workers of all stages by text and imports them late, so that a stage imports the one that it uses.
 ROUTING = "largestep.stages"
+# Functions that read, as text, a constant of every module of a package that has it: they use all of these.
+READERS = {("largestep.registered", "measures"): ("measures", "MEASURES")}
 
 
 @dataclass
@@ -120,7 +122,19 @@ def _whole(module: str) -> Iterator[tuple[str, str]]:
 def _used_by(module: str, definition: str) -> frozenset[tuple[str, str]]:
     parts = _module(module)
     methods = frozenset((module, each) for each in parts.texts if each.startswith(f"{definition}.") and definition)
-    return methods | {pair for used in parts.uses[definition] for pair in _meant(module, used)}
+    return (
+        methods
+        | _read_by(module, definition)
+        | {pair for used in parts.uses[definition] for pair in _meant(module, used)}
+    )
+
+
+def _read_by(module: str, definition: str) -> set[tuple[str, str]]:
+    if (module, definition) not in READERS:
+        return set()
+    package, constant = READERS[module, definition]
+    there = [f"{PACKAGE}.{package}.{path.stem}" for path in (ROOT / package).glob("[a-z]*.py")]
+    return {(name, constant) for name in there if constant in _module(name).texts}
 
 
 @cache

@@ -9,6 +9,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from largestep.registered import Measure, Panel
+
+MEASURES = {
+    "student_alignment": Measure(Panel("student's neurons", "cosine to teacher"), row=None),
+    "teacher_alignment": Measure(Panel("teacher's neurons", "cosine to student", over="teacher_neuron"), row=None),
+}
+CAPTION = """
+{% if data == "teacher_student" and hidden_layers == 1 %}
+- Alignment with the teacher. Student's neurons: the largest cosine of each to a neuron of the teacher, as a mean
+  weighted by norm. Teacher's neurons: the largest cosine of each to a neuron of the student, times the norm of that
+  one over the largest norm, as a mean.
+{% endif %}
+"""
 Array = NDArray[np.float64]
 
 

@@ -11,8 +11,23 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.measures import RUN
+from largestep.registered import Measure, Panel
 from largestep.store import variable
 
+MEASURES = {
+    "jacobian_norm": Measure(Panel("‖Jacobian‖", "Frobenius norm"), row=None),
+    "column_norm": Measure(
+        Panel("column of Jacobian", "median l2 norm", logarithmic=True, at={"column_quantile": 0.5}), row=None
+    ),
+    "small_columns": Measure(Panel("short columns", "columns (%)", percent=True), row=None),
+}
+CAPTION = """
+{% if not images %}
+- The Jacobian of the outputs on the training examples in the parameters: its Frobenius norm, the median l2 norm of
+  its columns (one for each parameter), and the share of columns that are short beside the longest at the start of
+  the run.
+{% endif %}
+"""
 Array = NDArray[np.float64]
 QUANTILES = (0.25, 0.5, 0.75, 1.0)
 # A column this much shorter than the longest at the start of the run counts as gone.

@@ -9,7 +9,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.measures import RUN
+from largestep.registered import Measure
 from largestep.store import variable
+
+# The view `progress` has a panel for each layer.
+MEASURES = {"distance": Measure(panel=None, row=None)}
 
 
 def relative_distance(weights: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:

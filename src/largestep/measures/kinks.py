@@ -9,6 +9,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from largestep.registered import Measure, Panel
+
+MEASURES = {
+    "kinks": Measure(Panel("kinks of the function", "kinks (count)"), row=None),
+    "slope_variation": Measure(Panel("variation of the slope", "∫|f″| dx", logarithmic=True), row=None),
+}
+CAPTION = """
+{% if data == "points" %}
+- The kinks of the fitted function between the training inputs, read off the parameters, and the total variation of
+  its slope, which needs no threshold.
+{% endif %}
+"""
 Array = NDArray[np.float64]
 # Of the range of the inputs: kinks closer than a reader could tell apart in the figure of the fits are one kink.
 APART = 0.01

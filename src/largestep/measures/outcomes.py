@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import xarray as xr
 
+from largestep.registered import Measure, Row
+
+# What trainers record.
+MEASURES = {
+    "train_loss": Measure(panel=None, row=Row("training loss")),
+    "minibatch_loss": Measure(panel=None, row=Row("loss of the mini-batches in training mode")),
+    "test_loss": Measure(panel=None, row=Row("test loss")),
+    "test_error": Measure(panel=None, row=Row("test error", "%")),
+}
+
 
 def survived(experiment: xr.Dataset) -> xr.DataArray:
     """Which runs never diverged: booleans of dimensions (cell, arm, seed)."""

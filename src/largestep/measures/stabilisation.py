@@ -30,8 +30,19 @@ from scipy.special import ndtri, stdtrit
 
 from largestep import elementary
 from largestep.measures.outcomes import survived
+from largestep.registered import Measure, Row
 from largestep.store import variable
 
+MEASURES = {
+    "stabilisation_onset": Measure(panel=None, row=Row("training loss stabilises at", "step", phase=True)),
+    "stabilisation_level": Measure(panel=None, row=Row("level of the stable training loss", phase=True)),
+    "stabilisation_fraction": Measure(panel=None, row=Row("training with a stable loss", "%", phase=True)),
+    "stabilisation_slope": Measure(
+        panel=None, row=Row("change of the training loss before the decay", "decades", phase=True)
+    ),
+    "decay_drop": Measure(panel=None, row=Row("fall of the training loss at the decay", "decades", phase=True)),
+    "final_drop": Measure(panel=None, row=Row("fall of the training loss until the end", "decades", phase=True)),
+}
 Array = NDArray[np.float64]
 RUNS = ("cell", "arm", "seed")
 # Decades: a loss that "remains approximately constant" stays within a factor of two over half the phase.

@@ -5,6 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from largestep.registered import Measure, Panel
+
+MEASURES = {
+    "off_support_norm": Measure(Panel("off support, norm", "l2 norm of predictor", logarithmic=True), row=None),
+    "off_support_median": Measure(Panel("off support, typical", "median |predictor|", logarithmic=True), row=None),
+    "support_rmse": Measure(Panel("on support", "RMSE of predictor", logarithmic=True), row=None),
+}
+CAPTION = """
+{% if linear %}
+- The predictor against the sparse truth: its norm and the size of its typical (median) coordinate off the support,
+  where it should be 0, and its root mean square error on the support.
+{% endif %}
+"""
 Array = NDArray[np.float64]
 
 

@@ -7,7 +7,21 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from largestep import elementary
+from largestep.registered import Measure, Panel, Row
 
+MEASURES = {
+    "rank": Measure(panel=None, row=Row("rank of the Jacobian", "count")),
+    "effective_rank": Measure(
+        Panel("effective rank", "singular values (count)"), Row("effective rank of the Jacobian")
+    ),
+    "l0": Measure(panel=None, row=Row("non-zeros of the predictor", "count")),
+}
+CAPTION = """
+{% if not images %}
+- The effective rank of the Jacobian, the exponential of the entropy of its singular values on fresh inputs, counts
+  directions without a threshold.
+{% endif %}
+"""
 Array = NDArray[np.float64]
 
 

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from largestep.measures.thresholds import effective_rank
+from largestep.registered import Measure, Row
+
+MEASURES = {"feature_effective_rank": Measure(panel=None, row=Row("effective rank of the features"))}
 
 
 def unit_statistics(activations: Tensor) -> tuple[NDArray[np.int32], NDArray[np.float64]]:

@@ -14,7 +14,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.measures import RUN
+from largestep.registered import Measure, Row
 from largestep.store import variable
+
+MEASURES = {
+    "feature_sparsity": Measure(panel=None, row=Row("feature sparsity", "%")),
+    "active_fraction": Measure(panel=None, row=Row("active units", "%")),
+    "dead_fraction": Measure(panel=None, row=Row("dead units", "%")),
+    "feature_sparsity_error": Measure(
+        panel=None, row=Row("standard error of feature sparsity, by the draw of units", "%", error=True)
+    ),
+}
 
 
 def unit_statistics(activations: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:

@@ -6,20 +6,28 @@ short runs, a comparison of algorithms. It runs as one job, `python -m largestep
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from largestep.config.studies.bouncing import Bouncing
-from largestep.config.studies.flows import Flows
-from largestep.config.studies.label_noise import LabelNoise
-from largestep.config.studies.loss_slice import LossSlice
-from largestep.config.studies.phase_diagram import PhaseDiagram
-from largestep.config.studies.sde_convergence import SdeConvergence
-from largestep.config.studies.sharpness import Sharpness
-from largestep.config.studies.sweep import Sweep
+from largestep import registered
+from largestep.config.studies.base import StudyBase
 
-Study = Annotated[
-    LabelNoise | Bouncing | PhaseDiagram | LossSlice | Sweep | Sharpness | Flows | SdeConvergence,
-    Field(discriminator="kind"),
-]
+
+def types() -> tuple[type[StudyBase], ...]:
+    """The settings of every kind of study: of each module here the class with a `kind`, in the order of kinds."""
+    found = []
+    for kind in registered.modules("config.studies"):
+        module = importlib.import_module(f"{__name__}.{kind}")
+        own = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+        found += [each for each in own if issubclass(each, StudyBase) and "kind" in each.model_fields]
+    return tuple(found)
+
+
+if TYPE_CHECKING:
+    Study = StudyBase
+else:
+    Study = Annotated[reduce(or_, types()), Field(discriminator="kind")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ TOYS = frozenset(stages.TOYS)
 class StudyBase(Strict):
     """What all studies share."""
 
+    if TYPE_CHECKING:
+        kind: str
     title: str = Field(description="how figures and tables name it")
     paper: str = Field(description="the figure or statement of the paper that it reproduces, or that there is none")
     scale: Scale = Field(description="the smallest scale at which it runs")
