@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from largestep.figures import style
 from largestep.measures.bouncing import HIGHEST_ITERATE, HIGHEST_LOSS, LOWEST_ITERATE, gap, inside
 from largestep.studies import bouncing as studies
 from largestep.toys import bouncing
-from tests.conftest import REPOSITORY
 
 RANGES = [[0.8, 0.95], [0.9, 1.1], [1.0001, 1.25], [1.05, 1.2], [1.3, 1.6]]
 SETTINGS = {
