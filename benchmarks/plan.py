@@ -31,7 +31,7 @@ import yaml
 from bench import processor
 
 from largestep import __version__, config, grid, sparsity, stages, store
-from largestep.measures import RUN, diagonal_features
+from largestep.measures import RUN, linear_features
 from largestep.recording import datasets, recorded_steps
 from largestep.schedules import step_sizes
 
@@ -214,7 +214,7 @@ def fill(results: Path, settings: config.Config) -> None:
     trained = spec["features"]["train"]
     data = stages.worker("data", "sparse_regression").draw(trained["data"]["data"], 0)
     losses, snapshots = invented(trained)
-    found = diagonal_features.features(spec["features"], data, snapshots, 1)
+    found = linear_features.features(spec["features"], data, snapshots, 1)
     found = found.assign_coords({name: snapshots.variables[name] for name in RUN})
     made = {
         "train": losses,

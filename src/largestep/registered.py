@@ -124,6 +124,22 @@ def study_kinds() -> tuple[str, ...]:
 
 
 @cache
+def toys() -> dict[str, str]:
+    """Every kind of toy network, by the module of its `Net`, and the module that measures its snapshots."""
+    kinds = [name for name in modules("toys") if "Net" in definitions(f"toys.{name}")]
+    named = {kind: "FEATURES" in definitions(f"toys.{kind}") for kind in kinds}
+    return {kind: literal(f"toys.{kind}", "FEATURES") if named[kind] else "" for kind in kinds}
+
+
+@cache
+def workers_called(module: str) -> frozenset[str]:
+    """Stages whose workers a module calls, as in `stages.worker("features", kind)`."""
+    calls = [node for node in ast.walk(_tree(module)) if isinstance(node, ast.Call) and node.args]
+    named = [node.args[0] for node in calls if ast.unparse(node.func).rpartition(".")[2] == "worker"]
+    return frozenset(str(ast.literal_eval(stage)) for stage in named)
+
+
+@cache
 def measures() -> dict[str, Measure]:
     """How the measures of all modules are shown, by variable, in the order of tables and figures."""
     declared = measure_modules()
@@ -160,6 +176,11 @@ def check() -> None:
         view(name)
     measures()
     measure_captions()
+    for kind, features in toys().items():
+        part(f"toys.{kind}", "FEATURES", "the module of measures/ that takes its features")
+        if features not in modules("measures"):
+            raise RegistrationError(f"{_named(f'toys.{kind}')}: FEATURES names {features}, which measures/ has not")
+    _check_claims()
     for kind in study_kinds():
         part(f"studies.{kind}", "study", "the function that runs it")
         for package, what in (("config.studies", "its settings"), ("figures", "its figure")):
@@ -169,6 +190,20 @@ def check() -> None:
     for name in modules("measures"):
         if "RUN" in imported(f"measures.{name}") and "features" not in definitions(f"measures.{name}"):
             part(f"measures.{name}", "MEASURES", "how its variables are shown")
+
+
+def _check_claims() -> None:
+    tested = {node.id for node in ast.walk(_constant("claims.__main__", "MODULES")) if isinstance(node, ast.Name)}
+    for name in modules("claims"):
+        parts = {*definitions(f"claims.{name}"), *imported(f"claims.{name}")}
+        if name in tested:
+            for each in ("CLAIMS", "measured"):
+                if each not in parts:
+                    raise RegistrationError(f"{_named(f'claims.{name}')}: lacks {each}; add it (docs/extending.md)")
+        elif {"CLAIMS", "measured"} <= parts:
+            raise RegistrationError(
+                f"{_named(f'claims.{name}')}: is missing in MODULES of claims/__main__.py; add it"
+            )
 
 
 def modules(package: str) -> tuple[str, ...]:
@@ -181,6 +216,13 @@ def part(module: str, name: str, what: str) -> Any:
     if name not in definitions(module):
         raise RegistrationError(f"{_named(module)}: lacks {name}, {what}; add it (docs/extending.md)")
     return literal(module, name)
+
+
+def _constant(module: str, name: str) -> ast.expr:
+    node = definitions(module).get(name)
+    if node is None:
+        raise RegistrationError(f"{_named(module)}: lacks {name}; add it (docs/extending.md)")
+    return node
 
 
 def literal(module: str, name: str) -> Any:

@@ -33,17 +33,14 @@ NETWORKS = {
     "mlp": "largestep.models.mlp",
 }
 # Each has a class `Net`, a `largestep.toys.network.Network`.
-TOYS = {"diagonal": "largestep.toys.diagonal", "dense": "largestep.toys.dense"}
+TOYS = {kind: f"largestep.toys.{kind}" for kind in registered.toys()}
 WORKERS = {
     "data": {kind: f"largestep.data.{kind}" for kind in TOY_DATA},
     "images": IMAGE_SETS,
     "models": NETWORKS,
     "toys": TOYS,
     "train": dict.fromkeys(TOYS, "largestep.toys.train") | dict.fromkeys(NETWORKS, "largestep.images.trainer"),
-    "features": {
-        "diagonal": "largestep.measures.diagonal_features",
-        "dense": "largestep.measures.dense_features",
-    }
+    "features": {kind: f"largestep.measures.{name}" for kind, name in registered.toys().items()}
     | dict.fromkeys(NETWORKS, "largestep.measures.image_features"),
     "studies": {kind: f"largestep.studies.{kind}" for kind in registered.study_kinds()},
     "figures": {view: f"largestep.figures.{view}" for view in registered.figures()},
@@ -57,8 +54,6 @@ CUSTOM = {
 }
 # What reads the data of toys, and of images.
 READERS = ("largestep.data.problem", "largestep.data.image_problem")
-# Kinds of study that call the worker of the features stage; all others call no worker but that of their data.
-STUDIES_OF_FEATURES = ("sweep", "flows")
 # Stages that are packages keep their command line in __main__.
 PACKAGES = ("data", "images", "studies", "figures", "claims")
 
@@ -122,7 +117,7 @@ def study_code(spec: Mapping[str, Any]) -> str:
         used.append((settings["data"]["kind"], settings["model"]["kind"]))
     workers = [chain("images" if is_images(data) else "data", data) for data, _ in used]
     workers += [fingerprint(_worker("models", model)) for data, model in used if is_images(data)]
-    if settings["kind"] in STUDIES_OF_FEATURES:
+    if "features" in registered.workers_called(f"studies.{settings['kind']}"):
         workers += [code("features", model) for _, model in used]
     # With the study, because a method of a network counts where something calls it.
     networks = {TOYS[model] for _, model in used if model in TOYS}

@@ -382,7 +382,7 @@ def test_a_users_own_code_and_folder_are_accepted(tiny: dict[str, Any]) -> None:
     found = config.parse(raw, source="config.yaml").experiments[DIGITS]
     assert found.images
     assert found.examples() is None
-    assert found.blocks() == 2
+    assert found.model.number_of_blocks() == 2
     experiment(raw, DIGITS)["data"] = FOLDER
     assert config.parse(raw, source="config.yaml").experiments[DIGITS].images
 

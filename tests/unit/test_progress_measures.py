@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.data import points, sparse_regression, teacher_student
-from largestep.measures import dense_features, diagonal_features
+from largestep.measures import dense_features, linear_features
 from largestep.measures.alignment import alignment
 from largestep.measures.column_norms import column_statistics
 from largestep.measures.distance import relative_distance
@@ -162,7 +162,7 @@ def test_features_of_a_diagonal_network() -> None:
     parameters = np.random.default_rng(0).standard_normal((2, 2, 3, 10))
     parameters[1, 1, 2] = np.nan
     spec = {"train": {"model": {"kind": "diagonal", "u": 0.1, "v": 0.0}}}
-    found = diagonal_features.features(spec, data, snapshots(parameters, [[0, 0], [1, 2]]), 1)
+    found = linear_features.features(spec, data, snapshots(parameters, [[0, 0], [1, 2]]), 1)
     u, v = parameters[1, 0, 1, :5], parameters[1, 0, 1, 5:]
     x, truth = data["train_inputs"].values[1], data["truth"].values[1]
     at = found.isel(arm=1, seed=0, snapshot_step=1)

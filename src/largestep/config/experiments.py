@@ -11,7 +11,7 @@ from largestep import registered
 from largestep.config.cells import CellConfig, Published
 from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
 from largestep.config.measures import OwnMeasures
-from largestep.config.models import MLP, VGG, CustomModel, DenseNet, DenseNetBC, Model, ResNet, ToyNet
+from largestep.config.models import Model, ToyNet
 from largestep.config.scalars import Name, Scale, Strict
 from largestep.config.training import ImageTraining, ToyTraining
 
@@ -56,16 +56,6 @@ class Experiment(Strict):
         if isinstance(self.data, PublishedImages):
             return self.data.examples or IMAGE_SETS[self.data.kind][0]
         return self.data.examples
-
-    def blocks(self) -> int | None:
-        """Number of blocks whose sparsity is measured; None where only the network itself knows."""
-        if isinstance(self.model, DenseNet):
-            return len(self.model.layers) - 1
-        if isinstance(self.model, MLP):
-            return len(self.model.hidden)
-        if isinstance(self.model, CustomModel):
-            return len(self.model.blocks) or None
-        return 5
 
     @field_validator("training", mode="wrap")
     @classmethod
@@ -153,7 +143,7 @@ class Experiment(Strict):
             if not measured[measure]:
                 data = self.data.kind
                 raise ValueError(f"{measure} cannot be compared: a {model.kind} model on {data} data has no {measure}")
-        blocks = self.blocks()
+        blocks = self.model.number_of_blocks()
         for measure in ("feature_sparsity", "active_fraction"):
             values = getattr(published, measure)
             if values is not None and blocks is not None and len(values) != blocks:

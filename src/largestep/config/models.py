@@ -35,6 +35,10 @@ class ToyNet(Strict):
     linear: ClassVar[bool]
     drawn: ClassVar[bool]
 
+    def number_of_blocks(self) -> int | None:
+        """Blocks whose sparsity is measured; None where there are none, or only the network itself knows."""
+        return None
+
 
 class DiagonalNet(ToyNet):
     """A diagonal linear network, h(x) = ⟨u ⊙ v, x⟩, started at constant u and v."""
@@ -54,6 +58,10 @@ class DenseNet(ToyNet):
         description="its layers, from the input on; the last has one unit"
     )
 
+    def number_of_blocks(self) -> int:
+        """The hidden layers."""
+        return len(self.layers) - 1
+
     @model_validator(mode="after")
     def one_output(self) -> DenseNet:
         """Refuse a network whose output is not a number."""
@@ -62,11 +70,19 @@ class DenseNet(ToyNet):
         return self
 
 
+class FiveBlocks(Strict):
+    """An image classifier whose sparsity is measured in five blocks."""
+
+    def number_of_blocks(self) -> int:
+        """Stages, and what lies between or behind them."""
+        return 5
+
+
 Normalisation = Literal["batch", "group", "none"]
 NORMALISATION = "of the activations: over the mini-batch, over groups of two channels, or not at all"
 
 
-class ResNet(Strict):
+class ResNet(FiveBlocks):
     """A ResNet in its CIFAR form: 3×3 stem, no max-pool. Its blocks: the four stages and the pooled features."""
 
     kind: Literal["resnet18", "resnet34"] = Field(description="number of layers")
@@ -78,7 +94,7 @@ class ResNet(Strict):
         return math.ceil(rows / 8) * math.ceil(columns / 8)
 
 
-class DenseNetBC(Strict):
+class DenseNetBC(FiveBlocks):
     """DenseNet with bottlenecks and compression, three dense blocks (Huang et al. 2017).
 
     Its blocks: the first BN-ReLU, those of both transitions, the last, and the pooled features.
@@ -100,7 +116,7 @@ class DenseNetBC(Strict):
         return self
 
 
-class VGG(Strict):
+class VGG(FiveBlocks):
     """A VGG network with a mean over positions before its linear head. Its blocks: the five stages."""
 
     kind: Literal["vgg11", "vgg16"] = Field(description="number of layers")
@@ -120,6 +136,10 @@ class MLP(Strict):
     kind: Literal["mlp"] = Field(description="a multilayer perceptron")
     hidden: Annotated[list[Count], Field(min_length=1)] = Field(description="units of every hidden layer")
 
+    def number_of_blocks(self) -> int:
+        """The hidden layers."""
+        return len(self.hidden)
+
 
 class CustomModel(Strict):
     """Your own `torch.nn.Module`."""
@@ -134,6 +154,10 @@ class CustomModel(Strict):
         description="submodules whose outputs are measured, from the input on; "
         "empty: its method `blocks(images)` returns the outputs",
     )
+
+    def number_of_blocks(self) -> int | None:
+        """Those named; None where only the network knows."""
+        return len(self.blocks) or None
 
 
 MODEL_KINDS = kinds(DiagonalNet, DenseNet, ResNet, DenseNetBC, VGG, MLP)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from largestep.config.scalars import Arm, BatchSize, Count, Momentum, NonNegative, Sampling, Several, Strict
+
+# Settings with a default that are not part of the rule by which a gradient becomes an update.
+NOT_OF_THE_UPDATE = {"sampling", "decay_after_update", "precision", "augmentation"}
 
 
 class Training(Strict):
@@ -23,6 +26,12 @@ class Training(Strict):
     weight_decay: NonNegative = Field(
         default=0.0, description="λ: the gradient gains λ θ, coupled as in `torch.optim.SGD`"
     )
+
+    def additions(self) -> dict[str, Any]:
+        """What plain SGD has not, by key: settings of the update that are given, each with what it is in plain SGD."""
+        fields = {key: field for key, field in type(self).model_fields.items() if key not in NOT_OF_THE_UPDATE}
+        plain = {key: field.default for key, field in fields.items() if not field.is_required()}
+        return {key: value for key, value in plain.items() if getattr(self, key) != value}
 
     @field_validator("arms")
     @classmethod

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 Array = NDArray[np.float64]
+FEATURES = "dense_features"
 
 
 # torch takes seconds to import and the steps do not need it.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Array = NDArray[np.float64]
+FEATURES = "linear_features"
 
 
 class Net:

@@ -19,7 +19,9 @@ Array = NDArray[np.float64]
 
 
 class Network(Protocol):
-    """A network of one output with flat float64 parameters (p,): a module named in `stages` has a class `Net` of these.
+    """A network of one output with flat float64 parameters (p,): `Net` in the module of `largestep.toys` of its kind.
+
+    `FEATURES` beside it names the module of `largestep.measures` that measures its snapshots.
 
     Training calls `initial`, `outputs` and `advance`; the Jacobian is phi = [grad h(x_i)], (n, p).
     """

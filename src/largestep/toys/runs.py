@@ -180,8 +180,9 @@ def on_line(values: Array) -> Array:
 
 
 def rule(training: Mapping[str, Any]) -> Rule:
-    """The rule of an experiment's training."""
-    return Rule(float(training["momentum"]), float(training["weight_decay"]), float(training["sam_radius"]))
+    """The rule of an experiment's training: of the settings that it has by the names of the rule's."""
+    defaults = Rule._field_defaults
+    return Rule(**{name: type(default)(training[name]) for name, default in defaults.items() if name in training})
 
 
 def data_sets(arm: str, runs: int) -> Which:

@@ -36,16 +36,9 @@ class Flows(StudyOfFeatures):
     def check(self, experiments: Mapping[str, Any]) -> None:
         """Refuse all but plain SGD with a large-step phase: the SDE is derived for that."""
         training = experiments[self.experiment].training
-        plain = {
-            "batch_size": 1,
-            "sampling": "with_replacement",
-            "momentum": 0.0,
-            "weight_decay": 0.0,
-            "label_noise": 0.0,
-            "sam_radius": 0.0,
-        }
-        for key, value in plain.items():
-            if getattr(training, key) != value:
-                raise ValueError(f"experiment: {self.experiment} must be trained with {key} {value}")
+        drawn = {"batch_size": 1, "sampling": "with_replacement"}
+        others = {key: value for key, value in drawn.items() if getattr(training, key) != value}
+        for key, value in (others | training.additions()).items():
+            raise ValueError(f"experiment: {self.experiment} must be trained with {key} {value}")
         if not experiments[self.experiment].cells[self.cell].decays:
             raise ValueError(f"cell: {self.cell} has no decay to end its large-step phase")

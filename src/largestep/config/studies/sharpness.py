@@ -63,11 +63,8 @@ class Sharpness(StudyBase):
         """Refuse updates to which 2/sharpness does not apply, batches that do not suit, and too few evaluations."""
         for name, run in self.runs.items():
             training = experiments[run.experiment].training
-            for key in ("momentum", "weight_decay", "label_noise", "sam_radius"):
-                if getattr(training, key):
-                    raise ValueError(
-                        f"runs.{name}: {run.experiment} has {key}, but 2/sharpness is the edge of plain steps"
-                    )
+            for key in training.additions():
+                raise ValueError(f"runs.{name}: {run.experiment} has {key}, but 2/sharpness is the edge of plain steps")
             if name == "sgd" and (run.cell is None or training.batch_size == "full"):
                 raise ValueError(f"runs.{name}: needs a cell of an experiment whose batches are drawn")
             if name != "sgd" and run.arm == "order" and not experiments[run.experiment].model.drawn:

@@ -1,4 +1,4 @@
-"""Features of a diagonal linear network: its predictor u * v, its error by coordinate, and its Jacobian."""
+"""Features of a network that is linear in its inputs: its predictor, its error by coordinate, and its Jacobian."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     """Predictor (arm, seed, snapshot_step, input) and singular values (..., singular_value).
 
     Also the norms of the columns of the Jacobian, the predictor on and off the support of the truth, and the
-    distances of u and v from the init.
+    distances of the layers from the init.
     """
     parameters = snapshots["parameters"].values
     data_set = snapshots["data_set"].values
