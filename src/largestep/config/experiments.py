@@ -11,7 +11,7 @@ from largestep import registered
 from largestep.config.cells import CellConfig, Published
 from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
 from largestep.config.measures import OwnMeasures
-from largestep.config.models import Model, ToyNet
+from largestep.config.models import VGG, DenseNetBC, Model, ResNet, ToyNet
 from largestep.config.scalars import Name, Scale, Strict
 from largestep.config.training import ImageTraining, ToyTraining
 
