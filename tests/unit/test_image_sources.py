@@ -8,11 +8,13 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from sklearn.datasets import load_digits
 from largestep import stages
 from largestep.data import cifar, custom_images, digits, folder, image_set, mnist, svhn, tiny_imagenet
 from largestep.data.archives import ARCHIVES
-from largestep.data.image_set import ImageSet
+from largestep.data.image_set import ImageSet, from_arrays
 from largestep.fingerprint import closure
 from largestep.keys import canonical
 from largestep.store import StoreError
@@ -385,6 +387,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def of_folder(path: Path, **changes: object) -> dict[str, object]:
     settings: dict[str, object] = {"kind": "folder", "folder": path.name, "size": [8, 10], "channels": 3}
+    settings["background"] = None
     return settings | {"sha256": folder.checksum(path)} | changes
 
 
@@ -443,6 +446,22 @@ def deepen(path: Path) -> None:
     Image.fromarray(np.full((8, 10), 40000, np.uint16)).save(path)
 
 
+def deepen_in_colour(path: Path) -> None:
+    """A PNG of 16-bit colours, which Pillow cannot write."""
+    rows = b"".join(b"\0" + struct.pack(">30H", *([40000, 300, 0] * 10)) for _ in range(8))
+    header = struct.pack(">IIBBBBB", 10, 8, 16, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with path.open("ab") as file:
+        for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+            file.write(struct.pack(">I", len(content)) + kind + content)
+            file.write(struct.pack(">I", zlib.crc32(kind + content)))
+
+
+def animate(path: Path) -> None:
+    frames = [Image.new("RGB", (10, 8), (level, 0, 0)) for level in (0, 255)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
 def inflate(path: Path) -> None:
     """A header that claims 60000 x 60000 pixels."""
     content = bytearray(path.read_bytes())
@@ -463,7 +482,9 @@ def corrupt(path: Path) -> None:
         (fill, "is not a readable image ("),
         (inflate, "is not a readable image ("),
         (corrupt, "is not a readable image ("),
-        (deepen, "has pixels of mode I;16; convert it to 8 bits a channel"),
+        (deepen, "has more than 8 bits a channel (mode I;16); convert it to 8"),
+        (deepen_in_colour, "has more than 8 bits a channel (mode RGB); convert it to 8"),
+        (animate, "has 2 frames; keep one of them"),
     ],
 )
 def test_a_broken_image_of_a_folder_is_named(
@@ -493,6 +514,104 @@ def test_a_folder_that_is_not_arranged_as_it_must_be_is_named(pictures: Path, tm
     for part in folder.PARTS:
         (tmp_path / "empty" / part).mkdir(parents=True)
     assert line(tmp_path / "empty").startswith(f"{tmp_path}/empty: has no class; put images into train/<class>/")
+
+
+def cut_out(mode: str, path: Path) -> None:
+    """A black square on transparent pixels whose hidden colour is black too, in a mode of Pillow's."""
+    levels = np.zeros((8, 10, 4), np.uint8)
+    levels[2:6, 2:6, 3] = 255
+    image = Image.fromarray(levels, "RGBA")
+    if mode == "LA":
+        image = image.convert("LA")
+    elif mode in ("P", "L", "RGB"):  # one level, or one entry of the palette, counts as transparent
+        background = np.where(levels[..., 3] > 0, 0, 9).astype(np.uint8)
+        colours = background if mode == "L" else np.repeat(background[..., None], 3, 2)
+        image = Image.fromarray(background).convert("P") if mode == "P" else Image.fromarray(colours)
+        image.info["transparency"] = (9, 9, 9) if mode == "RGB" else 9
+        image.save(path, transparency=image.info["transparency"])
+        return
+    image.save(path, **({"lossless": True, "exact": True} if path.suffix == ".webp" else {}))
+
+
+@pytest.mark.parametrize(
+    ("mode", "ending"), [("RGBA", "png"), ("LA", "png"), ("P", "png"), ("L", "png"), ("RGB", "png"), ("RGBA", "webp")]
+)
+def test_transparent_pixels_lie_on_the_stated_colour_or_are_refused(pictures: Path, mode: str, ending: str) -> None:
+    path = pictures / f"train/cat/b.{ending}"
+    path.unlink(missing_ok=True)
+    (pictures / "train/cat/b.png").unlink(missing_ok=True)
+    cut_out(mode, path)
+    line = refused(folder.prepare, of_folder(pictures), pictures.parent)
+    assert line.startswith(f"{path}: has transparent pixels; set data.background in config.yaml to the colour")
+    settings = of_folder(pictures, background=[200, 100, 50])
+    found = folder.prepare(settings, pictures.parent, None)
+    names = sorted(each.name for each in (pictures / "train/cat").iterdir() if each.name in "a.jpg b.png b.webp c.PNG")
+    image = found.train_images[names.index(path.name)].numpy()
+    assert image[:, 0, 0].tolist() == [200, 100, 50]
+    assert image[:, 3, 3].tolist() == [0, 0, 0]
+
+
+def test_opaque_pixels_need_no_background(pictures: Path) -> None:
+    with Image.open(pictures / "train/cat/b.png") as image:
+        image.convert("RGB").convert("RGBA").save(pictures / "train/cat/b.png")
+    assert image_set.fault(folder.prepare(of_folder(pictures), pictures.parent, None)) is None
+
+
+def test_a_photograph_is_turned_as_its_exif_says(pictures: Path) -> None:
+    levels = np.zeros((8, 10, 3), np.uint8)
+    levels[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    Image.fromarray(levels).save(pictures / "train/cat/b.png", exif=exif)
+    image = folder.prepare(of_folder(pictures), pictures.parent, None).train_images[1]
+    assert (image[:, 0, 0].tolist(), image[:, 7, 0].tolist()) == ([0] * 3, [255] * 3)
+
+
+def test_what_is_left_out_and_what_is_odd_is_noted(pictures: Path, tmp_path: Path) -> None:
+    cat = pictures / "train/cat"
+    for name in (".thumb.png", "labels.csv"):
+        (cat / name).unlink()
+    Image.new("L", (10, 8)).save(cat / "scan.tif")
+    Image.new("L", (10, 8)).save(cat / "drawing.gif")
+    (cat / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (cat / ".DS_Store").touch()
+    (cat / "more").mkdir()
+    (pictures / "val").mkdir()
+    (pictures / "train/readme.txt").touch()
+    Image.new("RGB", (10, 8), (7, 7, 7)).save(cat / "zz.png")
+    for copy in ("test/cat/copy.png", "train/dog/copy.png"):
+        shutil.copy(cat / "b.png", pictures / copy)
+    notes = folder.prepare(of_folder(pictures), pictures.parent, None).notes
+    endings = ", ".join(sorted(folder.SUFFIXES))
+    for expected in (
+        f"{pictures}: 1 folders that are no part and no class (val)",
+        f"{pictures}/train: 2 files outside of the folders of classes (notes.txt, readme.txt)",
+        f"{cat}: 1 folders inside a class (more)",
+        f"{cat}: 1 hidden (.DS_Store)",
+        f"{cat}: 1 links to nothing (gone.png)",
+        f"{cat}: 2 with another ending than {endings} (drawing.gif, scan.tif)",
+        "blank, of one level throughout: 1 (train/cat/zz.png)",
+        "test images that are among the training images: 1 (test/cat/copy.png)",
+        "images that are in more than one class: 5 (train/cat/b.png, train/cat/c.PNG, train/dog/1.bmp, …)",
+    ):
+        assert expected in notes
+    assert notes[0].startswith(f"{pictures}: 7 training and 5 test images of 2 classes were read")
+
+
+def test_notes_are_in_the_store_whatever_the_names(tmp_path: Path) -> None:
+    pixels = np.arange(2 * 4, dtype=np.uint8).reshape(2, 1, 2, 2)
+    images = from_arrays((pixels, np.arange(2)), (pixels, np.arange(2)), classes=2)
+    notes = ("one", "caf\udce9.png \u6f22")
+    image_set.write(tmp_path / "i.safetensors", dataclasses.replace(images, notes=notes), spec="s", code="c")
+    found = image_set.attributes(tmp_path / "i.safetensors")
+    assert found["notes"] == "one\ncaf\\udce9.png \u6f22"
+
+
+def test_a_class_that_is_left_without_images_says_what_was_left_out(pictures: Path) -> None:
+    for path in (pictures / "test/dog").iterdir():
+        path.rename(path.with_suffix(".tif"))
+    with pytest.raises(StoreError, match=r"test/dog: there must be images here, .*; left out: .* with another ending"):
+        folder.checksum(pictures)
 
 
 # A user's own function
@@ -542,6 +661,11 @@ def test_images_of_ones_own_function_are_taken(own: Callable[..., ImageSet]) -> 
         "own_images.arrays", train_images="np.zeros((6, 3, 2, 2), np.uint8)", test_images="np.ones((4, 3, 2, 2), 'u1')"
     )
     assert coloured.channels == 3
+    repeated = own("own_images.arrays", test_images="np.zeros((4, 5, 7), np.uint8)")
+    assert repeated.notes == (
+        "blank, of one level throughout: 4 (test image 0, test image 1, test image 2, …)",
+        "images that are in more than one class: 4 (test image 0, test image 1, test image 2, …)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -567,6 +691,11 @@ def test_images_of_ones_own_function_are_taken(own: Callable[..., ImageSet]) -> 
         ("own_images.arrays", {"train_images": "np.zeros((6, 35), np.uint8)"}, "train_images must be uint8 of"),
         ("own_images.arrays", {"n": 0}, "train_images must be uint8 of"),
         ("own_images.arrays", {"test_images": "np.zeros((4, 5, 8), np.uint8)"}, "train_images is uint8 of shape"),
+        (
+            "own_images.arrays",
+            {"train_images": "np.zeros((6, 5, 7, 3), np.uint8)"},
+            "train_images of shape (6, 5, 7, 3) have the channels last; return (n, channel, row, column), as images.tr",
+        ),
         ("own_images.arrays", {"train_labels": "np.arange(5)"}, "train_labels must be 6 integers, not int64 of"),
         ("own_images.arrays", {"train_labels": "np.arange(6.0)"}, "train_labels must be 6 integers, not float64"),
         ("own_images.arrays", {"test_labels": "np.full(4, np.nan)"}, "test_labels must be 4 integers, not float64"),
@@ -622,7 +751,8 @@ def test_the_command_prints_the_checksum_of_a_folder_and_takes_the_root_from_the
     assert (done.returncode, done.stdout, done.stderr) == (0, folder.checksum(pictures) + "\n", "")
     spec = canonical({"data": of_folder(pictures, sha256=done.stdout.strip())})
     done = run(pictures, "--output", "o.safetensors", "--spec", spec, LARGESTEP_DATA_ROOT=str(pictures.parent))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"note: {pictures}: 5 training and 4 test images of 2 classes were read\n")
     assert image_set.read(pictures / "o.safetensors", spec=spec).size == (8, 10)
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 import xarray as xr
 
-from largestep.data.image_set import ImageSet
+from largestep.data.image_set import ImageSet, from_arrays
+from largestep.images.trial import try_out
 from largestep.models import networks
-from largestep.models.trial import try_out
 from largestep.store import StoreError
 from tests.image_runs import spec, train
 
@@ -199,15 +199,17 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         del sys.modules[name]
 
 
-def tried(model: dict[str, Any], batch: int = 4, precision: str = "float32", size: int = 8) -> None:
+def noise(size: int = 8, count: int = 20) -> ImageSet:
+    levels = np.random.default_rng(1).integers(0, 256, (count, 1, size, size), np.uint8)
+    return from_arrays((levels, np.arange(count) % 10), (levels[:9].copy(), np.arange(9)), classes=10)
+
+
+def tried(
+    model: dict[str, Any], batch: int = 4, precision: str = "float32", size: int = 8, images: ImageSet | None = None
+) -> None:
     training = {"batch_size": batch, "precision": precision}
-    try_out(
-        lambda seed: networks.draw(model, 1, 10, (size, size), seed),
-        (1, size, size),
-        10,
-        training,
-        torch.device("cpu"),
-    )
+    images = images or noise(size)
+    try_out(lambda seed: networks.draw(model, 1, 10, images.size, seed), images, training, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("name", SAID)
@@ -243,6 +245,25 @@ class Own(Net):
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tobytes())
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("part", ["training", "test"])
+def test_a_blank_image_that_a_network_cannot_take_is_named(own: Any, part: str) -> None:
+    """Each image is standardised by its own deviation: 0 of a blank one, which looks like steps that are too large."""
+    source = """
+class Own(Net):
+    def forward(self, images):
+        mean, deviation = images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
+        return super().forward((images - mean) / deviation)
+"""
+    model = own("blank", source)
+    images = noise()
+    tried(model, images=images)
+    (images.train_images if part == "training" else images.test_images)[5] = 7
+    with pytest.raises(
+        StoreError, match=rf"its logits of {part} image 5 \(from 0 on\), all of level 7, are not finite"
+    ):
+        tried(model, images=images)
 
 
 def test_weights_that_are_the_same_in_part_are_said(own: Any, capfd: pytest.CaptureFixture[str]) -> None:

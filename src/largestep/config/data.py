@@ -110,6 +110,9 @@ class PublishedImages(Images):
         return self
 
 
+Level = Annotated[int, Field(ge=0, le=255)]
+
+
 class ImageFolder(Images):
     """Your own images, `train/<class>/` and `test/<class>/`; their checksum says which, wherever they lie."""
 
@@ -122,6 +125,10 @@ class ImageFolder(Images):
         description="rows and columns, in pixels, to which the images are resized"
     )
     channels: Literal[1, 3] = Field(default=3, description="grey or colour")
+    background: Annotated[list[Level], Field(min_length=3, max_length=3)] | None = Field(
+        default=None,
+        description="red, green and blue, 0 to 255, under transparent pixels; null: an image with such is refused",
+    )
 
     def image_size(self) -> tuple[int, int]:
         """Rows and columns."""

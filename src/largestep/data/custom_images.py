@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from largestep.data.image_set import ImageSet, fault, from_arrays
+from largestep.data.oddities import with_notes
 from largestep.own_code import contained, imported, told
 from largestep.store import StoreError
 
+# Numbers of channels that images usually have.
+CHANNELS = (1, 3, 4)
 # The order of the arrays where the function returns them as a tuple.
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -40,7 +43,7 @@ def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> Imag
     images = from_arrays(train, test, classes=len(occurring))
     if problem := fault(images):
         raise _wrong(name, problem)
-    return images
+    return with_notes(images)
 
 
 def _part(
@@ -51,6 +54,12 @@ def _part(
         raise _wrong(name, f"{part}_images must be uint8 of (n, channel, row, column), not {_kind(images)}")
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise _wrong(name, f"{part}_labels must be {len(images)} integers, not {_kind(labels)}")
+    if images.ndim == 4 and images.shape[1] not in CHANNELS and images.shape[3] in CHANNELS:
+        raise _wrong(
+            name,
+            f"{part}_images of shape {images.shape} have the channels last; return (n, channel, row, column), "
+            "as images.transpose(0, 3, 1, 2) gives",
+        )
     return images[:, None] if images.ndim == 3 else images, labels
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from largestep.data.image_set import ImageSet, from_arrays
-from largestep.data.pixels import decode
+from largestep.data.oddities import listed, with_notes
+from largestep.data.pixels import Looks, decode
 from largestep.store import StoreError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".webp"})
@@ -27,8 +29,8 @@ PARTS = ("train", "test")
 def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> ImageSet:
     """The images of `folder`, resized and converted; classes, and the images of each, are sorted by name.
 
-    settings: `folder` (absolute, or relative to root), `sha256` (see `checksum`), `size` (rows and columns) and
-    `channels` (1 or 3). Hidden files, and those without the suffix of an image, are left out.
+    settings: `folder` (absolute, or relative to root), `sha256` (see `checksum`), `size` (rows and columns),
+    `channels` (1 or 3) and `background` (three levels, or None). What is left out is in the notes, with the reason.
     Raises StoreError when the folder is not so arranged, does not have the checksum or has a broken image.
     """
     folder = root / settings["folder"]
@@ -40,8 +42,14 @@ def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> Imag
         )
     classes = _classes(folder)
     rows, columns = settings["size"]
-    parts = [_part(folder / part, classes, settings["channels"], (rows, columns)) for part in PARTS]
-    return from_arrays(*parts, classes=len(classes))
+    background = settings["background"] and tuple(settings["background"])
+    looks = Looks(settings["channels"], (rows, columns), background=background, upright=True, resize=True)
+    files = {
+        part: [(path, k) for k, name in enumerate(classes) for path in _images(folder / part / name)] for part in PARTS
+    }
+    images = from_arrays(*(_part(files[part], looks) for part in PARTS), classes=len(classes))
+    train, test = ([str(path.relative_to(folder)) for path, _ in files[part]] for part in PARTS)
+    return with_notes(images, (train, test), _notes(folder, classes, len(train), len(test)))
 
 
 def checksum(folder: Path) -> str:
@@ -70,8 +78,10 @@ def _classes(folder: Path) -> list[str]:
     for name in sorted(names["train"] | names["test"]):
         for part in PARTS:
             if name not in names[part] or not _images(folder / part / name):
+                left_out = "".join(f"; left out: {why}" for why in _left_out(folder / part / name))
                 raise StoreError(
                     f"{folder / part / name}: there must be images here, as every class needs some in train and in test"
+                    f"{left_out}"
                 )
     if not names["train"]:
         raise StoreError(f"{folder}: has no class; put images into train/<class>/ and test/<class>/")
@@ -86,12 +96,43 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _part(
-    folder: Path, classes: list[str], channels: int, size: tuple[int, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    files = [(path, label) for label, name in enumerate(classes) for path in _images(folder / name)]
-    images = np.empty((len(files), channels, *size), np.uint8)
+def _notes(folder: Path, classes: Sequence[str], train: int, test: int) -> list[str]:
+    """What was read, and what was left out of it and why."""
+    left_out = _left_out(folder, PARTS)
+    for part in PARTS:
+        left_out += _left_out(folder / part, classes)
+        for name in classes:
+            left_out += _left_out(folder / part / name)
+    return [f"{folder}: {train} training and {test} test images of {len(classes)} classes were read", *left_out]
+
+
+def _left_out(folder: Path, taken: Collection[str] = ()) -> list[str]:
+    """Lines on the files and folders that are no images, by reason; taken: names of folders that count."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name not in taken and (why := _reason(path, images=not taken)):
+            reasons[why].append(path.name)
+    return [f"{folder}: {len(names)} {why} ({listed(names)})" for why, names in sorted(reasons.items())]
+
+
+def _reason(path: Path, *, images: bool) -> str | None:
+    """Why something is left out; None if it is an image. images: whether images count where it lies."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.is_symlink() and not path.exists():
+        return "links to nothing"
+    if path.is_dir():
+        return "folders inside a class" if images else "folders that are no part and no class"
+    if not path.is_file():
+        return "no files"
+    if not images:
+        return "files outside of the folders of classes"
+    return None if path.suffix.lower() in SUFFIXES else f"with another ending than {', '.join(sorted(SUFFIXES))}"
+
+
+def _part(files: Sequence[tuple[Path, int]], looks: Looks) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    images = np.empty((len(files), looks.channels, *looks.size), np.uint8)
     for image, (path, _) in zip(images, files, strict=True):
         with path.open("rb") as stream:
-            image[:] = decode(str(path), stream, channels, size, FORMATS, resize=True)
+            image[:] = decode(str(path), stream, FORMATS, looks)
     return images, np.array([label for _, label in files])

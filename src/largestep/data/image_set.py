@@ -42,6 +42,7 @@ class ImageSet:
 
     train_images, test_images: (n, channel, row, column) uint8 levels from 0 to `white_level`, mapped from the
     file where they were read from disk; train_labels, test_labels: (n,) int64 from 0 to `classes` - 1.
+    notes: lines on what was left out and what is odd, where somebody prepares images of their own.
     """
 
     train_images: Tensor
@@ -50,6 +51,7 @@ class ImageSet:
     test_labels: Tensor
     white_level: int
     classes: int
+    notes: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -118,6 +120,8 @@ def write(path: Path, images: ImageSet, *, spec: str, code: str) -> None:
         "code_fingerprint": code,
         "white_level": str(images.white_level),
         "classes": str(images.classes),
+        # A name that is no text, as file systems allow, would be no JSON.
+        "notes": "\n".join(images.notes).encode("utf-8", "backslashreplace").decode(),
         "source": f"largestep {__version__}, a reproduction of arXiv:2210.05337",
         **{f"version_{name}": version(name) for name in LIBRARIES},
     }
@@ -151,7 +155,8 @@ def read(path: Path, *, spec: str | None = None, code: str | None = None) -> Ima
     if code is not None and metadata["code_fingerprint"] != code:
         raise StaleError(path, "is stale: it was made from other code")
     check_versions(path, metadata)
-    return ImageSet(**tensors, white_level=int(metadata["white_level"]), classes=int(metadata["classes"]))
+    train, test = ((tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in ("train", "test"))
+    return ImageSet(*train, *test, int(metadata["white_level"]), int(metadata["classes"]))
 
 
 def attributes(path: Path) -> dict[str, str]:

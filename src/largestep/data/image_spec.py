@@ -8,7 +8,7 @@ from typing import Any
 from largestep.keys import canonical, digest
 
 # Of an experiment's data settings, those that the preparation reads; `examples` and the seed only choose from it.
-PREPARED = ("kind", "folder", "sha256", "size", "channels", "options")
+PREPARED = ("kind", "folder", "sha256", "size", "channels", "background", "options")
 # Hexadecimal digits that tell apart the files of a folder's or a user's own data sets.
 DIGITS = 12
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from largestep.data.archives import ARCHIVES, fetch, reading, unzip
 from largestep.data.image_set import ImageSet, from_arrays
-from largestep.data.pixels import decode
+from largestep.data.pixels import Looks, decode
 from largestep.store import StoreError
 
 FOLDER = "tiny-imagenet-200"
@@ -65,5 +65,5 @@ def _part(
     images = np.empty((len(names), 3, SIDE, SIDE), np.uint8)
     for image, name in zip(images, names, strict=True):
         content = io.BytesIO(unzip(path, file, f"{FOLDER}/{name}", LARGEST))
-        image[:] = decode(f"{path}: {name}", content, 3, (SIDE, SIDE), ("JPEG",), resize=False)
+        image[:] = decode(f"{path}: {name}", content, ("JPEG",), Looks(3, (SIDE, SIDE)))
     return images, np.array(labels)

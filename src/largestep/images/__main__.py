@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def _prepare(spec: dict[str, Any], output: Path, root: Path, mirror: str | None)
     settings = spec["data"]
     try:
         images = stages.worker("images", settings["kind"]).prepare(settings, root, mirror)
+        for note in images.notes:
+            print(f"note: {note}", file=sys.stderr)
         image_set.write(output, images, spec=canonical(spec), code=_code(settings["kind"]))
     except MemoryError as error:
         raise StoreError(f"{output}: these images do not fit into memory; free some and run again") from error

@@ -24,8 +24,8 @@ from largestep.data.image_set import ImageSet
 from largestep.images.batches import EVALUATED, Batches
 from largestep.images.checkpoints import Checkpoints
 from largestep.images.step import Stepper
+from largestep.images.trial import try_out
 from largestep.models import networks
-from largestep.models.trial import try_out
 from largestep.randomness import preserved, seed_all
 from largestep.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
 from largestep.schedules import PHASE_OF_IMAGES, step_sizes
@@ -71,7 +71,7 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
     def drawn(seed: int) -> networks.Network:
         return networks.draw(spec["model"], images.channels, images.classes, images.size, seed)
 
-    try_out(drawn, (images.channels, *images.size), images.classes, training, device)
+    try_out(drawn, images, training, device)
 
     @cache
     def compiled() -> Stepper:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from largestep.data.image_set import ImageSet
 from largestep.devices import memory_is_full
 from largestep.models.custom import Custom
-from largestep.models.networks import Network, counters, flatten, load, load_counters, memory_format
+from largestep.models.networks import Network, counters, flatten, inputs, load, load_counters, memory_format
 from largestep.own_code import contained, told
 from largestep.randomness import preserved, seed_all
 from largestep.store import StoreError
@@ -30,6 +31,8 @@ ROUNDING, OTHERS = 1e-4, 1e-3
 DRAWS = 16
 # Images passed at once and one by one.
 FEW = 3
+# Images passed at once when all are; it bounds memory.
+AT_ONCE = 512
 # What torch says, in training and in evaluation, and what to do about it.
 VIEW = {"view size is not compatible": "write reshape or flatten in place of view: images lie channels last here"}
 ONE_VALUE = "Expected more than 1 value per channel"
@@ -37,24 +40,18 @@ TRAINING = VIEW | {ONE_VALUE: "a mini-batch gives a normalisation one value; rai
 EVALUATION = VIEW | {ONE_VALUE: "have its normalisation use running statistics in evaluation"}
 
 
-def try_out(
-    drawn: Callable[[int], Network],
-    shape: tuple[int, int, int],
-    classes: int,
-    training: dict[str, Any],
-    device: torch.device,
-) -> None:
-    """Train and evaluate a network for a moment, as `largestep.images` will, on images of noise.
+def try_out(drawn: Callable[[int], Network], images: ImageSet, training: dict[str, Any], device: torch.device) -> None:
+    """Train and evaluate a network for a moment, as it will be, on noise; then pass all images through it once.
 
-    drawn: a new network by its seed. shape: (channel, row, column). training: `batch_size` and `precision`.
-    All generators are left as they were. Raises StoreError, one line, for a network whose training would fail or
-    whose numbers would not be those of its seed and state dictionary.
+    drawn: a new network by its seed. training: `batch_size` and `precision`. All generators are left as they were.
+    Raises StoreError, one line, for a network whose training would fail or whose numbers would not be those of its
+    seed and state dictionary, and for an image whose logits are no numbers before any update.
     """
     first = drawn(0)
     own = isinstance(first, Custom)
     if not own and training["batch_size"] > 1:
         return
-    trial = _Trial(first, shape, classes, training, device)
+    trial = _Trial(first, images, training, device)
     with contained(), preserved():
         if own:
             _check_draws(trial, drawn)
@@ -62,6 +59,8 @@ def try_out(
         if own:
             trial.check_evaluation()
             trial.check_state(drawn(1))
+            for part, pixels in (("training", images.train_images), ("test", images.test_images)):
+                trial.check_images(part, pixels, images.white_level)
 
 
 def _check_draws(trial: _Trial, drawn: Callable[[int], Network]) -> None:
@@ -90,22 +89,16 @@ def _check_draws(trial: _Trial, drawn: Callable[[int], Network]) -> None:
 
 
 class _Trial:
-    """A network on its device and images of noise, (n, *shape)."""
+    """A network on its device and images of noise, of the shape of those that it will be trained on."""
 
-    def __init__(
-        self,
-        net: Network,
-        shape: tuple[int, int, int],
-        classes: int,
-        training: dict[str, Any],
-        device: torch.device,
-    ) -> None:
-        self.net, self._device, self._classes = net, device, classes
+    def __init__(self, net: Network, images: ImageSet, training: dict[str, Any], device: torch.device) -> None:
+        self.net, self._device, self._classes = net, device, images.classes
         self._batch, self._precision = training["batch_size"], training["precision"]
         kind = f"model.kind {net.dotted}" if isinstance(net, Custom) else "model and training.batch_size"
         self.called = f"config.yaml: {kind}"
         self._layout = memory_format(device, self._precision)
-        levels = np.random.default_rng(0).random((max(self._batch, FEW), *shape), dtype=np.float32)
+        shape = (max(self._batch, FEW), images.channels, *images.size)
+        levels = np.random.default_rng(0).random(shape, dtype=np.float32)
         self._images = torch.from_numpy(levels).to(device)
 
     def error(self, text: str) -> StoreError:
@@ -157,6 +150,20 @@ class _Trial:
             raise self.error(
                 "keeps something outside of its state dictionary (an attribute, a generator of its own, a buffer with "
                 "persistent=False), which a restart and the measures lack; use register_buffer, or draw from torch"
+            )
+
+    def check_images(self, part: str, images: Tensor, white_level: int) -> None:
+        """Refuse images whose logits are not finite; images: (n, channel, row, column), levels."""
+        bad = [
+            self._evaluated(self.net, inputs(few.to(self._device), white_level)).isfinite().all(1).logical_not().cpu()
+            for few in images.split(AT_ONCE)
+        ]
+        if numbers := torch.cat(bad).nonzero()[:, 0].tolist():
+            pixels = images[numbers[0]]
+            blank = f", all of level {int(pixels.max())}," if pixels.min() == pixels.max() else ""
+            raise self.error(
+                f"its logits of {part} image {numbers[0]} (from 0 on){blank} are not finite before any update, nor "
+                f"those of {len(numbers) - 1} others; have it divide by no deviation of 0, or remove the images"
             )
 
     def _logits(self, net: Network) -> Tensor:
