@@ -32,7 +32,7 @@ from largestep.data import points, sparse_regression, teacher_student  # noqa: E
 from largestep.machine import processor  # noqa: E402
 from largestep.measures.thresholds import rank  # noqa: E402
 from largestep.models import dense  # noqa: E402
-from largestep.schedules import step_sizes  # noqa: E402
+from largestep.schedules import Schedule  # noqa: E402
 from largestep.toys import train as toy  # noqa: E402
 from largestep.toys.network import network  # noqa: E402
 from largestep.toys.runs import Problem, Runs  # noqa: E402
@@ -58,7 +58,7 @@ class Case:
     def sizes(self) -> Array:
         """Step size of every step."""
         training = self.spec["training"]
-        return step_sizes(self.spec["schedule"], training["steps"], training["decay_after_update"])
+        return Schedule(self.spec["schedule"], training["steps"], training["decay_after_update"]).sizes
 
     def indices(self, steps: int) -> NDArray[np.int64]:
         """One example a step for every seed: (seeds, steps, 1)."""

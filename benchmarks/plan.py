@@ -33,7 +33,7 @@ from bench import processor
 from largestep import __version__, config, grid, sparsity, stages, store
 from largestep.measures import RUN, linear_features
 from largestep.recording import datasets, recorded_steps
-from largestep.schedules import step_sizes
+from largestep.schedules import Schedule
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SNAKEFILE = REPOSITORY / "workflow/Snakefile"
@@ -246,12 +246,20 @@ def fill(results: Path, settings: config.Config) -> None:
 def invented(spec: dict[str, Any]) -> tuple[Any, Any]:
     """Losses and snapshots like those of training, of random numbers."""
     training, draw = spec["training"], np.random.default_rng(0)
-    sizes = step_sizes(spec["schedule"], training["steps"], training["decay_after_update"])
+    schedule = Schedule(spec["schedule"], training["steps"], training["decay_after_update"])
     evaluations, kept = recorded_steps(training["steps"], training)
     runs = training["seeds"] * len(training["arms"])
     curves = {name: (draw.random((runs, len(evaluations))), "1", name) for name in ("train_loss", "test_loss")}
     parameters = draw.normal(size=(runs, len(kept), 2 * spec["data"]["data"]["dimension"]))
-    return datasets(training, sizes, curves, parameters, np.full(runs, -1), np.zeros(runs, dtype=np.int64))
+    return datasets(
+        training,
+        training["steps"],
+        schedule,
+        curves,
+        parameters,
+        np.full(runs, -1),
+        np.zeros(runs, dtype=np.int64),
+    )
 
 
 def write(path: Path, dataset: Any, stage: str, cell: grid.Cell, clock: store.Clock) -> None:

@@ -13,7 +13,7 @@ from largestep import stages, store
 from largestep.cli import file_parser, read_spec, run
 from largestep.keys import canonical, digest
 from largestep.measures.stabilisation import stabilisation
-from largestep.schedules import decay_fraction
+from largestep.schedules import NO_DECAY, decay_fraction
 from largestep.sparsity import SOURCES
 from largestep.store import variable
 
@@ -47,15 +47,6 @@ def experiment(results: Path, name: str, about: dict[str, Any]) -> store.Rows:
 
     def shared(first: xr.Dataset) -> xr.Dataset:
         found = xr.Dataset(coords=first.coords)
-        schedules = [about["cells"][cell]["schedule"] for cell in cells]
-        steps = [s["step_size"] for s in schedules]
-        found["base_step_size"] = variable(("cell",), steps, "1", "step size before warm-up")
-        found["decay_fraction"] = variable(
-            ("cell",),
-            [decay_fraction(s) for s in schedules],
-            "1",
-            "fraction of training before the first decay, 0 for a constant step size, NaN for an annealed one",
-        )
         for key, (dims, values) in _published(about, first.sizes.get("block", 1)).items():
             long_name = f"{key.replace('_', ' ')} of the paper's single run"
             found[f"published_{key}"] = variable(dims, values, first[key].attrs["units"], long_name)
@@ -113,9 +104,13 @@ def _row(folder: Path, about: dict[str, Any], cell: str) -> xr.Dataset:
     others = features.drop_vars(SOURCES, errors="ignore")
     parts = [part.drop_attrs(deep=False) for part in (train, sparsity, others)]
     joined = xr.merge(parts, compat="equals", join="exact")
-    alone = joined.expand_dims("cell").assign(decay_fraction=("cell", [decay_fraction(settings["schedule"])]))
+    # As many decays as the cell of the experiment with the most has.
+    most = max(len(each["schedule"]["decays"]) for each in about["cells"].values())
+    joined = joined.pad(decay=(0, max(most, 1) - joined.sizes["decay"]), constant_values=NO_DECAY)
     seals = [part.attrs["content_sha256"] for part in (train, features, sparsity)]
-    return joined.merge(stabilisation(alone).isel(cell=0)).assign_attrs(stores_sha256=digest(*seals))
+    return joined.merge(stabilisation(joined.expand_dims("cell")).isel(cell=0)).assign_attrs(
+        stores_sha256=digest(*seals)
+    )
 
 
 def _published(about: dict[str, Any], blocks: int) -> dict[str, tuple[tuple[str, ...], list[Any]]]:

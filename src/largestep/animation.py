@@ -94,7 +94,7 @@ def _images(study: xr.Dataset) -> Iterator[Image.Image]:
 def frames(study: xr.Dataset) -> NDArray[np.int64]:
     """Which recorded steps to show: dense at the start and just after the decay, where most happens."""
     last = study.sizes["step"] - 1
-    decay = int(float(study["decay_at"]) * last)
+    decay = int(np.searchsorted(study["step"].values, int(study["decay_step"])))
     before = decay * np.linspace(0.0, 1.0, BEFORE) ** 3
     after = decay + (last - decay) * np.linspace(0.0, 1.0, AFTER) ** 3
     moving = np.unique(np.concatenate([before, after]).astype(np.int64))

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from largestep.schedules import Schedule
 from largestep.store import Streamed, variable
 
 # Purposes of the random streams of a seed; their numbers are part of what a result depends on.
@@ -46,7 +47,8 @@ def recorded_steps(steps: int, training: Mapping[str, Any]) -> tuple[NDArray[np.
 
 def datasets(
     training: Mapping[str, Any],
-    sizes: NDArray[np.float64],
+    steps: int,
+    schedule: Schedule,
     curves: Mapping[str, tuple[NDArray[np.floating], str, str]],
     snapshots: NDArray[np.floating] | None,
     diverged_step: NDArray[np.int64],
@@ -54,16 +56,17 @@ def datasets(
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """The two datasets of a training stage; a run is one seed of one arm, arm by arm.
 
-    sizes: (steps,), the step size of every step. curves: by name, values (runs, evaluations), their
-    units and long name. snapshots: (runs, snapshots, p), None where they are streamed (`streamed_snapshots`).
-    diverged_step, data_set: (runs,).
+    steps: how many there are to record, one more than the schedule has where an evaluation follows the last update.
+    curves: by name, values (runs, evaluations), their units and long name. snapshots: (runs, snapshots, p), None where
+    they are streamed (`streamed_snapshots`). diverged_step, data_set: (runs,).
 
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the parameters, with
     dimensions (arm, seed, snapshot_step, parameter).
     """
     arms, seeds = training["arms"], training["seeds"]
     shape = (len(arms), seeds)
-    evaluation_steps, snapshot_steps = recorded_steps(len(sizes), training)
+    evaluation_steps, snapshot_steps = recorded_steps(steps, training)
+    sizes = schedule.sizes[np.minimum(evaluation_steps, schedule.steps - 1)]
     coordinates = {
         "arm": variable(("arm",), arms, "1", "what a seed varies: order and init, or the data set as well"),
         "seed": variable(("seed",), np.arange(seeds), "1", "seed of the run"),
@@ -74,13 +77,12 @@ def datasets(
             for name, (values, units, long_name) in curves.items()
         }
         | {
-            "step_size": variable(
-                ("step",), sizes[evaluation_steps], "1", "step size of the update that follows, or of the last one"
-            ),
+            "step_size": variable(("step",), sizes, "1", "step size of the update that follows, or of the last one"),
             "diverged_step": variable(
                 ("arm", "seed"), diverged_step.reshape(shape), "step", "step at which the run diverged, -1 for none"
             ),
-        },
+        }
+        | schedule.variables(),
         coordinates | {"step": variable(("step",), evaluation_steps, "step", "updates before the evaluation")},
     )
     kept = xr.Dataset(

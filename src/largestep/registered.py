@@ -201,9 +201,7 @@ def _check_claims() -> None:
                 if each not in parts:
                     raise RegistrationError(f"{_named(f'claims.{name}')}: lacks {each}; add it (docs/extending.md)")
         elif {"CLAIMS", "measured"} <= parts:
-            raise RegistrationError(
-                f"{_named(f'claims.{name}')}: is missing in MODULES of claims/__main__.py; add it"
-            )
+            raise RegistrationError(f"{_named(f'claims.{name}')}: is missing in MODULES of claims/__main__.py; add it")
 
 
 def modules(package: str) -> tuple[str, ...]:

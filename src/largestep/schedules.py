@@ -3,46 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from largestep import elementary
+from largestep.store import variable
 
 # The published code of deep networks counts the update that it is about to take, that of toy networks does not.
 PHASE_OF_IMAGES = 1
+NO_DECAY = -1
 
 
-def step_sizes(
-    schedule: Mapping[str, Any], steps: int, decay_after_update: bool = False, phase: int = 0
-) -> NDArray[np.float64]:
-    """The step size of every step.
+@dataclass(frozen=True)
+class Schedule:
+    """The step size of every step of a run, and when it ceases to be large.
 
-    schedule: `step_size`, `warmup` (None, or a power, exponential or linear law), `decays`, a list of
+    law: `step_size`, `warmup` (None, or a power, exponential or linear law), `decays`, a list of
     `at` (fraction of training) and `divide_by`, and perhaps `annealing`, cosine or None, as in a cell of
     `config.yaml`.
     decay_after_update: the published diagonal-network code divides after the update of the step
     at which the decay falls due, the ReLU code before it.
     phase: step k of N, from 0 on, counts as the fraction (k + phase) / N of training.
-
-    Returns an array of shape (steps,).
     """
-    step = np.arange(steps) + phase
-    sizes = np.full(steps, float(schedule["step_size"]))
-    decays, warmup = schedule["decays"], schedule["warmup"]
-    risen = 0
-    if warmup is not None:
-        risen = int((warmup["until"] if warmup["kind"] == "linear" else decays[0]["at"]) * steps)
-        # The step size stays at its peak after the warm-up: the decays divide that peak.
-        sizes *= _warmup(warmup, np.minimum(step, risen) / steps)
-    for decay in decays:
-        due = int(decay["at"] * steps)
-        sizes[step > due if decay_after_update else step >= due] /= decay["divide_by"]
-    if schedule.get("annealing") is not None:
-        # Half a cosine from the end of the warm-up to 0 where training ends (Loshchilov and Hutter 2017).
-        sizes *= 0.5 * (1.0 + np.cos(np.pi * np.maximum(step - risen, 0) / (steps - risen)))
-    return sizes
+
+    law: Mapping[str, Any]
+    steps: int
+    decay_after_update: bool = False
+    phase: int = 0
+
+    @cached_property
+    def sizes(self) -> NDArray[np.float64]:
+        """The step size of every step, (steps,)."""
+        step, law = np.arange(self.steps) + self.phase, self.law
+        sizes = np.full(self.steps, float(law["step_size"]))
+        decays, warmup = law["decays"], law["warmup"]
+        risen = 0
+        if warmup is not None:
+            risen = int((warmup["until"] if warmup["kind"] == "linear" else decays[0]["at"]) * self.steps)
+            # The step size stays at its peak after the warm-up: the decays divide that peak.
+            sizes *= _warmup(warmup, np.minimum(step, risen) / self.steps)
+        for decay, first in zip(decays, self.decay_steps, strict=True):
+            sizes[first:] /= decay["divide_by"]
+        if law.get("annealing") is not None:
+            # Half a cosine from the end of the warm-up to 0 where training ends (Loshchilov and Hutter 2017).
+            sizes *= 0.5 * (1.0 + np.cos(np.pi * np.maximum(step - risen, 0) / (self.steps - risen)))
+        return sizes
+
+    @property
+    def decay_steps(self) -> list[int]:
+        """The first step of every divided size."""
+        late = self.decay_after_update - self.phase
+        return [max(0, int(decay["at"] * self.steps) + late) for decay in self.law["decays"]]
+
+    @property
+    def decay_step(self) -> int:
+        """The first step after the large-step phase, -1 where no step size is divided."""
+        return self.decay_steps[0] if self.law["decays"] else NO_DECAY
+
+    @property
+    def peak(self) -> float:
+        """The largest step size."""
+        return float(self.sizes.max())
+
+    def variables(self) -> dict[str, xr.Variable]:
+        """What stores say of a schedule; by these names measures, claims and figures know it."""
+        return {
+            "peak_step_size": variable((), self.peak, "1", "largest step size"),
+            "decay_fraction": variable(
+                (),
+                decay_fraction(self.law),
+                "1",
+                "fraction of training before the first decay, 0 for a constant step size, NaN for an annealed one",
+            ),
+            "decay_step": variable(
+                ("decay",), self.decay_steps or [NO_DECAY], "step", "first step of a divided size, -1 for none"
+            ),
+        }
+
+
+def is_large(steps: NDArray[np.int64], decay_step: int) -> NDArray[np.bool_]:
+    """At which recorded steps all updates so far were large; none where there is no large-step phase.
+
+    What is recorded at a step comes before its update, so that at the decay step it is still of the phase.
+    """
+    return np.asarray(steps <= decay_step)
+
+
+def second_half(steps: NDArray[np.int64], decay_step: int) -> NDArray[np.bool_]:
+    """Which of these recorded steps are of the second half of the large-step phase."""
+    return is_large(steps, decay_step) & (steps >= decay_step // 2)
+
+
+def in_words(fraction: float) -> str:
+    """What ends the large-step phase, for a decay after this fraction of training (see `decay_fraction`)."""
+    return "cosine annealing" if np.isnan(fraction) else f"decay at {100 * fraction:.3g}%"
 
 
 def decay_fraction(schedule: Mapping[str, Any]) -> float:

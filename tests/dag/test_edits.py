@@ -64,7 +64,7 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     "a result's type": ("schedules.py", "-> float:", "-> float | None:"),
     "a variable's type": ("schedules.py", "    risen = 0\n", "    risen: int = 0\n"),
     "an import for types": ("schedules.py", "from typing import Any", "from typing import Any, Never"),
-    "spelling and order": ("schedules.py", "np.full(steps, float(", "np.full(\n        steps, float("),
+    "spelling and order": ("schedules.py", "np.full(self.steps, float(", "np.full(\n            self.steps, float("),
     "what a progress bar says": ("toys/train.py", 'unit="step"', 'unit="update"'),
     "what it says of a seed": ("images/trainer.py", ", seed {run + 1}/", ", run {run + 1} of "),
     "what training prints": ("images/trainer.py", "{spec['cell']}: {kept", "{spec['cell']} is done: {kept"),
@@ -86,12 +86,12 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
         after("train", *IMAGES) | studies("label_noise"),
     ),
     "the step size": (
-        *("schedules.py", "step = np.arange(steps)", "step = np.arange(0, steps)"),
-        after("train", *ALL) | studies(*{*STUDIES} - {"bouncing", "sde_convergence", "phase_diagram"}),
+        *("schedules.py", "np.arange(self.steps) +", "np.arange(0, self.steps) +"),
+        after("train", *ALL) | studies(*{*STUDIES} - {"bouncing", "sde_convergence"}),
     ),
     "when the decay comes": (
         *("schedules.py", 'if schedule["decays"] else 0.0', 'if schedule["decays"] else 0.00001'),
-        {"aggregate"} | studies("flows", "phase_diagram", "sharpness"),
+        after("train", *ALL) | {"aggregate"} | studies(*{*STUDIES} - {"bouncing", "sde_convergence"}),
     ),
     "a network": (
         *(

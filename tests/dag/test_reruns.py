@@ -23,7 +23,7 @@ STUDIES = {
     *("flows", "sde_convergence", "sharpness", "controls"),
 }
 # Whose step sizes follow no schedule.
-UNSCHEDULED = {"bouncing", "sde_convergence", "phase_diagram"}
+UNSCHEDULED = {"bouncing", "sde_convergence"}
 IMAGE_CELLS = {cell for cell in CELLS if cell.startswith("digits")}
 POINTS_DECAY50 = (
     "      decay50: {step_size: 1.0e-3, warmup: {kind: power, factor: 9.0, exponent: 1.0}, "
@@ -87,7 +87,7 @@ def test_threshold_edited(project: Project) -> None:
 
 
 def test_helper_of_training_edited(project: Project) -> None:
-    project.edit("src/largestep/schedules.py", "step = np.arange(steps)", "step = np.arange(0, steps)")
+    project.edit("src/largestep/schedules.py", "np.arange(self.steps) +", "np.arange(0, self.steps) +")
     assert project.planned() == chain(*CELLS) | studies(*STUDIES - UNSCHEDULED) | AGGREGATES
 
 
@@ -186,8 +186,8 @@ def test_nothing_that_matters_changed(project: Project) -> None:
     project.edit("src/largestep/cli.py", "error: out of memory", "error: no memory")
     project.edit("src/largestep/train.py", "NetCDF store of the losses to write", "where the losses go")
     project.edit("src/largestep/schedules.py", "law: Mapping[str, Any], progress", "law: dict[str, Any], progress")
-    project.edit("src/largestep/schedules.py", '"""The step size of every step.', '"""Step sizes, in order.')
-    project.edit("src/largestep/schedules.py", "    step = np.arange", "    # A comment.\n    step = np.arange")
+    project.edit("src/largestep/schedules.py", '"""The step size of every step of a run', '"""Step sizes of a run')
+    project.edit("src/largestep/schedules.py", "        step, law =", "        # A comment.\n        step, law =")
     project.edit("config.yaml", "{at: 0.5, divide_by: 4.0}", "{divide_by: 4, at: 0.50}")
     small = "      small: {step_size: 0.01}\n"
     project.edit("config.yaml", small + DIGITS_DECAY50, DIGITS_DECAY50 + small)

@@ -18,12 +18,13 @@ from largestep.claims import blocks, duration, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Row, below, decide, missing
 from largestep.measures.small_step import small_step
+from tests.made_up import set_peaks, with_schedules
 
 RUN = ("cell", "arm", "seed")
 CELLS = ["small", "decay10", "decay30", "decay50"]
 DURATIONS = np.array([0.0, 0.1, 0.3, 0.5])
 STEPS = np.arange(0, 1001, 50)
-SCHEDULES = ["diverged_step", "decay_fraction", "step_size"]
+SCHEDULES = ["diverged_step", "decay_fraction", "decay_step", "peak_step_size", "step_size"]
 # Values of the paper's single runs after the small step and decays at 10, 30 and 50%.
 PAPER = {"test_loss": [3.5e-3, 6.6e-4, 2.8e-4, 1.5e-4], "l0": [200.0, 156.0, 89.0, 71.0]}
 
@@ -57,14 +58,13 @@ def experiment(
     test_loss = np.where(diverged_step < 0, final("test_loss"), np.nan)
     l0, flat = final("l0"), np.exp(noise * rng.standard_normal(shape))
     sizes = np.where(DURATIONS[:, None] * 1001 > STEPS, 1.0, 0.1)
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "test_loss": ((*RUN, "step"), np.repeat(test_loss[..., None], len(STEPS), axis=-1)),
             "l0": ((*RUN, "snapshot_step", "l0_threshold"), l0[..., None, None]),
             "rank": ((*RUN, "snapshot_step", "rank_threshold"), np.stack([l0, flat], axis=-1)[..., None, :]),
             "effective_rank": ((*RUN, "snapshot_step"), l0[..., None]),
             "diverged_step": (RUN, diverged_step),
-            "decay_fraction": ("cell", DURATIONS),
             "step_size": (("cell", "step"), sizes),
         },
         {
@@ -78,6 +78,7 @@ def experiment(
         },
         {"algorithm": "SGD"},
     )
+    return with_schedules(found, DURATIONS)
 
 
 def images(effects: tuple[float, ...], seeds: int = 12, matched: bool = True, seed: int = 0) -> xr.Dataset:
@@ -92,6 +93,7 @@ def images(effects: tuple[float, ...], seeds: int = 12, matched: bool = True, se
     )
     if not matched:
         found["step_size"] = found["step_size"] * xr.DataArray([1.0, 1.0, 2.0, 4.0], dims="cell")
+        set_peaks(found)
     return found.assign_coords(block=np.arange(1, len(effects) + 1), correlation_threshold=[0.95, 0.99])
 
 
@@ -230,14 +232,15 @@ def test_one_cell_per_duration() -> None:
     data = experiment(trend(0.0))
     doubled = xr.concat([data, data.isel(cell=[3]).assign_coords(cell=["larger"])], dim="cell")
     doubled["step_size"] = doubled["step_size"] * xr.DataArray([1.0, 1, 1, 1, 2], dims="cell")
+    set_peaks(doubled)
     assert list(verdict.by_duration(doubled)["cell"].values) == CELLS
 
 
 def beside(data: xr.Dataset, cell: str, duration: float, size: float) -> xr.Dataset:
     """The data with one more cell, whose measures are those of the small step, at a step size that is constant."""
     more = data.isel(cell=[0]).assign_coords(cell=[cell])
-    more["decay_fraction"] = more["decay_fraction"] * 0 + duration
     more["step_size"] = more["step_size"] * 0 + size
+    more = with_schedules(more, [duration])
     return xr.concat([data, more], dim="cell")
 
 

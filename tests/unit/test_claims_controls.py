@@ -53,7 +53,7 @@ def sweep(
             "base": ("point", [np.int8(through_base), *[np.int8(0)] * (points - 1)]),
             "train_loss": (runs, values("train_loss")),
             "test_loss": (runs, values("test_loss")),
-            "plateau_loss": (runs, values("plateau_loss")),
+            "phase_loss": (runs, values("phase_loss")),
             "effective_rank": (runs, values("sparsity")),
             "rank": ((*runs, "rank_threshold"), values("sparsity")[..., None]),
             "feature_sparsity": ((*runs, "block", "correlation_threshold"), values("sparsity")[..., None, None]),
@@ -185,7 +185,7 @@ BATCH = {"batch_size": [1.0, 2.0, 8.0], "step_size": [0.1, 0.2, 0.8], "steps": [
 
 def batches(rng: np.random.Generator, factor: float) -> xr.Dataset:
     ratio = np.array([1.0, factor, 9.0])[:, None]  # only the smallest of the larger batches is compared
-    shared = {"plateau_loss": ratio * noise(rng, 3, 0.2), "sparsity": 0.2 * ratio * noise(rng, 3, 0.2)}
+    shared = {"phase_loss": ratio * noise(rng, 3, 0.2), "sparsity": 0.2 * ratio * noise(rng, 3, 0.2)}
     return sweep(BATCH, **shared)
 
 
@@ -202,7 +202,7 @@ def test_batch_collapse(factor: float, answer: str) -> None:
 
 
 def test_batches_without_a_level_have_none_to_compare() -> None:
-    study = sweep(BATCH, plateau_loss=np.array([[1e-20], [1e-18], [1e-12]]))
+    study = sweep(BATCH, phase_loss=np.array([[1e-20], [1e-18], [1e-12]]))
     rows = [row for row in decide(permitting.measured(results(study))) if row.experiment.startswith("s0")]
     level = next(row for row in rows if "before the decay" in row.statistic)
     assert (level.verdict, level.headline) == ("not asked", False)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from largestep.claims import alignment, column_norms, kinks, layers, phases, support, verdict
+from largestep.claims import alignment, column_norms, kinks, large_step_phase, layers, support, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Row, decide
+from tests.made_up import set_peaks, with_schedules
 
 SEEDS = 12
 DRAWS = 200
@@ -31,7 +32,6 @@ def experiment(seed: int, arms: int, **measures: Callable[[np.random.Generator],
             "train_loss": ((*RUN, "step"), loss * np.exp(0.1 * rng.standard_normal((2, arms, SEEDS, len(STEPS))))),
             "step_size": (("cell", "step"), sizes),
             "diverged_step": (RUN, np.full((2, arms, SEEDS), -1)),
-            "decay_fraction": ("cell", [0.0, 0.5]),
         },
         {
             "cell": ["small", "decay50"],
@@ -46,7 +46,7 @@ def experiment(seed: int, arms: int, **measures: Callable[[np.random.Generator],
         values = draw(rng)
         dims = (*RUN, "snapshot_step", *(f"{name}_part" for _ in values.shape[4:]))
         found[name] = (dims, values)
-    return found
+    return with_schedules(found, [0.0, 0.5])
 
 
 def noise(rng: np.random.Generator, size: float, arms: int) -> np.ndarray:
@@ -124,7 +124,7 @@ def phase_diagram(slope: float, seed: int = 0) -> xr.Dataset:
     errors = np.sqrt(sizes[:, None, None] * level) ** slope * np.exp(0.1 * rng.standard_normal((6, 2, SEEDS)))
     dims = ("step_size", "decay_at", "seed")
     return xr.Dataset(
-        {"plateau": (dims, level), "support_rmse": (dims, errors), "arm": ((), "order")},
+        {"phase_loss": (dims, level), "support_rmse": (dims, errors), "arm": ((), "order")},
         {"step_size": sizes, "decay_at": [0.1, 0.5], "seed": np.arange(SEEDS)},
         {"kind": "phase_diagram"},
     )
@@ -241,7 +241,7 @@ def test_scaling_leaves_out_what_diverged() -> None:
 def test_scaling_where_the_loss_stabilises_is_a_row_of_its_own() -> None:
     study = phase_diagram(1.0)
     # At the three smallest step sizes the loss converges, and the error stays where it was.
-    study["plateau"][:3, 1] = 1e-6 * study["plateau"][:3, 0]
+    study["phase_loss"][:3, 1] = 1e-6 * study["phase_loss"][:3, 0]
     study["support_rmse"][:3, 1] = 0.3
     every, stable = decide(support.on_support("phase_diagram", study))
     assert (every.verdict, stable.verdict) == ("refuted", "supported")
@@ -293,24 +293,25 @@ def test_without_a_small_step_the_rest_is_asked(module: object) -> None:
 
 def test_a_short_phase_counts_as_the_small_step_once_it_is_over() -> None:
     data = jacobian(-0.5)
-    assert phases.small_step(data)["cell"] == "small"
-    data["decay_fraction"][0] = 0.02
-    assert phases.small_step(data)["cell"] == "small"
-    data["decay_fraction"][0] = 0.3
-    assert phases.small_step(data) is None
+    assert large_step_phase.small_step(data)["cell"] == "small"
+    data = with_schedules(data, [0.02, 0.5])
+    assert large_step_phase.small_step(data)["cell"] == "small"
+    data = with_schedules(data, [0.3, 0.5])
+    assert large_step_phase.small_step(data) is None
 
 
 def test_a_phase_up_to_the_first_snapshot_is_not_a_small_step() -> None:
     data = jacobian(-0.5)
-    data["decay_fraction"][0] = 0.0998  # 99.9 of 1001 steps, the snapshot being taken at 100
-    assert phases.small_step(data) is None
+    data = with_schedules(data, [0.0998, 0.5])  # 99.9 of 1001 steps, the snapshot being taken at 100
+    assert large_step_phase.small_step(data) is None
 
 
 def test_a_large_constant_step_is_not_the_small_one() -> None:
     data = jacobian(-0.5)
     data["step_size"][0] = 1.0
-    assert phases.small_step(data) is None
-    assert phases.longest(data)["cell"] == "decay50"
+    set_peaks(data)
+    assert large_step_phase.small_step(data) is None
+    assert large_step_phase.longest(data)["cell"] == "decay50"
 
 
 def classifier(effect: float, matched: bool = False, seed: int = 0) -> xr.Dataset:
@@ -320,8 +321,7 @@ def classifier(effect: float, matched: bool = False, seed: int = 0) -> xr.Datase
     data["test_error"] = data["train_loss"]
     if not matched:
         return data
-    shorter = data.isel(cell=[1]).assign_coords(cell=["decay30"])
-    shorter["decay_fraction"][0] = 0.3
+    shorter = with_schedules(data.isel(cell=[1]).assign_coords(cell=["decay30"]), [0.3])
     return xr.concat([data.isel(cell=[0]), shorter, data.isel(cell=[1])], dim="cell")
 
 
@@ -351,6 +351,7 @@ def test_classifiers_without_a_small_step_are_not_asked_for_their_layers() -> No
     assert {row.experiment for row in found if row.headline} == {"digits/order"}
     constant = classifier(2.0)
     constant["step_size"][0] = 1.0
+    set_peaks(constant)
     (row,) = [row for row in decide(layers.measured(Results({"d": constant}))) if row.experiment == "d"]
     assert row.verdict == "not asked"
 
@@ -376,8 +377,8 @@ def test_a_layer_that_never_moves_has_a_ratio() -> None:
 
 
 def test_snapshots_of_the_phase_are_those_after_the_start_up_to_the_decay() -> None:
-    cell = phases.longest(jacobian(-0.5))
-    assert SNAPSHOTS[phases.snapshots_inside(cell)].tolist() == [100, 200, 300, 400, 500]
+    cell = large_step_phase.longest(jacobian(-0.5))
+    assert SNAPSHOTS[large_step_phase.snapshots_inside(cell)].tolist() == [100, 200, 300, 400, 500]
 
 
 def test_one_statement_per_claim() -> None:

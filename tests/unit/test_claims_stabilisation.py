@@ -12,6 +12,7 @@ from largestep.claims import stabilisation
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
 from largestep.measures import stabilisation as measures
+from tests.made_up import with_schedules
 
 STEPS = np.arange(0, 1001, 5)
 DURATIONS = np.array([0.0, 0.1, 0.5])
@@ -49,12 +50,12 @@ def experiment(
         {
             "train_loss": ((*runs, "step"), np.where(lost, np.nan, 10.0**log_loss)),
             "diverged_step": (runs, diverged_step),
-            "decay_fraction": ("cell", DURATIONS),
             "step_size": (("cell", "step"), np.where(decay[:, 0, 0] >= STEPS, 1.0, 0.1)),
         },
         {"cell": CELLS, "arm": ["order"], "seed": np.arange(seeds), "step": STEPS},
         {"algorithm": "SGD"},
     )
+    found = with_schedules(found, DURATIONS)
     return found.merge(measures.stabilisation(found))
 
 

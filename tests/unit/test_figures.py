@@ -22,6 +22,7 @@ from largestep.figures import __main__ as command
 from largestep.figures import fits, style
 from largestep.figures.labels import DEAD, schedules
 from largestep.store import StoreError, variable
+from tests.made_up import set_peaks, with_schedules
 
 RUN = ("cell", "arm", "seed")
 SEEDS = 4
@@ -47,7 +48,6 @@ def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...
             "train_loss": variable((*RUN, "step"), values(len(STEPS)), "1", "loss"),
             "step_size": variable(("cell", "step"), sizes, "1", "step size"),
             "diverged_step": variable(RUN, np.full((len(cells), len(arms), SEEDS), -1), "step", "divergence"),
-            "decay_fraction": variable(("cell",), fractions, "1", "fraction before the decay"),
             "published_train_loss": variable(("cell",), np.full(len(cells), 0.5), "1", "the paper's"),
         },
         {
@@ -59,7 +59,7 @@ def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...
         },
         {"title": "Made up", "paper": "Fig. 0"},
     )
-    time = len(SNAPSHOTS)
+    found, time = with_schedules(found, fractions), len(SNAPSHOTS)
     if kind != "regression_1d":
         found["test_loss"] = variable((*RUN, "step"), values(len(STEPS)), "1", "test loss")
     if kind == "diagonal":
@@ -143,6 +143,7 @@ CASES = [
 def test_is_legible(view: str, kind: str, cells: dict[str, float]) -> None:
     experiment = diverged(made_up(kind, cells), list(cells)[-1], "order", [0])
     experiment["step_size"] = experiment["step_size"] * xr.DataArray(1 + np.arange(len(cells)), dims="cell")
+    set_peaks(experiment)
     if kind != "diagonal":
         experiment = died(experiment, list(cells)[-1], "order", [1])
     figure = draw(view, experiment)
@@ -246,6 +247,7 @@ def test_cells_of_the_same_colour_differ_in_label_and_line() -> None:
     assert first.label.endswith("at 50%, decay50")  # nothing but the name tells these two apart
     assert style.line_style(first) != style.line_style(second)
     experiment["step_size"][1] *= 2
+    set_peaks(experiment)
     first, second = schedules(experiment)
     assert (first.label, second.label) == (
         "large step, decay at 50%, peak η 0.4",
@@ -257,10 +259,12 @@ def test_a_constant_step_is_small_only_below_the_large_ones() -> None:
     experiment = made_up("diagonal")
     assert schedules(experiment)[0].label == "small step, constant"
     experiment["step_size"][0] = 0.4  # the peak of the others
+    set_peaks(experiment)
     assert schedules(experiment)[0].label == "constant step"
     assert schedules(experiment.isel(cell=[0]))[0].label == "constant step"  # beside nothing
     two = made_up("diagonal", {"small": 0.0, "large": 0.0, "decay50": 0.5})
     two["step_size"][1] = 0.1
+    set_peaks(two)
     assert [each.label for each in schedules(two)[:2]] == [
         "small step, constant, η 0.05",
         "small step, constant, η 0.1",
@@ -277,6 +281,7 @@ def test_annealed_cells_have_a_label_a_colour_and_lines_of_their_own() -> None:
     assert style.colour(first.decay_fraction) == style.ANNEALED
     assert style.ANNEALED not in {style.colour(part) for part in (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9)}
     experiment["step_size"][3] *= 0.5
+    set_peaks(experiment)
     assert [each.label for each in schedules(experiment)] == [
         "small step, constant",
         "large step, decay at 50%, peak η 0.4",
@@ -288,6 +293,7 @@ def test_annealed_cells_have_a_label_a_colour_and_lines_of_their_own() -> None:
 def test_a_warm_up_tells_cells_of_one_duration_and_peak_apart() -> None:
     experiment = made_up("diagonal", {"he": 0.5, "linear_warmup": 0.5, "later": 0.7})
     experiment["step_size"][1, :2] = [0.04, 0.2]
+    set_peaks(experiment)
     assert [each.label for each in schedules(experiment)] == [
         "large step, decay at 50%",
         "large step, decay at 50%, warm-up",
@@ -298,6 +304,7 @@ def test_a_warm_up_tells_cells_of_one_duration_and_peak_apart() -> None:
 def test_an_annealed_step_size_has_no_line_where_it_is_divided() -> None:
     experiment = made_up("diagonal", {"decay50": 0.5, "cosine": np.nan}, ("order",))
     experiment["step_size"][1] = np.linspace(0.4, 0.01, len(STEPS))
+    set_peaks(experiment)
     panel = draw("curves", experiment).axes[0]
     assert [line.get_xdata()[0] for line in panel.lines if line.get_linestyle() == ":"] == [10.0]
 
@@ -321,8 +328,10 @@ def test_labels_give_the_peaks_of_decayed_cells_where_these_differ() -> None:
     experiment = made_up("diagonal")
     assert not any("peak" in each.label for each in schedules(experiment))
     experiment["step_size"][0] *= 3  # the small step size is another one anyway
+    set_peaks(experiment)
     assert not any("peak" in each.label for each in schedules(experiment))
     experiment["step_size"][1] *= 2
+    set_peaks(experiment)
     assert [each.label for each in schedules(experiment)] == [
         "small step, constant",
         "large step, decay at 10%, peak η 0.8",

@@ -16,7 +16,7 @@ from largestep import config, grid, stages
 from largestep.figures import flows as figure
 from largestep.figures import sde_convergence as error_figure
 from largestep.recording import LABEL_NOISE, ORDER
-from largestep.schedules import step_sizes
+from largestep.schedules import Schedule
 from largestep.store import StoreError
 from largestep.studies import flows, sde_convergence
 from largestep.toys import train as toy
@@ -59,7 +59,7 @@ def test_sde_is_euler_and_maruyama() -> None:
     data = stages.worker("data", "sparse_regression").draw(about["data"]["data"], 0)
     x, y = data["train_inputs"].values[0], data["train_labels"].values[0]
     steps, n = about["training"]["steps"], len(y)
-    sizes = step_sizes(about["schedules"]["decay50"], steps, about["training"]["decay_after_update"])
+    sizes = Schedule(about["schedules"]["decay50"], steps, about["training"]["decay_after_update"]).sizes
     seed = int(found["seed"][1])
     normal = np.random.default_rng([LABEL_NOISE, seed]).standard_normal(((steps - 1) * m, n))
     sgd = _sgd(x, y, sizes, seed)

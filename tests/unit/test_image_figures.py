@@ -19,6 +19,7 @@ from largestep.images.trainer import CURVES
 from largestep.measures import stabilisation as phase
 from largestep.models import networks
 from largestep.store import variable
+from tests.made_up import set_peaks
 from tests.unit.test_figures import RUN, SEEDS, SNAPSHOTS, STEPS, diverged, made_up, said, texts
 
 SMALL_AND_LARGE = {"small": 0.0, "decay10": 0.1, "decay50": 0.5}
@@ -86,6 +87,7 @@ def with_step_sizes(experiment: xr.Dataset) -> xr.Dataset:
             sizes[place] = 0.4
         if cell == "linear_warmup":
             sizes[place, :2] = [0.04, 0.3]
+    set_peaks(found)
     return found
 
 
@@ -199,6 +201,7 @@ def test_schedules_that_coincide_lie_on_wider_ones_that_last_longer() -> None:
 def test_schedules_with_a_warm_up_from_zero_can_be_drawn() -> None:
     experiment = classifier()
     experiment["step_size"][1, 0] = 0.0
+    set_peaks(experiment)
     (ax,) = schedules.draw(experiment).axes
     assert ax.get_ylim()[0] > 0
 

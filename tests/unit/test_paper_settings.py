@@ -15,7 +15,7 @@ from largestep.data.image_set import ImageSet, from_arrays
 from largestep.images import trainer
 from largestep.images.checkpoints import Checkpoints
 from largestep.measures import RUN, image_features
-from largestep.schedules import PHASE_OF_IMAGES, step_sizes
+from largestep.schedules import PHASE_OF_IMAGES, Schedule
 from largestep.sparsity import measures
 
 SETTINGS = config.parse(config.read(Path("config.yaml")) | {"scale": "paper"}, source="config.yaml")
@@ -118,7 +118,7 @@ def test_the_peak_and_the_decayed_step_sizes_are_the_published_ones(name: str) -
     experiment = SETTINGS.experiments[name]
     for at, peak, without_warmup in ((0.1, 1.63, 0.02), (0.3, 4.32, 0.06), (0.5, 11.47, 0.1)):
         cell = experiment.cells[f"decay{round(100 * at)}"]
-        sizes = step_sizes(cell.model_dump(mode="json"), 10_000, phase=PHASE_OF_IMAGES)
+        sizes = Schedule(cell.model_dump(mode="json"), 10_000, phase=PHASE_OF_IMAGES).sizes
         reached = cell.step_size * (peak if cell.warmup else 1.0)
         assert sizes.max() == pytest.approx(reached, rel=2e-3)
         after = sizes[int(0.89 * len(sizes))]

@@ -14,7 +14,8 @@ from docutils.core import publish_parts
 from matplotlib.text import Text
 
 from largestep import captions, config, grid
-from largestep.claims import duration, phase
+from largestep.claims import duration
+from largestep.claims import phase_diagram as claims
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
 from largestep.data import sparse_regression
@@ -78,13 +79,12 @@ def test_what_is_measured_before_the_decay() -> None:
     diagram = phase_diagram.study(spec, 1).isel(step_size=1)
     for decay_at in spec["settings"]["decay_at"]:
         data, losses, snapshots = cells(spec, decay_at, "order")
-        decay = int(decay_at * training["steps"])
-        steps = losses["step"].values
+        decay, steps = int(losses["decay_step"][0]), losses["step"].values
         point = diagram.sel(decay_at=decay_at)
-        level = losses["train_loss"].isel(arm=0, step=(steps >= decay / 2) & (steps < decay)).mean("step")
-        np.testing.assert_allclose(point["plateau"], level, rtol=1e-12)
+        level = losses["train_loss"].isel(arm=0, step=(steps >= decay // 2) & (steps <= decay)).mean("step")
+        np.testing.assert_allclose(point["phase_loss"], level, rtol=1e-12)
         # A twentieth of the evaluations is one.
-        before = snapshots["parameters"].isel(arm=0).isel(snapshot_step=np.flatnonzero(steps < decay)[-1]).values
+        before = snapshots["parameters"].isel(arm=0).isel(snapshot_step=np.flatnonzero(steps <= decay)[-1]).values
         u, v = np.split(before, 2, axis=-1)
         error = u * v - data["truth"].values[0]
         np.testing.assert_allclose(point["support_rmse"], np.sqrt((error[:, :SUPPORT] ** 2).mean(axis=1)), rtol=1e-12)
@@ -105,7 +105,7 @@ def test_diverged_runs_have_no_values() -> None:
     diagram = phase_diagram.study(spec_of(step_sizes={"low": 0.4, "high": 0.8, "count": 2}), 1)
     lost = diagram["diverged_step"] >= 0
     assert 0 < int(lost.sum()) < lost.size
-    for measure in ("test_loss", "train_loss", "plateau", "support_rmse", "off_support", "l0"):
+    for measure in ("test_loss", "train_loss", "phase_loss", "support_rmse", "off_support", "l0"):
         missing = diagram[measure].isnull()
         if "l0_threshold" in missing.dims:
             missing = missing.all("l0_threshold")
@@ -215,7 +215,7 @@ def diagram(
         {
             "test_loss": (dims, np.exp(values)),
             "l0": ((*dims, "l0_threshold"), np.round(100 + 10 * values)[..., None].repeat(2, axis=-1)),
-            "plateau": (dims, level),
+            "phase_loss": (dims, level),
             "diverged_step": (dims, np.full(shape, -1)),
             "arm": "order",
             "published_step_size": ("cell", [0.24, 0.24, 0.25]),
@@ -226,7 +226,7 @@ def diagram(
 
 
 def rows_of(study: xr.Dataset) -> list[Row]:
-    return decide(phase.measured(Results({}, {"made_up": study})))
+    return decide(claims.measured(Results({}, {"made_up": study})))
 
 
 def headlines(study: xr.Dataset) -> dict[str, Row]:
@@ -239,7 +239,7 @@ def test_verdict_follows_the_effect_of_duration(effect: float, answer: str) -> N
     assert {claim: row.verdict for claim, row in found.items()} == {"C4": answer, "C5": answer}
     for row in found.values():
         assert (row.seeds, row.diverged) == (40, 0)
-        assert "step sizes at which the loss stabilises, decay by 50%" in row.statistic
+        assert "step sizes at which the loss keeps its level, decay by 50%" in row.statistic
 
 
 def test_size_is_not_taken_for_duration() -> None:
@@ -273,7 +273,9 @@ def test_late_decays_are_asked_apart() -> None:
     """An effect that turns round after half of training."""
     study = diagram(np.random.default_rng(4), -3.0)
     study["test_loss"] = study["test_loss"].where(study["decay_at"] <= 0.5, 1e3)
-    answers = {row.statistic[-3:]: row for row in rows_of(study) if row.claim == "C4" and "stabilises" in row.statistic}
+    answers = {
+        row.statistic[-3:]: row for row in rows_of(study) if row.claim == "C4" and "keeps its level" in row.statistic
+    }
     assert answers["50%"].verdict == "supported"
     assert answers["90%"].estimate > answers["50%"].estimate + 0.3
 
@@ -283,7 +285,7 @@ def test_diverged_runs_are_left_out_by_step_size() -> None:
     study = diagram(np.random.default_rng(5), -3.0)
     study["diverged_step"][3:, 2, :] = 100
     study["diverged_step"][:, 2, :4] = 100
-    for measure in ("test_loss", "l0", "plateau"):
+    for measure in ("test_loss", "l0", "phase_loss"):
         study[measure] = study[measure].where(study["diverged_step"] < 0)
     row = headlines(study)["C4"]
     assert (row.seeds, row.diverged) == (36, 4)
@@ -298,7 +300,7 @@ def test_nothing_to_measure_is_said() -> None:
     late = diagram(np.random.default_rng(6), -3.0).isel(decay_at=slice(4, None))
     assert {row.note for row in rows_of(late)} == {"not run: fewer than two decay times up to 50%"}
     later = Results({}, {}, later_studies={"phase_diagram": {"scale": "paper", "kind": "phase_diagram"}})
-    rows = decide(phase.measured(later))
+    rows = decide(claims.measured(later))
     assert {(row.claim, row.verdict) for row in rows} == {("C4", "not run"), ("C5", "not run")}
 
 
@@ -307,7 +309,7 @@ def test_power_and_level() -> None:
     generator = np.random.default_rng(7)
 
     def answer(effect: float, rows: int) -> str:
-        found = phase.measured(Results({}, {"made_up": diagram(generator, effect, seeds=24)}))
+        found = claims.measured(Results({}, {"made_up": diagram(generator, effect, seeds=24)}))
         return decide(islice(found, rows))[0].verdict
 
     # Correction, here over the five statistics of C4, only costs power: either half has the harder condition.

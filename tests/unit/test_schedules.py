@@ -6,8 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from largestep.schedules import PHASE_OF_IMAGES, decay_fraction, step_sizes
+from largestep.schedules import PHASE_OF_IMAGES, Schedule, decay_fraction
+
+
+def step_sizes(
+    law: dict[str, object], steps: int, decay_after_update: bool = False, phase: int = 0
+) -> NDArray[np.float64]:
+    return Schedule(law, steps, decay_after_update, phase).sizes
 
 
 def schedule(**changes: object) -> dict[str, object]:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from largestep.measures import stabilisation as measures
 from largestep.measures.stabilisation import FEWEST_POINTS, FLAT, VARIABLES
+from largestep.schedules import NO_DECAY, is_large
+from tests.made_up import with_schedules
 
 Array = NDArray[np.float64]
 STEPS = np.arange(0, 1001, 5)
@@ -30,14 +32,14 @@ def experiment(log_loss: Array, fractions: tuple[float, ...] = (0.5,)) -> xr.Dat
     """The same runs in every cell; log_loss: (seeds, steps) of log10 of the loss."""
     shape = (len(fractions), 1, *log_loss.shape)
     runs = ("cell", "arm", "seed")
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "train_loss": ((*runs, "step"), np.broadcast_to(10.0**log_loss, shape).copy()),
             "diverged_step": (runs, np.full(shape[:3], -1)),
-            "decay_fraction": ("cell", np.array(fractions)),
         },
         {"step": STEPS},
     )
+    return with_schedules(found, fractions)
 
 
 def residuals(points: int, correlation: float = 0.0) -> Array:
@@ -95,7 +97,7 @@ def test_a_loss_at_rounding_error_is_no_level() -> None:
 def test_a_slow_trend_is_told_by_its_interval() -> None:
     """Too slow against the noise for the rule of the onset alone, yet beyond what counts as flat."""
     log_loss = np.where(STEPS <= 500, -1.4 * STEPS / 500, -4.0) + 0.25 * noise(40, len(STEPS))
-    phase = measures.large_step_phase(STEPS, 0.5)
+    phase = is_large(STEPS, 500)
     assert (measures.truncation(log_loss[:, phase]) >= 0).sum() >= 10
     found = measures.stabilisation(experiment(log_loss)).isel(cell=0, arm=0)
     shown_falling = (found["stabilisation_slope_high"] < -FLAT).values
@@ -149,7 +151,7 @@ def test_diverged_runs_and_cells_without_a_phase_have_no_measures() -> None:
     made["diverged_step"][2, 0, 1] = 700
     made["train_loss"][2, 0, 1, 141:] = np.nan
     found = measures.stabilisation(made)
-    assert measures.large_step_phase(STEPS, 0.02).sum() < FEWEST_POINTS
+    assert is_large(STEPS, 20).sum() < FEWEST_POINTS
     for name in VARIABLES:
         assert found[name].isel(cell=[0, 1]).isnull().all(), name
         assert list(found[name].isel(cell=2, arm=0).isnull().values) == [False, True, False, False], name
@@ -163,14 +165,13 @@ def test_other_runs_of_a_cell_leave_the_measures_of_a_run_alone_but_for_its_inte
 
 
 def test_the_phase_ends_where_the_step_size_is_divided() -> None:
-    phase = measures.large_step_phase(STEPS, 0.5)
+    phase = is_large(STEPS, 500)
     assert STEPS[phase][-1] == 500  # int(0.5 * 1001): 500 updates at the large step size lie before it
-    assert not measures.large_step_phase(STEPS, 0.0).any()
+    assert not is_large(STEPS, NO_DECAY).any()
 
 
 def test_the_first_mean_after_the_decay_that_reaches_into_the_phase_is_left_out() -> None:
     """Recorded at steps 500 and 505 with the decay at step 502: the mean over 500 to 505 is of both."""
-    fraction = 502 / LENGTH + 1e-9
     log_loss = np.where(STEPS <= 505, -1.0, -3.0)[None]
-    found = measures.of_runs(10.0**log_loss, STEPS, fraction)
+    found = measures.of_runs(10.0**log_loss, STEPS, 502)
     assert found["decay_drop"][0] == pytest.approx(2.0)

@@ -10,6 +10,7 @@ from largestep.figures import stabilisation, style
 from largestep.measures.stabilisation import stabilisation as measured
 from largestep.measures.stabilisation import truncation
 from largestep.store import variable
+from tests.made_up import with_schedules
 from tests.unit.test_figures import SEEDS, caption, diverged, made_up, said, texts
 
 STEPS = np.arange(0, 20_001, 200)
@@ -40,7 +41,7 @@ def with_phase(
     ).assign_coords(step=variable(("step",), STEPS, "step", "step"))
     if kind == "images":
         found["test_error"] = found["train_loss"]
-    return found
+    return with_schedules(found, fractions)
 
 
 def draw(experiment: xr.Dataset) -> str:

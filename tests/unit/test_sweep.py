@@ -13,7 +13,7 @@ import xarray as xr
 
 from largestep import config, stages
 from largestep.figures import sweep as figure
-from largestep.schedules import step_sizes
+from largestep.schedules import Schedule
 from largestep.studies import sweep
 from largestep.toys import train as toy
 from largestep.toys.orders import Order
@@ -66,10 +66,10 @@ def test_a_full_batch_has_nothing_to_sample(sampling: str) -> None:
 
 def test_schedule_of_a_point() -> None:
     point = {"step_size": 0.3, "warmup_from": None, "decay_at": 0.4, "decayed_step_size": 0.02}
-    np.testing.assert_allclose(step_sizes(sweep.schedule(point), 10), [0.3] * 4 + [0.02] * 6)
-    warm = step_sizes(sweep.schedule(point | {"warmup_from": 0.1}), 10)
+    np.testing.assert_allclose(Schedule(sweep.schedule(point), 10).sizes, [0.3] * 4 + [0.02] * 6)
+    warm = Schedule(sweep.schedule(point | {"warmup_from": 0.1}), 10).sizes
     np.testing.assert_allclose(warm, [0.1, 0.15, 0.2, 0.25] + [0.02] * 6)
-    same = step_sizes(sweep.schedule(point | {"warmup_from": 0.3}), 10)
+    same = Schedule(sweep.schedule(point | {"warmup_from": 0.3}), 10).sizes
     np.testing.assert_allclose(same, [0.3] * 4 + [0.02] * 6)
 
 
@@ -158,7 +158,7 @@ def test_equal_points_have_equal_results_and_are_the_base(study: xr.Dataset) -> 
 def test_diverged_runs_are_nan_and_named(study: xr.Dataset) -> None:
     lost = study.isel(point=5)
     assert (lost["diverged_step"] >= 0).all()
-    for name in ("train_loss", "test_loss", "rank", "l0", "effective_rank", "plateau_loss"):
+    for name in ("train_loss", "test_loss", "rank", "l0", "effective_rank", "phase_loss"):
         assert lost[name].isnull().all(), name
     assert not lost["dead"].any()
 
@@ -169,10 +169,10 @@ def test_level_is_the_mean_over_the_second_half_of_the_phase(study: xr.Dataset) 
     cell = {"cell": "x", "model": DIAGONAL["model"], "training": training, "schedule": sweep.schedule(_full(BASE))}
     losses, _ = toy.train(cell, data, 1)
     steps = losses["step"].values
-    inside = (steps >= 75) & (steps < 150)
+    inside = (steps >= 75) & (steps <= 150)
     assert inside.sum() > 5
     wanted = losses["train_loss"].values[0][:, inside].mean(axis=1)
-    np.testing.assert_allclose(study["plateau_loss"].values[1], wanted)
+    np.testing.assert_allclose(study["phase_loss"].values[1], wanted)
 
 
 def _full(base: dict[str, Any]) -> dict[str, Any]:

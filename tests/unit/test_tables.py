@@ -14,6 +14,7 @@ import xarray as xr
 
 from largestep import store, tables
 from largestep.store import variable
+from tests.made_up import with_schedules
 
 RUN = ("cell", "arm", "seed")
 FINAL = np.array([1.0, 2.0, 3.0, 4.0, 50.0])
@@ -34,7 +35,7 @@ def experiment() -> xr.Dataset:
     blocks = np.stack([sweep, 2 * sweep], axis=-2) / 1000
     active = np.where(np.isnan(blocks[..., 0]), np.nan, 0.5)
     active[1, 0, :2, -1, 1] = 0.0
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "train_loss": variable((*RUN, "step"), over_time / 1e5, "1", "loss"),
             "test_error": variable((*RUN, "step"), over_time, "percent", "error"),
@@ -44,7 +45,6 @@ def experiment() -> xr.Dataset:
             ),
             "step_size": variable(("cell", "step"), [[0.1, 0.1], [0.4, 0.2]], "1", "step size"),
             "diverged_step": variable(RUN, diverged, "step", "divergence"),
-            "decay_fraction": variable(("cell",), [0.0, 0.5], "1", "decay"),
             "published_rank": variable(("cell",), [26.0, np.nan], "1", "the paper's"),
             "published_test_error": variable(("cell",), [35.3, 12.0], "percent", "the paper's"),
             "published_feature_sparsity": variable(("cell", "block"), [[0.263, 0.5], [0.063, 0.4]], "1", "the paper's"),
@@ -62,6 +62,7 @@ def experiment() -> xr.Dataset:
         },
         {"title": "Toys & tests_1: 100% made up", "paper": "Fig. 0"},
     )
+    return with_schedules(found, [0.0, 0.5])
 
 
 def rows(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
@@ -183,9 +184,8 @@ def test_dead_units_and_ranks_of_features_have_rows_for_every_block(experiment: 
 
 
 def test_annealed_cells_have_values_but_no_large_step_phase(experiment: xr.Dataset) -> None:
-    annealed = with_phase(experiment).assign(
-        decay_fraction=("cell", [0.5, np.nan]), step_size=(("cell", "step"), [[0.4, 0.1], [0.2, 0.1]])
-    )
+    annealed = with_phase(experiment).assign(step_size=(("cell", "step"), [[0.4, 0.1], [0.2, 0.1]]))
+    annealed = with_schedules(annealed, [0.5, np.nan])
     found = tables.table(annealed)
     assert set(rows(found, cell="large")["schedule"]) == {"cosine annealing, peak η 0.2"}
     assert set(rows(found, measure="stabilisation_slope")["cell"]) == {"small"}
@@ -235,9 +235,7 @@ def test_markdown_is_for_readers(experiment: xr.Dataset) -> None:
 
 
 def test_latex_is_escaped_and_plain(experiment: xr.Dataset) -> None:
-    experiment = experiment.assign(
-        decay_fraction=("cell", [0.5, 0.5])
-    )  # labels with the peak step size, a Greek letter
+    experiment = with_schedules(experiment, [0.5, 0.5])  # labels with the peak step size, a Greek letter
     text = tables.latex(tables.table(experiment), experiment.attrs["title"])
     assert text.isascii()
     assert r"Toys \& tests\_1: 100\% made up" in text

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import xarray as xr
 
 from largestep import elementary
-from largestep.claims import phases
+from largestep.claims import large_step_phase
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, above, below, label, missing
 
@@ -34,19 +34,19 @@ MORE = above(0.0)
 
 def measured(results: Results) -> Iterator[Measured]:
     """C12 for every two-layer student of a teacher."""
-    return phases.of_those_that_have(results, "student_alignment", rows, CLAIM, STUDENTS, MORE)
+    return large_step_phase.of_those_that_have(results, "student_alignment", rows, CLAIM, STUDENTS, MORE)
 
 
 def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     """The statistics of one experiment, for each arm."""
-    large, small = phases.longest(experiment), phases.small_step(experiment)
-    if small is None or float(large["decay_fraction"]) == 0:
+    large, small = large_step_phase.longest(experiment), large_step_phase.small_step(experiment)
+    if small is None or not large_step_phase.ends(large):
         yield missing(CLAIM, name, STUDENTS, MORE, "not run: needs a cell with a large step and one with a small step")
         return
     for arm in experiment["arm"].values:
-        where, headline = label(name, arm), phases.is_headline(experiment, arm)
+        where, headline = label(name, arm), large_step_phase.is_headline(experiment, arm)
         runs, beside = large.sel(arm=arm), small.sel(arm=arm)
-        both, lazy = phases.complete(runs, beside), phases.complete(beside)
+        both, lazy = large_step_phase.complete(runs, beside), large_step_phase.complete(beside)
         students = (runs["student_alignment"] - beside["student_alignment"]).values[both, -1]
         teachers = (runs["teacher_alignment"] - beside["teacher_alignment"]).mean("teacher_neuron").values[both, -1]
         moved, stayed = (each["distance"].isel(layer=0, snapshot_step=-1).values for each in (runs, beside))

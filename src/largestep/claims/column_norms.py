@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 import xarray as xr
 
-from largestep.claims import phases
+from largestep.claims import large_step_phase
 from largestep.claims.duration import paired_spearman
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, label, not_asked
@@ -37,24 +37,24 @@ DECADES, CORRELATION = below(0.0, "decades"), below(0.0)
 
 def measured(results: Results) -> Iterator[Measured]:
     """C9 for every toy network trained by SGD."""
-    return phases.of_those_that_have(results, "jacobian_norm", rows, CLAIM, WHOLE, DECADES)
+    return large_step_phase.of_those_that_have(results, "jacobian_norm", rows, CLAIM, WHOLE, DECADES)
 
 
 def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     """The statistics of one experiment, for each arm."""
-    cell, small = phases.longest(experiment), phases.small_step(experiment)
-    inside = phases.snapshots_inside(cell)
+    cell, small = large_step_phase.longest(experiment), large_step_phase.small_step(experiment)
+    inside = large_step_phase.snapshots_inside(cell)
     if len(inside) < 2:
-        yield not_asked(CLAIM, name, WHOLE, DECADES, phases.NO_PHASE)
+        yield not_asked(CLAIM, name, WHOLE, DECADES, large_step_phase.NO_PHASE)
         return
     first, last = inside[0], inside[-1]
     for arm in experiment["arm"].values:
-        where, headline = label(name, arm), phases.is_headline(experiment, arm)
+        where, headline = label(name, arm), large_step_phase.is_headline(experiment, arm)
         runs = cell.sel(arm=arm)
-        alive = phases.complete(runs)
+        alive = large_step_phase.complete(runs)
         lost = int((~alive).sum())
-        norms = phases.logarithm(runs["jacobian_norm"].values)
-        columns = phases.logarithm(runs["column_norm"].sel(column_quantile=0.5).values[alive])
+        norms = large_step_phase.logarithm(runs["jacobian_norm"].values)
+        columns = large_step_phase.logarithm(runs["column_norm"].sel(column_quantile=0.5).values[alive])
         whole = (norms[:, last] - norms[:, first])[alive]
         median = np.clip(columns[:, last] - columns[:, first], -GONE, GONE)
         yield Measured(CLAIM, where, WHOLE, whole, DECADES, lost, headline=headline)
@@ -62,11 +62,11 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         if not headline:
             continue
         if small is None:
-            yield not_asked(CLAIM, where, AGAINST_SMALL, DECADES, phases.NO_SMALL)
+            yield not_asked(CLAIM, where, AGAINST_SMALL, DECADES, large_step_phase.NO_SMALL)
         else:
             beside = small.sel(arm=arm)
-            both = phases.complete(runs, beside)
-            ratio = norms[:, last] - phases.logarithm(beside["jacobian_norm"].values)[:, last]
+            both = large_step_phase.complete(runs, beside)
+            ratio = norms[:, last] - large_step_phase.logarithm(beside["jacobian_norm"].values)[:, last]
             yield Measured(CLAIM, where, AGAINST_SMALL, ratio[both], DECADES, int((~both).sum()))
         noise = _noise_scale(runs)[alive]
         yield Measured(

@@ -140,7 +140,7 @@ def _row(
         return not_asked(claim, where, statistic, CRITERION, "fewer than two points to compare")
     complete = survived(points).all("point").values
     if key == "decay_at":
-        level = float(np.nanmedian(points["plateau_loss"].values))
+        level = float(np.nanmedian(points["phase_loss"].values))
         note = "; ".join(filter(None, (note, f"median loss before the decay {level:.2g}")))
     correlation = paired_spearman(points[key].values, values.transpose("point", "seed").values[:, complete])
     note = "; ".join(filter(None, (note, fate(points))))

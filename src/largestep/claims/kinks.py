@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import xarray as xr
 
-from largestep.claims import phases
+from largestep.claims import large_step_phase
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, above, below, label, not_asked
 
@@ -31,35 +31,35 @@ FEWER, MORE, DECADES = below(0.0, "kinks"), above(0.0, "kinks"), above(0.0, "dec
 
 def measured(results: Results) -> Iterator[Measured]:
     """C10 for every experiment in which kinks are counted."""
-    return phases.of_those_that_have(results, "kinks", rows, CLAIM, SIMPLIFIES, FEWER)
+    return large_step_phase.of_those_that_have(results, "kinks", rows, CLAIM, SIMPLIFIES, FEWER)
 
 
 def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     """The statistics of one experiment, for each arm."""
-    cell, short = phases.longest(experiment), phases.small_step(experiment)
-    inside = phases.snapshots_inside(cell)
+    cell, short = large_step_phase.longest(experiment), large_step_phase.small_step(experiment)
+    inside = large_step_phase.snapshots_inside(cell)
     if len(inside) < 2:
-        yield not_asked(CLAIM, name, SIMPLIFIES, FEWER, phases.NO_PHASE)
+        yield not_asked(CLAIM, name, SIMPLIFIES, FEWER, large_step_phase.NO_PHASE)
         return
     times = [inside[0], inside[-1], -1]
     for arm in experiment["arm"].values:
-        where, headline = label(name, arm), phases.is_headline(experiment, arm)
+        where, headline = label(name, arm), large_step_phase.is_headline(experiment, arm)
         runs = cell.sel(arm=arm)
-        alive = phases.complete(runs)
+        alive = large_step_phase.complete(runs)
         lost = int((~alive).sum())
         at = runs.isel(snapshot_step=times)
         start, decay, end = at["kinks"].values[alive].T
-        loss = phases.logarithm(at["train_loss"].sel(step=at["snapshot_step"].values).values[alive])
-        slopes = phases.logarithm(at["slope_variation"].values[alive])
+        loss = large_step_phase.logarithm(at["train_loss"].sel(step=at["snapshot_step"].values).values[alive])
+        slopes = large_step_phase.logarithm(at["slope_variation"].values[alive])
         yield Measured(CLAIM, where, SIMPLIFIES, decay - start, FEWER, lost, headline=headline)
         yield Measured(CLAIM, where, STRAIGHTENS, slopes[:, 1] - slopes[:, 0], below(0.0, "decades"), lost)
         yield Measured(CLAIM, where, FIRST, (start - decay) - (decay - end), MORE, lost, headline=headline)
         later = (loss[:, 1] - loss[:, 2]) - (loss[:, 0] - loss[:, 1])
         yield Measured(CLAIM, where, LATER, later, DECADES, lost, headline=headline)
         if short is None:
-            yield not_asked(CLAIM, where, AGAINST_SHORT, FEWER, phases.NO_SMALL)
+            yield not_asked(CLAIM, where, AGAINST_SHORT, FEWER, large_step_phase.NO_SMALL)
             continue
         beside = short.sel(arm=arm)
-        both = phases.complete(runs, beside)
+        both = large_step_phase.complete(runs, beside)
         difference = (runs["kinks"] - beside["kinks"]).isel(snapshot_step=-1).values[both]
         yield Measured(CLAIM, where, AGAINST_SHORT, difference, FEWER, int((~both).sum()), headline=headline)

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from largestep import elementary
-from largestep.claims import phases
+from largestep.claims import large_step_phase
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, label, matched, missing, not_asked
 from largestep.stages import TOYS
@@ -56,8 +56,8 @@ def measured(results: Results) -> Iterator[Measured]:
 
 def compared(experiment: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset] | None:
     """The cell whose large step size lasts longest, and the small step; None without either or without three layers."""
-    large, small = phases.longest(experiment), phases.small_step(experiment)
-    if small is None or float(large["decay_fraction"]) == 0 or experiment.sizes["layer"] < 3:
+    large, small = large_step_phase.longest(experiment), large_step_phase.small_step(experiment)
+    if small is None or not large_step_phase.ends(large) or experiment.sizes["layer"] < 3:
         return None
     return large, small
 
@@ -75,9 +75,9 @@ def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measu
     large, small = found
     layers = experiment["layer"].values
     for arm in experiment["arm"].values:
-        where, rests = label(name, arm), headline and phases.is_headline(experiment, arm)
+        where, rests = label(name, arm), headline and large_step_phase.is_headline(experiment, arm)
         runs, beside = large.sel(arm=arm), small.sel(arm=arm)
-        both, alone = phases.complete(runs, beside), phases.complete(beside)
+        both, alone = large_step_phase.complete(runs, beside), large_step_phase.complete(beside)
         lost, lost_alone = int((~both).sum()), int((~alone).sum())
         far, near = (each["distance"].isel(snapshot_step=-1).values for each in (runs, beside))
         for index, layer in enumerate(layers[: 2 * len(layers) // 3]):

@@ -41,6 +41,7 @@ from largestep.claims.verdict import (
     within_factor,
 )
 from largestep.measures.outcomes import survived
+from largestep.measures.stabilisation import NO_LEVEL
 
 CLAIM = "C16"
 CLAIMS = {
@@ -50,8 +51,8 @@ CLAIMS = {
 SAME = within_factor(1.25)
 LESS_SPARSE, SPARSER, SAFER, AS_SAFE = above(0.0), below(0.0), below(0.0), between(-0.1, 0.1)
 WEIGHT_DECAY = 5e-4
-# A run that has converged has no logarithm of its level; one on its way to infinity must not outweigh the others.
-NO_LEVEL, EXTREME = 1e-8, 10.0
+# A run on its way to infinity must not outweigh the others.
+EXTREME = 10.0
 
 
 def measured(results: Results) -> Iterator[Measured]:
@@ -84,7 +85,7 @@ def _batch(where: str, points: xr.Dataset) -> Iterator[Measured]:
     least = larger.isel(point=int(larger["batch_size"].values.argmin()))
     name = controls.sparsity_name(points)
     given = "at one step size" if held else "at one step size / batch size"
-    converged = float(np.nanmedian(one["plateau_loss"])) <= NO_LEVEL
+    converged = float(np.nanmedian(one["phase_loss"])) <= NO_LEVEL
     if not held:
         which = f"batch {float(least['batch_size']):g} minus {float(one['batch_size']):g}, {given}"
         statistic = f"share of runs that diverge or end dead, {which}"
@@ -97,7 +98,7 @@ def _batch(where: str, points: xr.Dataset) -> Iterator[Measured]:
         why = "the loss converges at batch size 1: there is no level"
         yield not_asked(CLAIM, where, f"log2 ratio of loss before the decay, {which}", SAME, why)
     else:
-        yield _ratio(where, f"loss before the decay, {which}", least, one, _plateau, SAME, headline=True)
+        yield _ratio(where, f"loss before the decay, {which}", least, one, _phase_loss, SAME, headline=True)
     yield _ratio(where, f"{name}, {which}", least, one, _sparsity, SAME, headline=True)
 
 
@@ -172,8 +173,8 @@ def _sparsity(runs: xr.Dataset) -> Values:
     return controls.sparsity(runs.expand_dims("point")).values[0]
 
 
-def _plateau(runs: xr.Dataset) -> Values:
-    return np.maximum(runs["plateau_loss"].values, NO_LEVEL)
+def _phase_loss(runs: xr.Dataset) -> Values:
+    return np.maximum(runs["phase_loss"].values, NO_LEVEL)
 
 
 def _lost(runs: xr.Dataset) -> Values:

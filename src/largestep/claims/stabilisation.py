@@ -23,6 +23,7 @@ import numpy as np
 import xarray as xr
 
 from largestep.claims import verdict
+from largestep.claims.large_step_phase import ends
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, above, between, missing, not_asked
 from largestep.measures.outcomes import dead, survived
@@ -51,7 +52,7 @@ def measured(results: Results) -> Iterator[Measured]:
 def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     """The four statistics of one experiment, for each arm; one row that says why where there are none."""
     cell = experiment.sel(cell=verdict.by_duration(experiment)["cell"][-1])
-    if cell["decay_fraction"] == 0:
+    if not ends(cell):
         yield not_asked(CLAIM, name, SLOPE, LEVEL, "no cell has a large-step phase")
         return
     for arm in cell["arm"].values:

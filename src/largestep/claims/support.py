@@ -27,8 +27,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep import elementary
-from largestep.claims import phases
-from largestep.claims.phase import LONGEST, stabilises
+from largestep.claims import large_step_phase
+from largestep.claims.phase_diagram import LONGEST, keeps_its_level
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, above, below, between, label, missing, not_asked
 
@@ -45,13 +45,13 @@ TYPICAL = "slope of log10 median coordinate off the support in the large-step ph
 LINEAR = "R² of log10 predictor norm off the support against steps"
 EXPONENTIAL = "R² of log10 predictor norm off the support against steps minus that against log steps"
 SCALING = "slope of log RMSE on the support against log sqrt(step size x level of the loss)"
-SCALING_STABLE = f"{SCALING}, step sizes at which the loss stabilises"
+SCALING_STABLE = f"{SCALING}, step sizes at which the loss keeps its level"
 SLOPE, PROPORTIONAL = below(0.0, "decades per thousand steps"), between(0.75, 1.25)
 
 
 def measured(results: Results) -> Iterator[Measured]:
     """C8 for every diagonal network trained by SGD, and for every phase diagram."""
-    yield from phases.of_those_that_have(results, "off_support_norm", off_support, CLAIM, DECAYS, SLOPE)
+    yield from large_step_phase.of_those_that_have(results, "off_support_norm", off_support, CLAIM, DECAYS, SLOPE)
     for name, study in results.of_kind("phase_diagram"):
         if (study["decay_at"] <= LONGEST).any():
             yield from on_support(name, study)
@@ -63,19 +63,19 @@ def measured(results: Results) -> Iterator[Measured]:
 
 def off_support(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
     """The statistics off the support of one experiment, for each arm."""
-    cell, small = phases.longest(experiment), phases.small_step(experiment)
-    inside = phases.snapshots_inside(cell)
+    cell, small = large_step_phase.longest(experiment), large_step_phase.small_step(experiment)
+    inside = large_step_phase.snapshots_inside(cell)
     if len(inside) < FEWEST_POINTS:
-        yield not_asked(CLAIM, name, DECAYS, SLOPE, phases.NO_PHASE)
+        yield not_asked(CLAIM, name, DECAYS, SLOPE, large_step_phase.NO_PHASE)
         return
     steps = cell["snapshot_step"].values[inside].astype(np.float64)
     for arm in experiment["arm"].values:
-        where, headline = label(name, arm), phases.is_headline(experiment, arm)
+        where, headline = label(name, arm), large_step_phase.is_headline(experiment, arm)
         runs = cell.sel(arm=arm)
-        alive = phases.complete(runs)
+        alive = large_step_phase.complete(runs)
         lost = int((~alive).sum())
-        norms = phases.logarithm(runs["off_support_norm"].values[:, inside])
-        typical = phases.logarithm(runs["off_support_median"].values[:, inside])
+        norms = large_step_phase.logarithm(runs["off_support_norm"].values[:, inside])
+        typical = large_step_phase.logarithm(runs["off_support_median"].values[:, inside])
         straight = _r_squared(steps, norms[alive])
         power = _r_squared(elementary.log(steps), norms[alive])
         yield Measured(CLAIM, where, DECAYS, _slopes(steps, norms[alive]), SLOPE, lost, headline=headline)
@@ -83,11 +83,11 @@ def off_support(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         yield Measured(CLAIM, where, EXPONENTIAL, straight - power, above(0.0), lost, headline=headline)
         yield Measured(CLAIM, where, TYPICAL, _slopes(steps, typical[alive]), SLOPE, lost)
         if small is None:
-            yield not_asked(CLAIM, where, FASTER, SLOPE, phases.NO_SMALL)
+            yield not_asked(CLAIM, where, FASTER, SLOPE, large_step_phase.NO_SMALL)
             continue
         beside = small.sel(arm=arm)
-        both = phases.complete(runs, beside)
-        slower = phases.logarithm(beside["off_support_norm"].values[:, inside])
+        both = large_step_phase.complete(runs, beside)
+        slower = large_step_phase.logarithm(beside["off_support_norm"].values[:, inside])
         difference = _slopes(steps, norms[both]) - _slopes(steps, slower[both])
         yield Measured(CLAIM, where, FASTER, difference, SLOPE, int((~both).sum()))
 
@@ -97,11 +97,11 @@ def on_support(name: str, study: xr.Dataset) -> Iterator[Measured]:
     times = study["decay_at"].values
     study = study.transpose("seed", "step_size", "decay_at", ...)
     latest = study.sel(decay_at=times[times <= LONGEST].max())
-    level = latest["plateau"].values
+    level = latest["phase_loss"].values
     noise = elementary.log(np.sqrt(latest["step_size"].values * level))
     errors = elementary.log(latest["support_rmse"].values)
     survives = np.isfinite(noise) & np.isfinite(errors)
-    stable = survives & stabilises(study).transpose("seed", "step_size").values
+    stable = survives & keeps_its_level(study).transpose("seed", "step_size").values
     headline = str(study["arm"].values) == "order"
     lost = int((survives.sum(axis=1) < FEWEST_STEP_SIZES).sum())
     for statistic, usable in ((SCALING, survives), (SCALING_STABLE, stable)):

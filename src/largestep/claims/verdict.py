@@ -365,7 +365,7 @@ def by_duration(experiment: xr.Dataset) -> xr.Dataset:
     durations = experiment["decay_fraction"].values
     kept = (durations > 0) | small_step(experiment).values if (durations > 0).any() else durations == 0
     experiment = experiment.isel(cell=kept)
-    peak = experiment["step_size"].max("step").values
+    peak = experiment["peak_step_size"].values
     durations = experiment["decay_fraction"].values
     order = np.lexsort((peak, durations))
     first = [

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from largestep.figures import style
-from largestep.figures.labels import paper_arm, schedules
+from largestep.figures.labels import decays, paper_arm, schedules
 from largestep.measures.outcomes import survived
 from largestep.registered import Suits
 
@@ -199,17 +199,9 @@ def show(ax: Axes, panel: Panel, experiment: xr.Dataset, arm: str) -> None:
         style.band(ax, experiment[time].values / divide_by, runs.values, schedule)
         if arm == paper_arm(experiment):
             style.published(ax, float(panel.published.sel(cell=schedule.cell)), schedule)
-        for step in decays(experiment, schedule.cell):
+        for step in decays(experiment, schedule):
             ax.axvline(step / divide_by, color=style.colour(schedule.decay_fraction), linestyle=":", linewidth=0.8)
     if panel.logarithmic:
         style.log_axis(ax)
     if not alive.any():
         style.empty(ax)
-
-
-def decays(experiment: xr.Dataset, cell: str) -> list[int]:
-    """The recorded steps at which the step size of a cell has just been divided; none where it is annealed."""
-    if not experiment["decay_fraction"].sel(cell=cell) > 0:
-        return []
-    sizes = experiment["step_size"].sel(cell=cell).values
-    return [int(step) for step in experiment["step"].values[1:][sizes[1:] < sizes[:-1]]]

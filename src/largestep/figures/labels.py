@@ -9,6 +9,7 @@ import xarray as xr
 
 from largestep.measures.outcomes import dead, survived
 from largestep.measures.small_step import small_step
+from largestep.schedules import NO_DECAY, in_words
 
 ARMS = {
     "order": "Fixed data set: a seed varies the order of the examples and, where it is random, the init",
@@ -41,7 +42,7 @@ def schedules(experiment: xr.Dataset) -> list[Schedule]:
     cells = [str(cell) for cell in experiment["cell"].values]
     fractions = [float(fraction) for fraction in experiment["decay_fraction"].values]
     labels = [_label(*each) for each in zip(fractions, small_step(experiment).values, strict=True)]
-    peaks = [f"{peak:.2g}" for peak in experiment["step_size"].max("step").values]
+    peaks = [f"{peak:.2g}" for peak in experiment["peak_step_size"].values]
     for constant, size in ((False, "peak η"), (True, "η")):
         group = [index for index, fraction in enumerate(fractions) if (fraction == 0) == constant]
         if len({peaks[index] for index in group}) > 1:
@@ -55,12 +56,16 @@ def schedules(experiment: xr.Dataset) -> list[Schedule]:
     return [Schedule(*each) for each in zip(cells, labels, fractions, twins, strict=True)]
 
 
+def decays(experiment: xr.Dataset, schedule: Schedule) -> list[int]:
+    """The first steps of the divided sizes of a cell; none where it is annealed."""
+    steps = experiment["decay_step"].sel(cell=schedule.cell).values
+    return [int(step) for step in steps if step != NO_DECAY and not np.isnan(schedule.decay_fraction)]
+
+
 def _label(fraction: float, small: bool) -> str:
-    if np.isnan(fraction):
-        return "cosine annealing"
     if fraction == 0:
         return "small step, constant" if small else "constant step"
-    return f"large step, decay at {100 * fraction:.3g}%"
+    return in_words(fraction) if np.isnan(fraction) else f"large step, {in_words(fraction)}"
 
 
 def _told_apart(labels: list[str], marks: list[str]) -> list[str]:

@@ -222,8 +222,8 @@ def _over_time(ax: Axes, study: xr.Dataset, measure: str) -> None:
 
 def mark_decay(ax: Axes, study: xr.Dataset) -> None:
     """A dotted line where the step size is divided, on an axis of `style.step_axis`."""
-    reach = ax.get_xlim()[1]
-    ax.axvline(float(study["decay_at"]) * reach, color="black", linestyle=":", linewidth=0.8)
+    divide_by = style.step_axis(ax, study["step"].values)
+    ax.axvline(float(study["decay_step"]) / divide_by, color="black", linestyle=":", linewidth=0.8)
 
 
 def _progress(ax: Axes, study: xr.Dataset) -> None:

@@ -14,8 +14,9 @@ from matplotlib.patches import Patch
 from largestep.figures import style
 from largestep.figures.labels import ARMS
 from largestep.measures.outcomes import survived
+from largestep.measures.stabilisation import NO_LEVEL
 
-NEEDS = ("test_loss", "l0", "plateau", "diverged_step", "decayed_step_size")
+NEEDS = ("test_loss", "l0", "phase_loss", "diverged_step", "decayed_step_size")
 CAPTION = """
 *What is plotted.* Every large step size with every decay time, trained with {{ study["seeds"] }} seeds each. After
 the decay every run has the same step size, {{ study["decayed_step_size"] }}, so that what differs between two cells
@@ -32,7 +33,8 @@ the paper's schedules of large steps, which divide the step size by different nu
 *What the paper claims.* At a large step size the loss stays at a level; the longer it does, the sparser the
 predictor (C5) and the better it predicts (C4). The step size has to be large for that, but must not diverge.
 
-*What to look for.* In (c), columns of one colour from bottom to top are step sizes at which the loss stabilises.
+*What to look for.* In (c), columns of one colour from bottom to top are step sizes at which the loss keeps its
+level.
 Within these columns, do (b) and (a) darken from bottom to top? Where (b) darkens but (a) brightens, the predictor
 becomes too simple: true coefficients are lost. How wide is the band between the step sizes that do nothing and those
 that diverge?
@@ -40,8 +42,6 @@ that diverge?
 HEIGHT = 4.6
 # A median over fewer surviving seeds is not shown.
 FEWEST = 6
-# Levels below this are zero for every purpose of the picture.
-FLOOR = 1e-8
 MAP = "viridis"
 MISSING = "#d9d9d9"
 HATCH = "////"
@@ -56,7 +56,7 @@ def draw(study: xr.Dataset) -> Figure:
     def median(values: xr.DataArray) -> xr.DataArray:
         return values.median("seed").where(enough)
 
-    test, level = median(study["test_loss"]), median(study["plateau"]).clip(FLOOR)
+    test, level = median(study["test_loss"]), median(study["phase_loss"]).clip(NO_LEVEL)
     nonzero = median(study["l0"].isel(l0_threshold=0))
     diverged = 100.0 * (1.0 - alive.mean("seed"))
     figure = Figure(figsize=(style.TEXT_WIDTH, HEIGHT))
@@ -109,7 +109,7 @@ def heat_map(ax: Axes, values: xr.DataArray, norm: Normalize) -> ScalarMappable:
 
 def _log(values: xr.DataArray) -> LogNorm:
     """A logarithmic scale over what there is, or any where every run diverged."""
-    return LogNorm(float(values.min()), float(values.max())) if values.notnull().any() else LogNorm(FLOOR, 1.0)
+    return LogNorm(float(values.min()), float(values.max())) if values.notnull().any() else LogNorm(NO_LEVEL, 1.0)
 
 
 def _published(ax: Axes, study: xr.Dataset) -> None:

@@ -13,7 +13,7 @@ from largestep.figures import labels, style
 from largestep.figures.labels import Schedule
 from largestep.registered import Suits
 
-NEEDS = ("step_size", "decay_fraction")
+NEEDS = ("step_size", "decay_fraction", "decay_step")
 SUITS = Suits()
 CAPTION = """
 *What is plotted.* The step size of each schedule along training, on a logarithmic axis, as it is where the loss is
@@ -50,9 +50,9 @@ def draw(experiment: xr.Dataset) -> Figure:
     for index, schedule in enumerate(ordered):
         above = [_coincide(sizes[schedule.cell], sizes[each.cell]) for each in ordered[index + 1 :]]
         width = WIDTH + WIDER * sum(above)
-        x, y = _path(steps / divide_by, sizes[schedule.cell], divided=schedule.decay_fraction > 0)
+        x, y = _path(steps, sizes[schedule.cell], labels.decays(experiment, schedule))
         ax.plot(
-            x,
+            x / divide_by,
             np.where(y > 0, y, np.nan),
             color=style.colour(schedule.decay_fraction),
             linestyle=style.line_style(schedule),
@@ -97,11 +97,13 @@ def _coincide(sizes: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
 
 
 def _path(
-    x: NDArray[np.float64], sizes: NDArray[np.float64], *, divided: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The line through (x, sizes), both (steps,); where a step size is divided it falls in one step, not on a slope."""
-    falls = 1 + np.flatnonzero(np.diff(sizes) < 0) if divided else np.empty(0, dtype=np.intp)
-    return np.insert(x, falls, x[falls]), np.insert(sizes, falls, sizes[falls - 1])
+    steps: NDArray[np.int64], sizes: NDArray[np.float64], decays: list[int]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The line through sizes, (steps,); where a step size is divided it falls in one step, not on a slope."""
+    falls = np.searchsorted(steps, decays)
+    x = np.insert(steps, np.repeat(falls, 2), np.repeat(decays, 2))
+    # Recorded sizes hold from the decay on; before it, that of the record before.
+    return x, np.insert(sizes, np.repeat(falls, 2), np.stack([sizes[falls - 1], sizes[falls]], axis=1).ravel())
 
 
 def _range(sizes: dict[str, NDArray[np.float64]], cells: list[Schedule]) -> tuple[float, float]:

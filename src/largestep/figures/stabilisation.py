@@ -15,8 +15,9 @@ from largestep.figures import style
 from largestep.figures.curves import which_loss
 from largestep.figures.labels import Schedule, schedules
 from largestep.measures.outcomes import survived
-from largestep.measures.stabilisation import FEWEST_POINTS, FLAT, decay_step
+from largestep.measures.stabilisation import FEWEST_POINTS, FLAT
 from largestep.registered import Suits
+from largestep.schedules import in_words
 
 NEEDS = ("train_loss", "stabilisation_slope")
 SUITS = Suits(decays=True)
@@ -71,7 +72,7 @@ def draw(experiment: xr.Dataset) -> Figure:
         for ax, schedule in zip(axes, cells, strict=False):
             loss(ax, shown.sel(cell=schedule.cell, arm=arm), schedule)
             ax.set_ylabel("cross-entropy (nat)" if "test_error" in shown else "squared error (no unit)")
-            style.letter(ax, next(letters), f"loss, decay at {100 * schedule.decay_fraction:.3g}%")
+            style.letter(ax, next(letters), f"loss, {in_words(schedule.decay_fraction)}")
         slopes(axes[len(cells)], shown.sel(arm=arm), cells)
         style.letter(axes[len(cells)], next(letters), "trend before decay")
         for ax in axes[len(cells) + 1 :]:
@@ -96,7 +97,7 @@ def note() -> str:
 def loss(ax: Axes, runs: xr.Dataset, schedule: Schedule) -> None:
     """The loss of every run of one cell and arm around its large-step phase, with onsets and level."""
     steps = runs["step"].values
-    decay = decay_step(steps, schedule.decay_fraction)
+    decay = int(runs["decay_step"][0])
     divide_by = style.step_axis(ax, steps)
     near = steps <= (1 + BEYOND) * decay
     ax.set_xlim(0, steps[near][-1] / divide_by)

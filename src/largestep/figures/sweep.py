@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from largestep.figures import style
 from largestep.figures.labels import DEAD
 from largestep.measures.outcomes import survived
+from largestep.measures.stabilisation import NO_LEVEL
 
-NEEDS = ("train_loss", "plateau_loss", "diverged_step", "dead", "sweep", "vary", "value", "x", "base")
+NEEDS = ("train_loss", "phase_loss", "diverged_step", "dead", "sweep", "vary", "value", "x", "base")
 CAPTION = """
 *What is plotted.* Every column is a sweep: one quantity takes several values, all else is that of one base run (step
 size {{ study["base"]["step_size"] }} until {{ (100 * study["base"]["decay_at"]) | round | int }}% of training, then
@@ -47,8 +48,6 @@ ROW_HEIGHT, HEADING = 0.8, 0.6
 FEWEST = 3
 # Labels of an axis that fit side by side.
 MOST_CHARACTERS = 16
-# A loss below this has no level: the run has converged.
-NO_LEVEL = 1e-8
 LINES: tuple[tuple[Any, str], ...] = (("-", "o"), ((0, (3, 1.2)), "s"))
 SHADES = (style.ALGORITHMS["sgd"][1], style.ALGORITHMS["gd"][1])
 DIVERGED, DIED = "#767676", "#d0d0d0"
@@ -135,7 +134,7 @@ def panels_of(study: xr.Dataset) -> list[Panel]:
             "effective rank": study["effective_rank"],
         }
         found.append(Panel("rank\n(count)", ranks))
-    found.append(Panel("loss before\nthe decay", {"": study["plateau_loss"].clip(NO_LEVEL)}, logarithmic=True))
+    found.append(Panel("loss before\nthe decay", {"": study["phase_loss"].clip(NO_LEVEL)}, logarithmic=True))
     return found
 
 

@@ -28,7 +28,7 @@ from largestep.images.trial import try_out
 from largestep.models import networks
 from largestep.randomness import preserved, seed_all
 from largestep.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
-from largestep.schedules import PHASE_OF_IMAGES, step_sizes
+from largestep.schedules import PHASE_OF_IMAGES, Schedule
 
 # Images that pass through the network at once when nothing is learned; it bounds memory.
 EVALUATION_BATCH = {"cpu": 512, "cuda": 2500}
@@ -64,7 +64,8 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
             "training images; lower it"
         )
     batches = Batches(images, training, device)
-    sizes = step_sizes(spec["schedule"], training["epochs"] * batches.count, phase=PHASE_OF_IMAGES)
+    schedule = Schedule(spec["schedule"], training["epochs"] * batches.count, phase=PHASE_OF_IMAGES)
+    sizes = schedule.sizes
     seed_of_run = np.tile(np.arange(training["seeds"]), len(training["arms"]))
     results = []
 
@@ -97,9 +98,9 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
         for name, (units, long_name) in CURVES.items()
     }
     diverged_step = np.array([result.diverged_step for result in results])
-    # After the last update there is no next one; its own size stands there.
-    recorded = np.append(sizes, sizes[-1])
-    losses, snapshots = datasets(training, recorded, curves, None, diverged_step, np.zeros_like(seed_of_run))
+    losses, snapshots = datasets(
+        training, schedule.steps + 1, schedule, curves, None, diverged_step, np.zeros_like(seed_of_run)
+    )
     size = len(networks.flatten(drawn(0)))
 
     def slabs() -> Iterator[NDArray[np.float32]]:

@@ -17,6 +17,10 @@ run with such a phase:
 - Drops, in decades: from the mean of log10 of the loss over the second half of the phase to that shortly after the
   decay, and to that at the end of training. They do not need an onset, so no run is left out, and means of logarithms
   are not biased by how many steps they are taken over.
+
+Phase diagrams keep one mean for each phase and no curve, from which none of this follows. What they can tell has
+another name: there a loss *keeps its level* if that mean hardly falls from the shortest phase to the longest
+(`largestep.claims.phase_diagram`).
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from scipy.special import ndtri, stdtrit
 from largestep import elementary
 from largestep.measures.outcomes import survived
 from largestep.registered import Measure, Row
+from largestep.schedules import is_large, second_half
 from largestep.store import variable
 
 MEASURES = {
@@ -55,6 +60,8 @@ SHORTLY = 0.05
 LATEST_TRUNCATION = 0.75
 # Of the loss at the start: residuals below a hundred rounding errors of float64 are no level that noise keeps up.
 CONVERGED = (100 * np.finfo(np.float64).eps) ** 2
+# Where studies keep one mean for each phase and no curve: a mean loss below this has converged and has no level.
+NO_LEVEL = 1e-8
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 VARIABLES = {
@@ -80,35 +87,20 @@ def stabilisation(experiment: xr.Dataset) -> xr.Dataset:
     loss = experiment["train_loss"].transpose(*RUNS, "step").values
     alive = survived(experiment).transpose(*RUNS).values
     found = {name: np.full(alive.shape, np.nan) for name in VARIABLES}
-    for cell, fraction in enumerate(experiment["decay_fraction"].values):
-        if not fraction > 0 or not alive[cell].any() or large_step_phase(steps, fraction).sum() < FEWEST_POINTS:
+    for cell, decay in enumerate(experiment["decay_step"].isel(decay=0).values):
+        if not alive[cell].any() or is_large(steps, decay).sum() < FEWEST_POINTS:
             continue
-        for name, values in of_runs(loss[cell][alive[cell]], steps, fraction).items():
+        for name, values in of_runs(loss[cell][alive[cell]], steps, int(decay)).items():
             found[name][cell][alive[cell]] = values
     return xr.Dataset({name: variable(RUNS, found[name], *about) for name, about in VARIABLES.items()})
 
 
-def large_step_phase(steps: NDArray[np.int64], fraction: float) -> NDArray[np.bool_]:
-    """Which recorded steps, of the whole of training, have only large steps before them.
-
-    fraction: of training before the first decay; the phase is empty where it is 0.
-    """
-    return np.asarray((fraction > 0) & (steps <= decay_step(steps, fraction)))
-
-
-def decay_step(steps: NDArray[np.int64], fraction: float) -> int:
-    """The step at which the step size is divided; steps: as in `large_step_phase`."""
-    return int(fraction * (steps[-1] + 1))
-
-
-def of_runs(loss: Array, steps: NDArray[np.int64], fraction: float) -> dict[str, Array]:
+def of_runs(loss: Array, steps: NDArray[np.int64], decay: int) -> dict[str, Array]:
     """The measures of runs that did not diverge, by name, each of shape (runs,).
 
-    loss: (runs, steps). steps, fraction: as in `large_step_phase`.
+    loss: (runs, steps), at these recorded steps of the whole of training. decay: the first step after the phase.
     """
-    length, decay = steps[-1] + 1, decay_step(steps, fraction)
-    phase = large_step_phase(steps, fraction)
-    half = phase & (steps >= decay / 2)
+    length, phase, half = steps[-1] + 1, is_large(steps, decay), second_half(steps, decay)
     # The first recorded step from the decay on is left out: it may be that of the decay, which ends the phase.
     first = min(int(np.searchsorted(steps, decay)) + 1, len(steps) - 1)
     after = slice(first, max(first + 1, int(np.searchsorted(steps, decay + SHORTLY * length, side="right"))))

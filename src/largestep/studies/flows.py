@@ -28,7 +28,7 @@ from largestep import elementary, stages
 from largestep.compiled import use_threads
 from largestep.measures import RUN
 from largestep.recording import recorded_steps
-from largestep.schedules import decay_fraction, step_sizes
+from largestep.schedules import Schedule, second_half
 from largestep.sparsity import measures
 from largestep.store import StoreError, variable
 from largestep.toys.orders import ONE_BY_ONE, Noise, Orders
@@ -52,14 +52,13 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     use_threads(threads)
     settings = spec["settings"]
     about = spec["experiments"][settings["experiment"]]
-    schedule = about["schedules"][settings["cell"]]
     data = stages.worker("data", about["data"]["data"]["kind"]).draw(about["data"]["data"], 0)
     problem = Problem(about["model"], data, about["training"]["loss"])
     steps = about["training"]["steps"]
-    sizes = step_sizes(schedule, steps, about["training"]["decay_after_update"])
+    course = Schedule(about["schedules"][settings["cell"]], steps, about["training"]["decay_after_update"])
+    sizes, decay = course.sizes, course.decay_step
     recorded = {"evaluations": about["training"]["evaluations"], "snapshots": settings["snapshots"]}
     evaluation_steps, snapshot_steps = recorded_steps(steps, recorded)
-    decay = int(decay_fraction(schedule) * steps)
 
     fine = settings["substeps"]
     with tqdm(total=steps, desc=spec["study"], unit="step", mininterval=2.0, ascii=True) as bar:
@@ -70,7 +69,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
             raise StoreError(f"study {spec['study']}: SGD diverges on all {settings['seeds']} seeds of {where}")
         seeds = survivors[: settings["pairs"]]
         sgd, scales = sgd.of(seeds), scales[seeds]
-        window = np.arange(decay // 2, decay)
+        window = np.flatnonzero(second_half(np.arange(steps), decay))
         times = np.array([autocorrelation_time(elementary.log(scale[window])) for scale in scales])
         sample_steps = window[:: int(np.ceil(2.0 * np.median(times)))]
         stops = np.union1d(evaluation_steps, sample_steps)

@@ -28,7 +28,7 @@ from largestep.compiled import use_threads
 from largestep.data.image_set import ImageSet, part
 from largestep.data.sources import sources
 from largestep.models import networks
-from largestep.schedules import PHASE_OF_IMAGES, step_sizes
+from largestep.schedules import PHASE_OF_IMAGES, Schedule
 from largestep.store import variable
 from largestep.toys.orders import ONE_BY_ONE, Orders
 from largestep.toys.runs import Problem, Runs
@@ -101,7 +101,7 @@ class _Toy:
         self._problem = Problem(about["model"], used, training["loss"])
         self._after = sorted(net["after"])
         schedule = about["schedules"][net["cell"]]
-        self._sizes = step_sizes(schedule, training["steps"], training["decay_after_update"])
+        self._sizes = Schedule(schedule, training["steps"], training["decay_after_update"]).sizes
 
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
         """Updates before the point and errors there, (precisions, errors); None where the run has diverged."""
@@ -140,7 +140,7 @@ class _Images:
         self._labels = torch.nn.functional.one_hot(labels, images.classes).float()
         self._after = sorted(net["after"])
         steps = training["epochs"] * (len(images.train_images) // training["batch_size"])
-        self._sizes = step_sizes(about["schedules"][net["cell"]], steps, phase=PHASE_OF_IMAGES)
+        self._sizes = Schedule(about["schedules"][net["cell"]], steps, phase=PHASE_OF_IMAGES).sizes
         self._model, self._images = about["model"], images
 
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from largestep import stages
 from largestep.compiled import use_threads
 from largestep.recording import grid
-from largestep.schedules import step_sizes
+from largestep.schedules import Schedule
 from largestep.store import variable
 from largestep.toys.network import linear
 from largestep.toys.orders import ONE_BY_ONE, Orders
@@ -54,8 +54,8 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
             "warmup": None,
             "decays": [] if name == "flow" else decays,
         }
-        sizes = step_sizes(schedule, steps, decay_after_update=True)
-        paths[name], diverged_step[name] = _path(problem, indices, count, sizes, evaluations)
+        course = Schedule(schedule, steps, decay_after_update=True)
+        paths[name], diverged_step[name] = _path(problem, indices, count, course.sizes, evaluations)
 
     root = np.sqrt(problem.truth)
     marks = np.stack([start, paths["flow"][0, -1], np.concatenate([root, root])])
@@ -80,7 +80,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
         "step_size": variable(
             ("path",), [settings["step_sizes"][name] for name in paths], "1", "step size before any decay"
         ),
-        "decay_at": variable((), settings["decay_at"], "1", "fraction of training before the decay"),
+        "decay_step": variable((), course.decay_step, "step", "first step of the divided sizes"),
     }
     return xr.Dataset(
         found,

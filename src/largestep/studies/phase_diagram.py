@@ -20,7 +20,7 @@ from largestep import stages
 from largestep.compiled import use_threads
 from largestep.measures.thresholds import l0_norm
 from largestep.recording import grid
-from largestep.schedules import decay_fraction
+from largestep.schedules import Schedule, decay_fraction, is_large, second_half
 from largestep.store import variable
 from largestep.toys.network import linear
 from largestep.toys.orders import Orders
@@ -36,7 +36,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     """Every measure at every (step size, decay time, seed); NaN where the run diverged.
 
     At the end of training: test_loss, train_loss and l0, at the experiment's thresholds. From the large-step
-    phase: plateau, support_rmse and off_support. All decay times of a step size share the run up to the decay.
+    phase: phase_loss, support_rmse and off_support. All decay times of a step size share the run up to the decay.
     Raises ValueError when the experiment has label noise, which is not drawn here.
     """
     use_threads(threads)
@@ -96,11 +96,11 @@ def _decayed_at_each(
     evaluations = grid(training["steps"], training["evaluations"])
     late = max(1, round(LATE * training["evaluations"]))
     losses, on_support, off_support = (np.full((len(evaluations), len(runs.diverged_step)), np.nan) for _ in range(3))
-    found, evaluated = [], 0
+    found, evaluated, decayed = [], 0, settings["decayed_step_size"]
     for decay_at in settings["decay_at"]:
-        # The first step of the decayed size (see `largestep.schedules.step_sizes`).
-        due = int(decay_at * training["steps"]) + training["decay_after_update"]
-        before = int(np.searchsorted(evaluations, due))
+        law = {"step_size": step_size, "warmup": None, "decays": [{"at": decay_at, "divide_by": step_size / decayed}]}
+        due = Schedule(law, training["steps"], training["decay_after_update"]).decay_step
+        before = int(is_large(evaluations, due).sum())
         # A run about to diverge has infinite losses.
         with np.errstate(over="ignore", invalid="ignore"):
             for index in range(evaluated, before):
@@ -111,14 +111,14 @@ def _decayed_at_each(
             advance(runs, due, step_size)
             after = runs.branch()
             # The update of the last step is never taken, as in the cells.
-            advance(after, training["steps"] - 1, settings["decayed_step_size"])
+            advance(after, training["steps"] - 1, decayed)
             predictors = problem.predictors(after)
-            half = slice(int(np.searchsorted(evaluations, due / 2)), before)
+            half = second_half(evaluations, due)
             last = slice(max(0, before - late), before)
             values = {
                 "test_loss": after.test_loss(),
                 "train_loss": after.loss(),
-                "plateau": losses[half].mean(axis=0),
+                "phase_loss": losses[half].mean(axis=0),
                 "support_rmse": np.sqrt(on_support[last].mean(axis=0)),
                 "off_support": np.sqrt(off_support[last].mean(axis=0)),
             }
@@ -139,7 +139,7 @@ def _dataset(
     described = {
         "test_loss": ("1", "loss on the test set at the end of training"),
         "train_loss": ("1", "loss on the training set at the end of training"),
-        "plateau": ("1", "mean training loss over the second half of the large-step phase"),
+        "phase_loss": ("1", "mean training loss over the second half of the large-step phase"),
         "support_rmse": ("1", "root mean square error of the predictor on the support just before the decay"),
         "off_support": ("1", "l2 norm of the predictor off the support just before the decay"),
         "diverged_step": ("step", "step at which the run diverged, -1 for none"),

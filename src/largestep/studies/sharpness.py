@@ -18,7 +18,7 @@ from tqdm import tqdm
 from largestep import elementary, stages
 from largestep.compiled import use_threads
 from largestep.measures.spikes import rise_after_peak, spikes
-from largestep.schedules import decay_fraction, step_sizes
+from largestep.schedules import NO_DECAY, Schedule
 from largestep.store import variable
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs, data_sets
@@ -84,14 +84,11 @@ class _Course:
         problem = Problem(self.model, data, training["loss"])
         self.runs = Runs(problem, problem.net.initial(np.arange(seeds)), data_set)
         self._orders = Orders(range(seeds), problem.examples, training)
-        self.decay_step = -1
+        self.decay_step = NO_DECAY
         self.steps: int = about["steps"] or training["steps"]
         if about["cell"]:
-            schedule = experiment["schedules"][about["cell"]]
-            after_update = training["decay_after_update"]
-            self._sizes = step_sizes(schedule, self.steps, after_update)
-            if schedule["decays"]:
-                self.decay_step = int(decay_fraction(schedule) * self.steps) + after_update
+            schedule = Schedule(experiment["schedules"][about["cell"]], self.steps, training["decay_after_update"])
+            self._sizes, self.decay_step = schedule.sizes, schedule.decay_step
             self.rule = f"η of cell {about['cell']}"
         else:
             multiple = about["step_over_sharpness"]

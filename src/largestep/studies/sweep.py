@@ -15,6 +15,7 @@ import xarray as xr
 from largestep import stages
 from largestep.keys import canonical
 from largestep.measures import RUN
+from largestep.schedules import second_half
 from largestep.sparsity import measures
 from largestep.store import variable
 from largestep.toys.train import test_loss, train
@@ -110,10 +111,9 @@ def _measured(
     found["train_loss"] = losses["train_loss"].isel(step=-1, drop=True)
     if "test_inputs" in data:
         found["test_loss"] = test_loss(cell, data, last).isel(arm=0, snapshot_step=0)
-    decay = point["decay_at"] * training["steps"]
-    phase = losses["train_loss"].sel(step=slice(decay / 2, np.nextafter(decay, 0)))
-    level = phase.mean("step", skipna=False).values
-    found["plateau_loss"] = variable(
+    half = second_half(losses["step"].values, int(losses["decay_step"][0]))
+    level = losses["train_loss"].isel(step=half).mean("step", skipna=False).values
+    found["phase_loss"] = variable(
         ("seed",), level, "1", "mean training loss over the second half of the large-step phase"
     )
     found["diverged_step"] = losses["diverged_step"]

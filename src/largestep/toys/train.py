@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from largestep.compiled import use_threads
 from largestep.recording import datasets, recorded_steps
-from largestep.schedules import step_sizes
+from largestep.schedules import Schedule
 from largestep.store import variable
 from largestep.toys.orders import Noise, Orders
 from largestep.toys.runs import Problem, Runs, data_sets, rule
@@ -33,7 +33,7 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
     use_threads(threads)
     training = spec["training"]
     arms, seeds, steps = training["arms"], training["seeds"], training["steps"]
-    sizes = step_sizes(spec["schedule"], steps, training["decay_after_update"])
+    schedule = Schedule(spec["schedule"], steps, training["decay_after_update"])
     evaluation_steps, snapshot_steps = recorded_steps(steps, training)
 
     problem = Problem(spec["model"], data, training["loss"])
@@ -52,7 +52,7 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
                 count = min(BLOCK, int(now) - runs.step)
                 indices = orders.take(count)
                 drawn = noise.take(training["label_noise"], count, indices.shape[2] or problem.examples)
-                runs.advance(sizes[runs.step : runs.step + count], indices, drawn)
+                runs.advance(schedule.sizes[runs.step : runs.step + count], indices, drawn)
                 bar.update(count)
             train_loss[:, index] = runs.loss()
             if problem.has_test:
@@ -64,7 +64,7 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
     curves = {"train_loss": (train_loss, "1", "loss on the training set")}
     if problem.has_test:
         curves["test_loss"] = (test_loss, "1", TEST_LOSS)
-    return datasets(training, sizes, curves, snapshots, runs.diverged_step, data_set)
+    return datasets(training, steps, schedule, curves, snapshots, runs.diverged_step, data_set)
 
 
 def test_loss(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset) -> xr.Variable:

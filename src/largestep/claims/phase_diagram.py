@@ -3,14 +3,15 @@
 Data: the phase diagrams, in which every run decays to one step size. Only decay times up to 50% of training count,
 the longest that the paper uses, since after later ones little of training is left to fit; another row takes all.
 Statistic, duration: Spearman's rank correlation of decay time and the measure at the end of training within one
-seed and one step size, averaged over the step sizes at which this seed survives all decay times and its loss
-stabilises: the claims speak of prolonging a stabilised loss. It does when its level before the latest decay is at
-least a tenth of that before the earliest. Another row takes all step sizes at which the seed survives.
+seed and one step size, averaged over the step sizes at which this seed survives all decay times and its loss keeps
+its level: the claims speak of prolonging a stabilised loss. A phase diagram has one number for each phase and not its
+curve, so that its mean before the latest decay is to be at least a tenth of that before the earliest. Another row
+takes all step sizes at which the seed survives.
 Statistic, size: the same correlation of step size and the measure at the latest of these decay times, over the step
 sizes at which the seed survives it. Criterion of all: the mean over seeds is below 0.
-The answers rest on duration at stabilised losses and the paper's threshold, the first of the list in config.yaml;
-other thresholds are asked of the fixed data set alone. The row on the paper's own step size was added after the
-first run had been seen, so that nothing rests on it.
+The answers rest on duration where the loss keeps its level and the paper's threshold, the first of the list in
+config.yaml; other thresholds are asked of the fixed data set alone. The row on the paper's own step size was added
+after the first run had been seen, so that nothing rests on it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from largestep.claims.duration import CRITERION, GENERALISATION, SIMPLICITY, pai
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, missing
 from largestep.measures.outcomes import survived
+from largestep.schedules import in_words
 
 KIND = "phase_diagram"
 MEASURES = {GENERALISATION: "test loss", SIMPLICITY: "l0"}
 LONGEST = 0.5
-# The level of a stabilised loss before the latest decay, as a share of that before the earliest.
+# The loss before the latest decay that keeps its level, as a share of that before the earliest.
 FALL = 0.1
-STABLE, EVERY = "step sizes at which the loss stabilises", "all step sizes"
+STABLE, EVERY = "step sizes at which the loss keeps its level", "all step sizes"
 # Of a step size of the grid, when it is compared with the paper's.
 DIGITS = 9
 # A rank correlation over fewer step sizes says nothing of a trend.
@@ -60,12 +62,12 @@ def measured(results: Results) -> Iterator[Measured]:
         yield from results.studies_not_run(claim, KIND, f"Spearman correlation of duration and {what}", CRITERION)
 
 
-def stabilises(study: xr.Dataset, longest: float = LONGEST) -> xr.DataArray:
-    """At which step sizes the loss of a seed stabilises, of dimensions step_size and seed.
+def keeps_its_level(study: xr.Dataset, longest: float = LONGEST) -> xr.DataArray:
+    """At which step sizes the loss of a seed keeps its level, of dimensions step_size and seed.
 
     longest: the latest decay time looked at, as a fraction of training.
     """
-    level = study["plateau"].isel(decay_at=np.flatnonzero(study["decay_at"].values <= longest))
+    level = study["phase_loss"].isel(decay_at=np.flatnonzero(study["decay_at"].values <= longest))
     return level.isel(decay_at=-1, drop=True) >= FALL * level.isel(decay_at=0, drop=True)
 
 
@@ -94,7 +96,7 @@ def _duration(
     compared = times <= longest
     usable = np.logical_and.reduce(_ordered(survived(study))[:, compared], axis=1)
     if sizes == STABLE:
-        usable &= stabilises(study, longest).transpose("step_size", "seed").values
+        usable &= keeps_its_level(study, longest).transpose("step_size", "seed").values
     elif sizes != EVERY:
         usable &= (study["step_size"].values.round(DIGITS) == sizes)[:, None]
     # Every usable pair of a step size and a seed has all of the decay times.
@@ -128,7 +130,7 @@ def _size(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArr
     return Measured(
         claim,
         name,
-        f"Spearman correlation of step size and {what}, decay at {100 * float(study['decay_at'][place]):g}%",
+        f"Spearman correlation of step size and {what}, {in_words(float(study['decay_at'][place]))}",
         np.concatenate([np.empty(0), *found]),
         CRITERION,
         diverged=study.sizes["seed"] - len(seeds),

@@ -13,6 +13,7 @@ from largestep.claims import verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, missing
 from largestep.measures.outcomes import survived
+from largestep.schedules import NO_DECAY, is_large
 
 NO_PHASE = "no large-step phase with two snapshots after the start"
 NO_SMALL = "no cell whose step size is small at these snapshots to compare with"
@@ -30,8 +31,7 @@ def longest(experiment: xr.Dataset) -> xr.Dataset:
 def snapshots_inside(cell: xr.Dataset) -> NDArray[np.int64]:
     """Positions of the snapshots after the start that only large steps have led to, in one cell."""
     times = cell["snapshot_step"].values
-    decay = int(float(cell["decay_fraction"]) * (cell["step"].values[-1] + 1))
-    return np.flatnonzero((times > 0) & (times <= decay))
+    return np.flatnonzero((times > 0) & is_large(times, int(cell["decay_step"][0])))
 
 
 def small_step(experiment: xr.Dataset) -> xr.Dataset | None:
@@ -40,9 +40,13 @@ def small_step(experiment: xr.Dataset) -> xr.Dataset | None:
     None where there is no such cell.
     """
     cell = experiment.sel(cell=verdict.by_duration(experiment)["cell"].values[0])
-    steps = cell["step"].values[-1] + 1
     first = cell["snapshot_step"].values[1]
-    return cell if float(cell["decay_fraction"]) * steps <= SHORT * first else None
+    return cell if int(cell["decay_step"][0]) <= SHORT * first else None
+
+
+def ends(cell: xr.Dataset) -> bool:
+    """Whether a cell has a large-step phase, which its step size leaves when it is divided."""
+    return int(cell["decay_step"][0]) != NO_DECAY
 
 
 def complete(*cells: xr.Dataset) -> NDArray[np.bool_]:
