@@ -22,8 +22,8 @@ from largestep.toys.dense import Net
 
 Array = NDArray[np.float64]
 CURVE_POINTS = 200
-# Snapshots whose Jacobians are in memory at once.
-CHECKPOINTS = 33
+# Snapshots whose Jacobians are in memory at once: few enough that it is not asked for anew each time.
+CHECKPOINTS = 4
 
 
 def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
