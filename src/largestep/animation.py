@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -81,14 +83,29 @@ def _images(study: xr.Dataset) -> Iterator[Image.Image]:
     # Laid out once, with all there will be: panels must not move.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    moving = [title, *(line for line, _ in grown + heads)]
+    front = [artist for ax in (left, right) for artist in _from(ax, moving)]
+    for artist in front:
+        artist.set_animated(True)
+    # Contours, axes and legend, which take nearly all the time, are drawn once.
+    canvas.draw()
+    behind = canvas.copy_from_bbox(figure.bbox)
     for frame in frames(study):
         for line, points in grown:
             line.set_data(*points[: frame + 1].T)
         for line, points in heads:
             line.set_data(*points[frame : frame + 1].T)
         title.set_text(f"step {steps[frame]:,}")
-        canvas.draw()
+        canvas.restore_region(behind)
+        for artist in front:
+            artist.draw(canvas.renderer)
         yield Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def _from(ax: Axes, moving: Sequence[Artist]) -> list[Artist]:
+    """What is drawn in a panel from the first of the moving artists on, in that order."""
+    drawn = sorted((artist for artist in ax.get_children() if artist is not ax.patch), key=Artist.get_zorder)
+    return drawn[min(drawn.index(artist) for artist in moving if artist.axes is ax) :]
 
 
 def frames(study: xr.Dataset) -> NDArray[np.int64]:
