@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,22 +52,17 @@ class Project:
 
     folder: Path
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run snakemake here; with check, a failure shows what it printed."""
+    def snakemake(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run snakemake here, its jobs forked as well; with check, a failure shows what it printed."""
         # The package is compiled once, not by each of its jobs.
-        done = forked.run(self.folder, "snakemake", *arguments, PYTHONDONTWRITEBYTECODE="")
+        done = forked.run(self.folder, "snakemake", *arguments, **{"PYTHONDONTWRITEBYTECODE": ""} | environment)
         if check and done.returncode != 0:
             pytest.fail(f"snakemake {' '.join(arguments)} failed:\n{done.stdout[-5000:]}{done.stderr[-5000:]}")
         return done
 
     def stage(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a module of this copy of the package here, as `python -m largestep.MODULE`.
-
-        It may hand what it defines to processes of its own, which a forked one cannot.
-        """
-        command = [sys.executable, "-m", f"largestep.{module}", *arguments]
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=1500)
+        """Run a module of this copy of the package here, as `python -m largestep.MODULE`."""
+        return forked.run(self.folder, f"largestep.{module}", *arguments, PYTHONPATH=str(self.folder / "src"))
 
     def copy(self, folder: Path) -> Project:
         """A copy with all its results and Snakemake's records, to edit."""
@@ -128,24 +121,24 @@ def make_project(folder: Path, config: Path = REPOSITORY / "tests/tiny/config.ya
 
 
 def made_once(
-    tmp_path_factory: pytest.TempPathFactory, worker_id: str, name: str, make: Callable[[Path], Project]
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str, name: str, make: Callable[[Path], None]
 ) -> Project:
-    """A project after a run on two cores; tests that change it must work on a copy.
+    """The project that is made in a folder, with its results; tests that change it must work on a copy.
 
     Where tests run in several processes, the first that needs it makes it for all.
     """
     shared = tmp_path_factory.getbasetemp()
     shared = shared if worker_id == "master" else shared.parent
-    # Compiled kernels are shared by all runs of the tests.
-    os.environ["NUMBA_CACHE_DIR"] = str(shared / "numba")
     project = Project(shared / name)
     with FileLock(shared / f"{name}.lock"):
         if not (project.folder / "results/summary.md").exists():
-            make(project.folder).snakemake("--cores", "2")
+            make(project.folder)
     return project
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """The tiny project, made once."""
-    return made_once(tmp_path_factory, worker_id, "finished", make_project)
+    return made_once(
+        tmp_path_factory, worker_id, "finished", lambda folder: make_project(folder).snakemake("--cores", "2")
+    )

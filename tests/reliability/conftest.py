@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Project, made_once
-from tests.reliability.small import make_watched
+from tests.reliability.small import run_watched
 
 Counted = Callable[..., None]
 KEY = "counted"
@@ -17,7 +17,7 @@ KEY = "counted"
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """The small project after a run that nothing disturbed but a look at what is unpickled, made once."""
-    return made_once(tmp_path_factory, worker_id, "small", make_watched)
+    return made_once(tmp_path_factory, worker_id, "small", run_watched)
 
 
 @pytest.fixture
