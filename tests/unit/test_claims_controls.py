@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from largestep.claims import controls, over_regularisation, permitting
+from largestep.claims import controls, over_regularisation, permitting, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Row, decide
+from tests.draws import DRAWS
 
 SEEDS = 40
-DRAWS = 200
 DECAYS = (0.1, 0.3, 0.5, 0.7, 0.9)
 # The paper's test losses fall by this factor, as a natural logarithm, from a decay at 10% to one at 50%.
 EFFECT = float(np.log(6.6e-4 / 1.5e-4))
@@ -74,6 +74,12 @@ def verdict_of(measured: Iterable[Measured], text: str) -> Row:
     return found
 
 
+@pytest.fixture
+def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the time; verdicts hardly change."""
+    monkeypatch.setattr(verdict, "RESAMPLES", 2000)
+
+
 def noise(rng: np.random.Generator, points: int, scale: float = 0.5) -> np.ndarray:
     """What the seeds differ in at every point, and what single runs do."""
     return np.exp(rng.standard_normal(SEEDS) + scale * rng.standard_normal((points, SEEDS)))
@@ -95,6 +101,7 @@ def test_duration_alone_follows_the_effect(effect: float, answer: str) -> None:
     assert all("decay at up to 50%" in statistic for statistic in headlines)
 
 
+@pytest.mark.usefixtures("fewer_resamples")
 def test_power_and_false_support_of_duration_alone() -> None:
     rng = np.random.default_rng(1)
     text = "test loss, duration alone, decay at up to"
@@ -163,6 +170,7 @@ def test_over_regularisation(failing: float, larger: float, answer: str) -> None
     assert {row.verdict for row in rows if row.statistic.startswith("rank")} == {"supported"}
 
 
+@pytest.mark.usefixtures("fewer_resamples")
 def test_power_and_false_support_of_over_regularisation() -> None:
     rng = np.random.default_rng(2)
     text = "above 0.01, at peak 0.0251"
@@ -209,6 +217,7 @@ def test_batches_without_a_level_have_none_to_compare() -> None:
     assert "converges" in level.note
 
 
+@pytest.mark.usefixtures("fewer_resamples")
 def test_power_and_false_support_of_the_batch_collapse() -> None:
     """A ratio at the bound itself must not pass for the same."""
     rng = np.random.default_rng(3)

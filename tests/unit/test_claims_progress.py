@@ -11,10 +11,10 @@ import xarray as xr
 from largestep.claims import alignment, column_norms, kinks, large_step_phase, layers, support, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Row, decide
+from tests.draws import DRAWS
 from tests.made_up import set_peaks, with_schedules
 
 SEEDS = 12
-DRAWS = 200
 RUN = ("cell", "arm", "seed")
 SNAPSHOTS = np.arange(0, 1001, 100)
 STEPS = np.arange(0, 1001, 20)
@@ -190,7 +190,7 @@ def answers(module: object, data: xr.Dataset) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("module", [*CASES, support])
 def test_power(module: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The paper's effect is found, and no effect is rarely taken for one, in 200 draws each."""
+    """The paper's effect is found, and no effect is rarely taken for one."""
     monkeypatch.setattr(verdict, "RESAMPLES", 2000)  # the time of a test; verdicts hardly change
     make, effect = CASES.get(module, (predictor, -20.0))
     found = answers(module, make(effect, DRAWS))

@@ -12,10 +12,10 @@ import xarray as xr
 from largestep.claims import regimes, saddles, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
+from tests.draws import DRAWS
 
 BLOCKS, STEPS, DECAY = 200, 1000, 500
 RUNS = ["sgd", "gd", "catapult"]
-DRAWS = 200
 BLOCK_STEP = np.arange(0, STEPS, STEPS // BLOCKS)
 POINT_STEP = np.concatenate([np.linspace(0, DECAY - 1, 10), DECAY + np.geomspace(1, 499, 12) - 1]).astype(int)
 

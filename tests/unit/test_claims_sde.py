@@ -11,8 +11,9 @@ from largestep.claims import noise_needed, sde, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
 from largestep.studies.flows import ALGORITHMS
+from tests.draws import DRAWS
 
-SEEDS, SAMPLES, DRAWS = 16, 40, 200
+SEEDS, SAMPLES = 16, 40
 # Of the paper's single runs of a diagonal network (Fig. 9), as log2 ratios SDE / SGD.
 PAPER = {"rank": np.log2(52 / 58), "l0": np.log2(62 / 71)}
 # Over seeds, of log2 rank and non-zeros, in runs of a diagonal network.

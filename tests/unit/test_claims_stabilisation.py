@@ -12,6 +12,7 @@ from largestep.claims import stabilisation
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
 from largestep.measures import stabilisation as measures
+from tests.draws import DRAWS
 from tests.made_up import with_schedules
 
 STEPS = np.arange(0, 1001, 5)
@@ -19,7 +20,6 @@ DURATIONS = np.array([0.0, 0.1, 0.5])
 CELLS = ["small", "decay10", "decay50"]
 # Of a diagonal network's log10 loss from one recorded step to the next.
 SPREAD = 0.4
-DRAWS = 200
 
 
 def experiment(
