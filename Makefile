@@ -72,9 +72,12 @@ bench-gpu: setup
 test-kills: setup
 	LARGESTEP_KILLS=20 $(BIN)/python -m pytest tests/reliability/test_kills.py
 
-# Kills, damage, broken and hostile settings, full disks, alarms of compare: many times what make test does, with counts.
+# Kills, damage, broken and hostile settings, full disks, alarms of compare and of verdicts: many times what make test does,
+# with counts.
+VERDICTS := $(wildcard tests/unit/test_claims*.py) tests/unit/test_phase_diagram.py
 test-reliability: setup
-	LARGESTEP_KILLS=40 LARGESTEP_COMPARISONS=40 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup tests/reliability tests/dag
+	LARGESTEP_KILLS=40 LARGESTEP_COMPARISONS=40 LARGESTEP_DRAWS=200 $(BIN)/python -m pytest --numprocesses auto \
+		--dist loadgroup tests/reliability tests/dag $(VERDICTS)
 
 # A real Slurm on this machine and a local S3 server. Root installs Debian's packages for it and removes what it started.
 test-cluster: setup
