@@ -65,8 +65,8 @@ def _answer(connection: socket.socket) -> NoReturn:
 
 
 def _become(asked: dict[str, Any], streams: list[int]) -> None:
-    """Take over output, folder, environment and where to import from, and run the module."""
-    for number, stream in enumerate(streams, start=1):
+    """Take over output (there is no input), folder, environment and where to import from, and run the module."""
+    for number, stream in enumerate([os.open(os.devnull, os.O_RDONLY), *streams]):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(asked["folder"])

@@ -9,8 +9,8 @@ from tests.conftest import Project, make_project
 
 VIEWS = {
     *("diagonal.curves", "diagonal.progress", "diagonal.stabilisation"),
-    *("points.curves", "points.progress", "points.fits", "teacher.progress", "teacher.neurons"),
-    *("digits.curves", "digits.progress", "digits.schedules", "digits.blocks", "digits.filters", "digits.distances"),
+    *("points.progress", "points.fits", "teacher.progress", "teacher.neurons"),
+    *("digits.progress", "digits.schedules", "digits.blocks", "digits.filters", "digits.distances"),
     "digits_mlp.curves",
 }
 EXPERIMENTS = {"diagonal", "points", "teacher", "digits", "digits_mlp"}

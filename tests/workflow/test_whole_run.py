@@ -11,6 +11,7 @@ import xarray as xr
 
 from largestep import store
 from largestep.data import image_set
+from tests import forked
 from tests.conftest import Project, make_project
 
 
@@ -19,6 +20,7 @@ def test_same_stores_from_one_core_and_from_two(
 ) -> None:
     """Bit for bit: the digest covers every byte of data and every attribute but times and the machine."""
     again = make_project(tmp_path_factory.mktemp("again"))
+    forked.start_anew()
     made = ["claims.csv", *(f"figures/{name}.pdf" for name in ("points_fits", "digits_blocks", "flows"))]
     again.snakemake("--cores", "1", "results/largestep.nc", *(f"results/{name}" for name in made))
     # Only now: where tests run in several processes, another makes it meanwhile.
