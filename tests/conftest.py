@@ -81,7 +81,8 @@ class Project:
         source = self.folder / "src"
         if source.is_symlink():
             source.unlink()
-            shutil.copytree(REPOSITORY / "src", source, ignore=NOT_COPIED)
+            # With its bytecode, but not what another process is writing.
+            shutil.copytree(REPOSITORY / "src", source, ignore=shutil.ignore_patterns("*.pyc.*", "*.egg-info"))
         return source
 
     def edit(self, file: str, old: str, new: str) -> None:
