@@ -19,6 +19,7 @@ OUTSIDE = {
     "largestep.images.checkpoints": "keeps what a killed job continues from, bit for bit",
     "largestep.devices.device": "takes a free GPU; which kind there is, no code decides",
     "largestep.devices.out_of_memory": REFUSES,
+    "largestep.devices.memory_is_full": REFUSES,
     "largestep.devices.describe": TELLS,
     "largestep.store.replacing": FILES,
     "largestep.store.set_aside": FILES,
