@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import fork_client
@@ -26,7 +27,9 @@ def serve(number: int, modules: list[str]) -> None:
     """Fork a process for every connection to the socket with this file number, once the modules are imported."""
     with socket.socket(fileno=number) as listener:
         for name in modules:
-            importlib.import_module(name)
+            # What is not installed is not used.
+            with suppress(ImportError):
+                importlib.import_module(name)
         # Nobody waits for what is forked; whoever asked for it hears from it.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while sys.stdin not in (ready := select.select([listener, sys.stdin], [], [])[0]):
