@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from docutils.core import publish_parts
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 from scipy.integrate import solve_ivp
@@ -200,6 +201,18 @@ def test_animation(found: xr.Dataset, tmp_path: Path, monkeypatch: pytest.Monkey
     # The still images at the end are one.
     assert len(colours) == len(set(animation.frames(found)))
     assert len(set.union(*colours)) <= 256
+
+
+def test_images_are_those_of_whole_drawings(found: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(animation, "BEFORE", 2)
+    monkeypatch.setattr(animation, "AFTER", 2)
+    monkeypatch.setattr(animation, "STILL", 0)
+    with style.house():
+        quick = [np.asarray(image) for image in animation._images(found)]
+        monkeypatch.setattr(animation, "_from", lambda ax, moving: [])
+        monkeypatch.setattr(FigureCanvasAgg, "restore_region", lambda canvas, region: canvas.draw())
+        whole = [np.asarray(image) for image in animation._images(found)]
+    np.testing.assert_array_equal(quick, whole)
 
 
 def test_frames_reach_from_the_first_step_to_the_last(found: xr.Dataset) -> None:
