@@ -247,7 +247,7 @@ def invented(spec: dict[str, Any]) -> tuple[Any, Any]:
     """Losses and snapshots like those of training, of random numbers."""
     training, draw = spec["training"], np.random.default_rng(0)
     schedule = Schedule(spec["schedule"], training["steps"], training["decay_after_update"])
-    evaluations, kept = recorded_steps(training["steps"], training)
+    evaluations, kept = recorded_steps(training["steps"], training["evaluations"], training["snapshots"])
     runs = training["seeds"] * len(training["arms"])
     curves = {name: (draw.random((runs, len(evaluations))), "1", name) for name in ("train_loss", "test_loss")}
     parameters = draw.normal(size=(runs, len(kept), 2 * spec["data"]["data"]["dimension"]))

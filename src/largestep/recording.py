@@ -39,10 +39,13 @@ def grid(steps: int, intervals: int) -> NDArray[np.int64]:
     return np.unique(np.round(np.linspace(0, steps - 1, intervals + 1)).astype(np.int64))
 
 
-def recorded_steps(steps: int, training: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Steps at which the loss is evaluated, and those among them at which the parameters are kept."""
-    snapshot_steps = grid(steps, training["snapshots"])
-    return np.union1d(grid(steps, training["evaluations"]), snapshot_steps), snapshot_steps
+def recorded_steps(steps: int, evaluations: int, snapshots: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Steps at which the loss is evaluated, and those among them at which the parameters are kept.
+
+    evaluations, snapshots: equal intervals of the steps between them.
+    """
+    snapshot_steps = grid(steps, snapshots)
+    return np.union1d(grid(steps, evaluations), snapshot_steps), snapshot_steps
 
 
 def datasets(
@@ -65,7 +68,7 @@ def datasets(
     """
     arms, seeds = training["arms"], training["seeds"]
     shape = (len(arms), seeds)
-    evaluation_steps, snapshot_steps = recorded_steps(steps, training)
+    evaluation_steps, snapshot_steps = recorded_steps(steps, training["evaluations"], training["snapshots"])
     sizes = schedule.sizes[np.minimum(evaluation_steps, schedule.steps - 1)]
     coordinates = {
         "arm": variable(("arm",), arms, "1", "what a seed varies: order and init, or the data set as well"),

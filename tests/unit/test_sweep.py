@@ -22,7 +22,7 @@ EXAMPLES = 6
 
 
 def order(sampling: str, batch: int | str = 1, seed: int = 3) -> Order:
-    return Order(np.random.default_rng(seed), EXAMPLES, {"sampling": sampling, "batch_size": batch})
+    return Order(np.random.default_rng(seed), EXAMPLES, batch, sampling)
 
 
 def test_streams_of_old_are_kept() -> None:

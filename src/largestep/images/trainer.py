@@ -140,7 +140,9 @@ class _Run:
     def train(self, begun_by: Callable[[int], Stepper], bar: tqdm) -> _Result:
         """Train from the start, which a seed gives, or from where a killed run left off."""
         # The last evaluation comes after all updates, unlike that of toy networks.
-        evaluation_steps, snapshot_steps = recorded_steps(len(self.sizes) + 1, self.training)
+        evaluation_steps, snapshot_steps = recorded_steps(
+            len(self.sizes) + 1, self.training["evaluations"], self.training["snapshots"]
+        )
         result = _Result(*np.full((len(CURVES), len(evaluation_steps)), np.nan))
         saved = self._saved(snapshot_steps)
         step, losses = -1, np.zeros(0, dtype=np.float32)

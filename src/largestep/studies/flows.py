@@ -31,7 +31,7 @@ from largestep.recording import recorded_steps
 from largestep.schedules import Schedule, second_half
 from largestep.sparsity import measures
 from largestep.store import StoreError, variable
-from largestep.toys.orders import ONE_BY_ONE, Noise, Orders
+from largestep.toys.orders import Noise, Orders
 from largestep.toys.runs import Problem, Runs
 from largestep.toys.update import Rule
 
@@ -57,8 +57,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     steps = about["training"]["steps"]
     course = Schedule(about["schedules"][settings["cell"]], steps, about["training"]["decay_after_update"])
     sizes, decay = course.sizes, course.decay_step
-    recorded = {"evaluations": about["training"]["evaluations"], "snapshots": settings["snapshots"]}
-    evaluation_steps, snapshot_steps = recorded_steps(steps, recorded)
+    evaluation_steps, snapshot_steps = recorded_steps(steps, about["training"]["evaluations"], settings["snapshots"])
 
     fine = settings["substeps"]
     with tqdm(total=steps, desc=spec["study"], unit="step", mininterval=2.0, ascii=True) as bar:
@@ -175,7 +174,7 @@ def _descend(
 ) -> tuple[_Algorithm, Array]:
     """SGD as the cell's training stage runs it, and the root mean square of its residuals at every step."""
     runs = Runs(problem, problem.net.initial(np.arange(seeds)))
-    sgd, orders = _Algorithm(runs, 1), Orders(range(seeds), problem.examples, ONE_BY_ONE)
+    sgd, orders = _Algorithm(runs, 1), Orders(range(seeds), problem.examples)
     scales = np.full((seeds, len(sizes)), np.nan)
     for stop in evaluation_steps:
         while runs.step < stop:

@@ -30,7 +30,7 @@ from largestep.data.sources import sources
 from largestep.models import networks
 from largestep.schedules import PHASE_OF_IMAGES, Schedule
 from largestep.store import variable
-from largestep.toys.orders import ONE_BY_ONE, Orders
+from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs
 
 Array = NDArray[np.float64]
@@ -106,7 +106,7 @@ class _Toy:
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
         """Updates before the point and errors there, (precisions, errors); None where the run has diverged."""
         runs = Runs(self._problem, self._problem.net.initial(np.array([seed])))
-        orders = Orders([seed], self._problem.examples, ONE_BY_ONE)
+        orders = Orders([seed], self._problem.examples)
         for now in self._after:
             runs.advance(self._sizes[runs.step : now], orders.take(now - runs.step))
             if runs.diverged_step[0] >= 0:

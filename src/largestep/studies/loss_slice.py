@@ -21,7 +21,7 @@ from largestep.recording import grid
 from largestep.schedules import Schedule
 from largestep.store import variable
 from largestep.toys.network import linear
-from largestep.toys.orders import ONE_BY_ONE, Orders
+from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs
 
 Array = NDArray[np.float64]
@@ -44,7 +44,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     steps, seeds = settings["steps"], settings["seeds"]
     evaluations = grid(steps, settings["evaluations"])
     start = problem.net.initial(np.zeros(1, dtype=np.int64))[0]
-    order = Orders(range(seeds), problem.examples, ONE_BY_ONE).take(steps - 1)
+    order = Orders(range(seeds), problem.examples).take(steps - 1)
     decays = [{"at": settings["decay_at"], "divide_by": settings["divide_by"]}]
     paths, diverged_step = {}, {}
     for name, indices, count in (("flow", None, 1), ("gd", None, 1), ("sgd", order, seeds)):

@@ -50,7 +50,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     data = stages.worker("data", drawn["kind"]).draw(drawn, len(seeds) if own else 0)
     problem = _Problem(experiment["model"], data, training["loss"], drawn["support"])
     step_sizes = np.linspace(*(settings["step_sizes"][key] for key in ("low", "high", "count")))
-    order = Orders(seeds, problem.examples, training).take(training["steps"])
+    order = Orders(seeds, problem.examples, training["batch_size"], training["sampling"]).take(training["steps"])
 
     found: dict[str, list[list[Array]]] = {}
     for step_size in tqdm(step_sizes, desc=spec["study"], unit="step size", mininterval=2.0, ascii=True):

@@ -83,7 +83,7 @@ class _Course:
         data = stages.worker("data", drawn["kind"]).draw(drawn, int(data_set.max()))
         problem = Problem(self.model, data, training["loss"])
         self.runs = Runs(problem, problem.net.initial(np.arange(seeds)), data_set)
-        self._orders = Orders(range(seeds), problem.examples, training)
+        self._orders = Orders(range(seeds), problem.examples, training["batch_size"], training["sampling"])
         self.decay_step = NO_DECAY
         self.steps: int = about["steps"] or training["steps"]
         if about["cell"]:

@@ -5,8 +5,7 @@ A seed is the same stream in all cells and studies, so that they can be compared
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +13,19 @@ from numpy.typing import NDArray
 from largestep.recording import LABEL_NOISE, ORDER
 
 Array = NDArray[np.float64]
-# The order of published SGD.
-ONE_BY_ONE = {"batch_size": 1, "sampling": "with_replacement"}
 
 
 class Orders:
-    """The orders of several runs, (runs, ...)."""
+    """The orders of several runs, (runs, ...); by default that of published SGD."""
 
-    def __init__(self, seeds: Iterable[int], examples: int, training: Mapping[str, Any]) -> None:
-        self._orders = [Order(np.random.default_rng([ORDER, seed]), examples, training) for seed in seeds]
+    def __init__(
+        self,
+        seeds: Iterable[int],
+        examples: int,
+        batch_size: int | str = 1,
+        sampling: str = "with_replacement",
+    ) -> None:
+        self._orders = [Order(np.random.default_rng([ORDER, seed]), examples, batch_size, sampling) for seed in seeds]
 
     def take(self, count: int) -> NDArray[np.int64]:
         """The examples of the next `count` steps: (runs, count, batch), or (runs, count, 0) for all."""
@@ -50,9 +53,8 @@ class Order:
     so that one spans two epochs where its size does not divide the number of examples.
     """
 
-    def __init__(self, generator: np.random.Generator, examples: int, training: Mapping[str, Any]) -> None:
-        self._generator, self._examples = generator, examples
-        self._batch, self._sampling = training["batch_size"], training["sampling"]
+    def __init__(self, generator: np.random.Generator, examples: int, batch_size: int | str, sampling: str) -> None:
+        self._generator, self._examples, self._batch, self._sampling = generator, examples, batch_size, sampling
         # What is left of the permutations drawn so far; all of the only one where it is repeated.
         self._left = np.empty(0, dtype=np.int64)
         if self._sampling == "cyclic":
@@ -61,7 +63,7 @@ class Order:
     def take(self, count: int) -> NDArray[np.int64]:
         """The examples of the next `count` steps: (count, batch), or (count, 0), the kernels' word for all."""
         examples, batch = self._examples, self._batch
-        if batch == "full":
+        if isinstance(batch, str):
             return np.zeros((count, 0), dtype=np.int64)
         if self._sampling == "cyclic":
             found = np.resize(self._left, count * batch)

@@ -34,14 +34,15 @@ def train(spec: dict[str, Any], data: xr.Dataset, threads: int) -> tuple[xr.Data
     training = spec["training"]
     arms, seeds, steps = training["arms"], training["seeds"], training["steps"]
     schedule = Schedule(spec["schedule"], steps, training["decay_after_update"])
-    evaluation_steps, snapshot_steps = recorded_steps(steps, training)
+    evaluation_steps, snapshot_steps = recorded_steps(steps, training["evaluations"], training["snapshots"])
 
     problem = Problem(spec["model"], data, training["loss"])
     seed_of_run = np.tile(np.arange(seeds), len(arms))
     initial = problem.net.initial(np.arange(seeds))[seed_of_run]
     data_set = np.concatenate([data_sets(arm, seeds) for arm in arms])
     runs = Runs(problem, initial, data_set, rule(training))
-    orders, noise = Orders(seed_of_run, problem.examples, training), Noise(seed_of_run)
+    orders = Orders(seed_of_run, problem.examples, training["batch_size"], training["sampling"])
+    noise = Noise(seed_of_run)
 
     train_loss = np.empty((len(initial), len(evaluation_steps)))
     test_loss = np.empty_like(train_loss)
