@@ -68,7 +68,7 @@ def study(
             "late_to": ("run", [DECAY, STEPS, STEPS]),
             "steps": ("run", [STEPS] * 3),
             "decay_step": ("run", [DECAY, -1, -1]),
-            "model": ("run", ["diagonal"] * 3),
+            "linear": ("run", [True] * 3),
             "diverged_step": (runs, diverged_step),
         },
         {"run": RUNS, "seed": np.arange(seeds)},
@@ -178,5 +178,5 @@ def test_what_is_not_there_is_said() -> None:
 
 def test_another_network_has_no_say_in_c15() -> None:
     dense = study()
-    dense["model"] = ("run", ["dense"] * 3)
+    dense["linear"] = ("run", [False] * 3)
     assert verdicts(saddles, dense) == ["not run"] * 3

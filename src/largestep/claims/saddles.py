@@ -1,6 +1,7 @@
 """C15: after the decay, SGD on a diagonal network passes by saddles.
 
-Data: SGD on diagonal networks in studies of kind `sharpness`; runs that have not diverged.
+Data: SGD on networks that are linear in their inputs, as diagonal ones are, in studies of kind `sharpness`; runs that
+have not diverged.
 Statistics, per seed:
 - the smallest eigenvalue of the Hessian over the largest, averaged over the points within the first hundredth of the
   phase after the decay, or at the first point after it. A saddle has a direction in which the loss curves down: below
@@ -33,7 +34,7 @@ FRACTION, DROP = 0.25, 0.3
 
 
 def measured(results: Results) -> Iterator[Measured]:
-    """Three rows for each study that trains a diagonal network by SGD with a decay, and shows what comes after it."""
+    """Three rows for each study that trains a linear network by SGD with a decay, and shows what comes after it."""
     found = [(name, run) for name, study in results.of_kind("sharpness") if (run := _decayed(study)) is not None]
     for text, values, criterion, headline in STATISTICS:
         for name, run in found:
@@ -42,7 +43,7 @@ def measured(results: Results) -> Iterator[Measured]:
             yield Measured(CLAIM, f"{name}/sgd", text, each, criterion, int((~alive).sum()), headline=headline)
         yield from results.studies_not_run(CLAIM, "sharpness", text, criterion)
         if not found and any(results.of_kind("sharpness")):
-            why = f"not run: no study of kind sharpness shows a diagonal network in {PARTS} blocks after a decay"
+            why = f"not run: no study of kind sharpness shows a linear network in {PARTS} blocks after a decay"
             yield missing(CLAIM, "sharpness", text, criterion, why)
 
 
@@ -78,7 +79,7 @@ def _decayed(study: xr.Dataset) -> xr.Dataset | None:
     if "sgd" not in study["run"]:
         return None
     run = study.sel(run="sgd")
-    if run["model"] != "diagonal" or run["decay_step"] < 0:
+    if not run["linear"] or run["decay_step"] < 0:
         return None
     return run if (run["block_step"] >= run["decay_step"]).sum() >= PARTS else None
 

@@ -20,6 +20,7 @@ from largestep.compiled import use_threads
 from largestep.measures.spikes import rise_after_peak, spikes
 from largestep.schedules import NO_DECAY, Schedule
 from largestep.store import variable
+from largestep.toys.network import Linear
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs, data_sets
 
@@ -42,7 +43,7 @@ DESCRIBED = {
     "steps": (("run",), "step", "updates recorded"),
     "decay_step": (("run",), "step", "first step of the decayed size, -1 for none"),
     "rule": (("run",), "1", "how the step size was chosen"),
-    "model": (("run",), "1", "kind of network"),
+    "linear": (("run",), "1", "whether the network is linear in its inputs"),
     "diverged_step": (("run", "seed"), "step", "step at which the run diverged, -1 for none"),
 }
 
@@ -77,11 +78,11 @@ class _Course:
     """All seeds of one kind of run, with their step sizes and batches."""
 
     def __init__(self, experiment: Mapping[str, Any], about: Mapping[str, Any], seeds: int, stochastic: bool) -> None:
-        self.model, drawn = experiment["model"], experiment["data"]["data"]
+        drawn = experiment["data"]["data"]
         training = experiment["training"] | ({} if stochastic else {"batch_size": "full"})
         data_set = data_sets(about["arm"], seeds)
         data = stages.worker("data", drawn["kind"]).draw(drawn, int(data_set.max()))
-        problem = Problem(self.model, data, training["loss"])
+        problem = Problem(experiment["model"], data, training["loss"])
         self.runs = Runs(problem, problem.net.initial(np.arange(seeds)), data_set)
         self._orders = Orders(range(seeds), problem.examples, training["batch_size"], training["sampling"])
         self.decay_step = NO_DECAY
@@ -141,7 +142,7 @@ def _along(course: _Course, settings: Mapping[str, Any], study_name: str, name: 
         "steps": course.steps,
         "decay_step": course.decay_step,
         "rule": course.rule,
-        "model": course.model["kind"],
+        "linear": isinstance(runs.problem.net, Linear),
         "diverged_step": runs.diverged_step,
     }
 
