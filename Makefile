@@ -8,7 +8,7 @@ LOWEST := .venv-lowest
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
-.PHONY: reproduce verify compare reference readme test test-portable test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs lock clean
+.PHONY: reproduce verify compare reference readme test test-portable test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs findings lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -123,6 +123,10 @@ $(LOWEST)/.ready: pyproject.toml
 # docs/config.md and the JSON schema of config.yaml, after a change of the types in src/largestep/config.
 docs: setup
 	$(BIN)/python -m largestep.config.reference
+
+# Where libraries do something else than one expects (docs/pitfalls.md): which still do, with the pinned versions. Not in CI.
+findings:
+	PYTHON=$(PYTHON) findings/run.sh
 
 # After a change of the dependencies in pyproject.toml. What decides digits is pinned here, to one version for every
 # Python; the rest by uv.

@@ -252,6 +252,16 @@ def test_bfloat16_is_that_of_the_arithmetic_alone(data: ImageSet, tmp_path: Path
     np.testing.assert_allclose(np.linalg.norm(moved), np.linalg.norm(should), rtol=0.05)
 
 
+def test_sam_in_bfloat16_is_not_plain_sgd(data: ImageSet, tmp_path: Path) -> None:
+    """Autocast may keep copies of the weights, with which the second gradient would be the first."""
+    plain, sam = (
+        train(spec(0.1, precision="bfloat16", sam_radius=radius), data, tmp_path / str(radius))[0]["minibatch_loss"]
+        for radius in (0.0, 0.5)
+    )
+    np.testing.assert_array_equal(plain[..., 0], sam[..., 0])
+    assert np.all(plain[..., 1:].values != sam[..., 1:].values)
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 

@@ -91,6 +91,13 @@ def test_a_chain_keeps_what_no_later_unit_covers() -> None:
     assert _sparsity(chain, threshold) == pytest.approx(_by_greedy_deletion(chain, threshold)) == pytest.approx(4 / 15)
 
 
+@pytest.mark.parametrize("examples", [100, 1000, 1797])
+def test_constant_units_are_no_copies(examples: int) -> None:
+    """The mean of equal numbers may be off by a rounding error, of which np.corrcoef makes a correlation of 1."""
+    _, later = unit_statistics(np.tile([0.1, 0.2, 0.3, 0.7], (examples, 1)))
+    np.testing.assert_array_equal(later, 0.0)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_diverged_run_is_nan(bad: float) -> None:
     activations = np.ones((4, 3))

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# scikit-learn normalises no vector shorter than ten times the rounding unit of its type, in float32 1.2e-6: the cosine of
+# a small neuron with a parallel one is its length, not 1. In float64 that begins at 2e-15.
+. "$(dirname "$0")/lib.sh"
+install scikit-learn==1.9.1 scipy==1.17.1 numpy==2.4.6
+look <<'END'
+import numpy as np
+from sklearn.metrics.pairwise import cosine_similarity
+from finding import report
+
+teacher = np.array([[3.0, 4.0]])
+cosines = {
+    (kind.__name__, scale): float(cosine_similarity((scale * teacher).astype(kind), teacher.astype(kind))[0, 0])
+    for kind in (np.float32, np.float64)
+    for scale in (1e-3, 1e-7)
+}
+report(
+    "a student's neuron parallel to the teacher's has the cosine 1 at any length",
+    ", ".join(f"{kind}, {5 * scale:.0e} long: {cosine:.3g}" for (kind, scale), cosine in cosines.items()),
+    cosines["float32", 1e-7] < 1e-6 and all(abs(cosines[key] - 1) < 1e-6 for key in cosines if key != ("float32", 1e-7)),
+)
+END

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# xr.merge of two runs of the same seeds: where one diverged (NaN) the other's value is taken, so that neither result is
+# what was merged. Values that differ raise; NaN and a number do not count as different.
+. "$(dirname "$0")/lib.sh"
+install xarray==2026.9.0 numpy==2.4.6
+look <<'END'
+import numpy as np, xarray as xr
+from finding import report
+
+
+def losses(*values: float) -> xr.Dataset:
+    return xr.Dataset({"loss": ("seed", list(values))}, {"seed": range(len(values))})
+
+
+merged = xr.merge([losses(0.5, np.nan), losses(0.5, 0.1)])["loss"].values
+try:
+    xr.merge([losses(0.5, 0.2), losses(0.5, 0.1)])
+    raises = False
+except xr.MergeError:
+    raises = True
+report(
+    "the run in which seed 1 diverged and the one in which it did not are in conflict, as 0.2 and 0.1 are",
+    f"{merged}; 0.2 and 0.1 raise MergeError: {raises}",
+    merged.tolist() == [0.5, 0.1] and raises,
+)
+END

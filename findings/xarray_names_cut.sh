@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Names read from a store remember their width. Joined with longer ones and written again, they are all cut to the first
+# store's width, without a word: two cells have one name. In memory they are right; drop_encoding() mends it.
+. "$(dirname "$0")/lib.sh"
+install netCDF4==1.7.5.1.post1 xarray==2026.9.0 numpy==2.4.6
+look <<'END'
+import xarray as xr
+from finding import report
+
+names = ["decay50", "decay50_larger"]
+for name in names:
+    xr.Dataset(coords={"cell": ("cell", [name])}).to_netcdf(f"{name}.nc")
+both = xr.concat([xr.load_dataset(f"{name}.nc") for name in names], "cell")
+both.to_netcdf("both.nc")
+both.drop_encoding().to_netcdf("mended.nc")
+found, mended = (xr.load_dataset(f"{file}.nc").cell.values.tolist() for file in ("both", "mended"))
+report(
+    f"{names}, as in memory",
+    f"{found}; after drop_encoding {mended}",
+    both.cell.values.tolist() == mended == names and found == ["decay50", "decay50"],
+)
+END
