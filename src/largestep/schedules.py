@@ -46,7 +46,9 @@ class Schedule:
         if warmup is not None:
             risen = int((warmup["until"] if warmup["kind"] == "linear" else decays[0]["at"]) * self.steps)
             # The step size stays at its peak after the warm-up: the decays divide that peak.
-            sizes *= _warmup(warmup, np.minimum(step, risen) / self.steps)
+            # A straight line ends at the step size by itself, also where that is between two steps.
+            rising = step if warmup["kind"] == "linear" else np.minimum(step, risen)
+            sizes *= _warmup(warmup, rising / self.steps)
         for decay, first in zip(decays, self.decay_steps, strict=True):
             sizes[first:] /= decay["divide_by"]
         if law.get("annealing") is not None:

@@ -24,6 +24,10 @@ def experiment(raw: dict[str, Any], name: str = DIAGONAL) -> dict[str, Any]:
     return raw["experiments"][name]
 
 
+def decay(at: float) -> dict[str, float]:
+    return {"at": at, "divide_by": 10.0}
+
+
 BROKEN: list[tuple[str, Change, str, str]] = [
     ("missing key", lambda c: experiment(c)["training"].pop("seeds"), "experiments.diagonal.training.seeds", "missing"),
     ("missing data", lambda c: experiment(c).pop("data"), "experiments.diagonal.data", "missing"),
@@ -39,6 +43,56 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         lambda c: experiment(c)["cells"].update(small={"stepsize": 0.1}),
         "experiments.diagonal.cells.small.stepsize",
         "unknown key; check its spelling or remove it (and 1 more)",
+    ),
+    (
+        "a divisor that makes the step larger",
+        lambda c: experiment(c)["cells"]["decay50"].update(decays=[{"at": 0.5, "divide_by": 0.25}]),
+        "experiments.diagonal.cells.decay50.decays.0.divide_by",
+        "must be above 1; to make the step size smaller, write 1/γ where torch has γ: 4",
+    ),
+    (
+        "a divisor that does nothing",
+        lambda c: experiment(c)["cells"]["decay50"].update(decays=[{"at": 0.5, "divide_by": 1.0}]),
+        "experiments.diagonal.cells.decay50.decays.0.divide_by",
+        "must be above 1",
+    ),
+    (
+        "a warm-up that shrinks",
+        lambda c: experiment(c, POINTS)["cells"]["decay2"]["warmup"].update(factor=0.5),
+        "experiments.points.cells.decay2.warmup.factor",
+        "greater than 1",
+    ),
+    (
+        "an exponential warm-up that is constant",
+        lambda c: experiment(c, DIGITS)["cells"]["decay50"].update(warmup={"kind": "exponential", "base": 1.0}),
+        "experiments.digits.cells.decay50.warmup.base",
+        "greater than 1",
+    ),
+    (
+        "a decay before the first step",
+        lambda c: experiment(c, DIGITS)["cells"].update(early={"step_size": 0.1, "decays": [decay(0.1)]}),
+        "experiments.digits",
+        "cells.early.decays: that at 0.1 of 8 steps comes before the first step, so that no step is large",
+    ),
+    (
+        "two decays at one step",
+        lambda c: experiment(c, DIGITS)["cells"].update(two={"step_size": 0.1, "decays": [decay(0.5), decay(0.52)]}),
+        "experiments.digits",
+        "cells.two.decays: those at 0.5 and 0.52 of 8 steps are the same step; set them farther apart",
+    ),
+    (
+        "two cells with the same step sizes",
+        lambda c: experiment(c, DIGITS)["cells"].update(
+            decay90={"step_size": 0.1, "decays": [decay(0.9)]}, decay95={"step_size": 0.1, "decays": [decay(0.95)]}
+        ),
+        "experiments.digits",
+        "cells.decay95 has the same step size at each of 8 steps as cells.decay90; remove one",
+    ),
+    (
+        "a linear warm-up that ends with the large steps",
+        lambda c: experiment(c, DIGITS)["cells"]["decay50"].update(warmup={"kind": "linear", "until": 0.5}),
+        "experiments.digits",
+        "cells.decay50.warmup.until 0.5 of 8 steps leaves no step at the full step size; lower it",
     ),
     (
         "BatchNorm over one value",

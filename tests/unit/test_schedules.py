@@ -60,6 +60,12 @@ def test_exponential_warmup_of_the_deep_nets() -> None:
         assert sizes[-1] == pytest.approx(peak / 100, rel=1e-3)
 
 
+def test_a_linear_warmup_that_ends_between_two_steps_reaches_the_step_size() -> None:
+    law = {"kind": "linear", "start": 0.0, "until": 0.2}
+    sizes = step_sizes(schedule(step_size=1.0, warmup=law), 8)
+    np.testing.assert_allclose(sizes, [0.0, 0.625, *[1.0] * 6], rtol=1e-15)
+
+
 def test_a_linear_warmup_rises_to_the_step_size_and_stays_there() -> None:
     law = {"kind": "linear", "start": 0.1, "until": 0.4}
     sizes = step_sizes(schedule(warmup=law), 10)

@@ -57,6 +57,13 @@ class Experiment(Strict):
             return self.data.examples or IMAGE_SETS[self.data.kind][0]
         return self.data.examples
 
+    def steps(self) -> int | None:
+        """Length of a run in updates; None where only the data set itself knows."""
+        if isinstance(self.training, ToyTraining):
+            return self.training.steps
+        examples = self.examples()
+        return None if examples is None else self.training.epochs * (examples // self.training.batch_size)
+
     @field_validator("training", mode="wrap")
     @classmethod
     def pick_training(cls, value: Any, handler: Any) -> Any:
@@ -115,6 +122,26 @@ class Experiment(Strict):
                 f"training.batch_size 1 leaves BatchNorm one value of a channel, where {self.model.kind} has made one "
                 f"pixel of {size[0]}x{size[1]}; raise it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def schedules_differ(self) -> Experiment:
+        """Refuse schedules that so few steps cannot take, and two cells with the same step sizes."""
+        if (steps := self.steps()) is None:
+            return self
+        # As `largestep.schedules` counts: of images the update that comes, of toys after it where settings say so.
+        late = -1 if self.images else int(isinstance(self.training, ToyTraining) and self.training.decay_after_update)
+        seen: dict[str, str] = {}
+        for name, cell in self.cells.items():
+            try:
+                sizes = repr((cell.step_size, cell.in_steps(steps, late)))
+            except ValueError as error:
+                raise ValueError(f"cells.{name}.{error}") from error
+            if sizes in seen:
+                raise ValueError(
+                    f"cells.{name} has the same step size at each of {steps} steps as cells.{seen[sizes]}; remove one"
+                )
+            seen[sizes] = name
         return self
 
     @model_validator(mode="after")

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from largestep.config.kinds import kinds
 from largestep.config.scalars import Fraction, Positive, Strict
+
+
+def _divides(value: float) -> float:
+    """Refuse what does not divide: a step size that grows would count as one that decays."""
+    if value <= 1:
+        mend = f"; to make the step size smaller, write 1/γ where torch has γ: {1 / value:g}" if value < 1 else ""
+        raise ValueError(f"must be above 1{mend}")
+    return value
+
+
+# Of a step size.
+Divisor = Annotated[Positive, AfterValidator(_divides)]
+Growth = Annotated[float, Field(gt=1)]
 
 
 class PowerWarmup(Strict):
     """η (1 + (F − 1) (i/N)^e) at step i of N until the first decay, for step size η, factor F and exponent e."""
 
     kind: Literal["power"] = Field(description="a power of the step")
-    factor: Positive = Field(description="F, that of the step size at the end of training if the warm-up lasted to it")
+    factor: Growth = Field(description="F, that of the step size at the end of training if the warm-up lasted to it")
     exponent: Positive = Field(description="e; 1 is a straight line")
 
 
@@ -23,7 +37,7 @@ class ExponentialWarmup(Strict):
     """η b^(100 i/N) at step i of N until the first decay, for step size η and base b."""
 
     kind: Literal["exponential"] = Field(description="an exponential of the step")
-    base: Positive = Field(description="b, the growth of the step size per percent of training")
+    base: Growth = Field(description="b, the growth of the step size per percent of training")
 
 
 class LinearWarmup(Strict):
@@ -41,7 +55,7 @@ class Decay(Strict):
     """One division of the step size that the schedule has reached by then, its warm-up included."""
 
     at: Fraction = Field(description="fraction of training at which it falls due")
-    divide_by: Positive = Field(description="divisor of the step size")
+    divide_by: Divisor = Field(description="divisor of the step size, above 1")
 
 
 class ScheduleConfig(Strict):
@@ -70,3 +84,30 @@ class ScheduleConfig(Strict):
         elif self.warmup is not None and not self.decays:
             raise ValueError("warmup lasts until the first decay, but there is no decay")
         return self
+
+    def in_steps(self, steps: int, late: int) -> dict[str, Any]:
+        """The schedule with its fractions of training as steps; equal ones have the same step sizes.
+
+        late: steps after `int(at * steps)` at which a decay divides first. Raises ValueError for one that cannot be
+        taken in so few steps.
+        """
+        firsts = [int(decay.at * steps) + late for decay in self.decays]
+        if firsts and firsts[0] < 1:
+            raise ValueError(
+                f"decays: that at {self.decays[0].at} of {steps} steps comes before the first step, so that no step is "
+                "large; set it later, or train longer"
+            )
+        for (one, first), (two, second) in pairwise(zip(self.decays, firsts, strict=True)):
+            if first == second:
+                raise ValueError(
+                    f"decays: those at {one.at} and {two.at} of {steps} steps are the same step; set them farther apart"
+                )
+        if isinstance(self.warmup, LinearWarmup):
+            reached = math.ceil(self.warmup.until * steps) + min(late, 0)
+            if reached >= (firsts or [steps])[0]:
+                raise ValueError(
+                    f"warmup.until {self.warmup.until} of {steps} steps leaves no step at the full step size; lower it"
+                )
+        warmup = self.warmup.model_dump() if self.warmup else None
+        divided = [(first, decay.divide_by) for first, decay in zip(firsts, self.decays, strict=True)]
+        return {"warmup": warmup, "decays": divided, "annealing": self.annealing}

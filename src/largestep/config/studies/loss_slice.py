@@ -9,6 +9,7 @@ from pydantic import Field
 from largestep.config.data import SparseRegression
 from largestep.config.models import DiagonalNet
 from largestep.config.scalars import Count, Fraction, Positive, Several, Strict
+from largestep.config.schedules import Divisor
 from largestep.config.studies.base import StudyBase
 
 
@@ -29,7 +30,7 @@ class LossSlice(StudyBase):
     steps: Several = Field(description="length of the paths in updates")
     step_sizes: SliceStepSizes = Field(description="step sizes of the paths")
     decay_at: Fraction = Field(description="fraction of training at which the large steps end")
-    divide_by: Positive = Field(description="divisor of the step sizes of gradient descent and SGD there")
+    divide_by: Divisor = Field(description="divisor of the step sizes of gradient descent and SGD there")
     seeds: Count = Field(description="runs of SGD")
     evaluations: Several = Field(description="equal intervals between recorded updates of the paths")
     resolution: Several = Field(description="points of the plane along either axis")
