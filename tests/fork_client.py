@@ -23,7 +23,10 @@ def ask(server: str, asked: dict[str, object], streams: list[int], timeout: floa
         socket.send_fds(connection, [len(text).to_bytes(LENGTH, "big")], streams)
         connection.sendall(text)
         # A process that is killed says nothing.
-        return (connection.recv(1) or bytes([KILLED]))[0]
+        status = (connection.recv(1) or bytes([KILLED]))[0]
+        # It is gone when nobody holds the other end.
+        connection.recv(1)
+        return status
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, object], list[int]]:
