@@ -65,6 +65,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (own / "nets.py").write_text(NET)
     (own / "images.py").write_text(IMAGES)
     (own / "shapes.py").write_text("UNITS = 7\n")
+    # Jobs must not take it for the standard library's.
+    (project.folder / "random.py").write_text("raise ImportError('a file of the user')\n")
     (project.folder / "config.yaml").write_text(
         yaml.safe_dump({"scale": "laptop", "experiments": {"stripes": EXPERIMENT}})
     )
