@@ -74,7 +74,8 @@ test-kills: setup
 # with counts.
 VERDICTS := $(wildcard tests/unit/test_claims*.py) tests/unit/test_phase_diagram.py
 test-reliability: setup
-	LARGESTEP_KILLS=40 LARGESTEP_COMPARISONS=40 LARGESTEP_DRAWS=200 $(PYTEST) tests/reliability tests/dag $(VERDICTS)
+	LARGESTEP_KILLS=40 LARGESTEP_COMPARISONS=40 LARGESTEP_DRAWS=200 LARGESTEP_DEEP_CELLS=4 $(PYTEST) \
+		tests/reliability tests/dag $(VERDICTS)
 
 # A real Slurm on this machine and a local S3 server. Root installs Debian's packages for it and removes what it started.
 test-cluster: setup
