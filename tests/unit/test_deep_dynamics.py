@@ -133,6 +133,15 @@ def test_thirty_steps_are_those_written_out(
     np.testing.assert_allclose(kept["parameters"].values[0, 0, -1], networks.flatten(net), rtol=1e-6, atol=1e-7)
 
 
+def test_how_often_one_evaluates_changes_no_step(data: ImageSet, tmp_path: Path) -> None:
+    """Theirs draws from the generator of the order whenever it evaluates."""
+    often, seldom = (
+        train(spec(0.1, augmentation=AUGMENTED, evaluations=count, snapshots=2), data, tmp_path / str(count))[1]
+        for count in (8, 2)
+    )
+    np.testing.assert_array_equal(often["parameters"].values[:, :, -1], seldom["parameters"].values[:, :, -1])
+
+
 def test_sparsity_of_a_network_with_copied_channels_is_that_of_greedy_merging(data: ImageSet) -> None:
     """Every second channel of all layers is a copy: at least half of the units of a block go, one by one, in order."""
     net = networks.draw(MODEL | {"width": 4}, 1, 10, (8, 8), 3).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,31 @@ def test_the_peak_and_the_decayed_step_sizes_are_the_published_ones(name: str) -
     assert experiment.training.weight_decay == (5e-4 if sota else 0.0)
     assert experiment.training.augmentation.flip == sota
     assert experiment.training.epochs == (200 if name.startswith("densenet_cifar") else 100)
+
+
+# Training images of the published data sets.
+EXAMPLES = {"cifar10": 50_000, "cifar100": 50_000, "tiny_imagenet": 100_000}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_all_images_are_taken_and_every_decay_falls_on_a_whole_step(name: str) -> None:
+    """So that it does not matter how a share of training is rounded to a step."""
+    experiment = SETTINGS.experiments[name]
+    assert experiment.data.examples is None
+    assert experiment.data.test_examples is None
+    steps = experiment.training.epochs * (EXAMPLES[experiment.data.kind] // experiment.training.batch_size)
+    for cell in experiment.cells.values():
+        sizes = step_sizes(cell.model_dump(mode="json"), steps, phase=PHASE_OF_IMAGES)
+        for decay in cell.decays:
+            due = Fraction(str(decay.at)) * steps
+            assert due.denominator == 1
+            # The update that ends at the share of training is the first to take the divided size.
+            assert sizes[int(due) - 1] < 0.5 * sizes[int(due) - 2]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_measures_look_at_as_many_images_and_units_as_published(name: str) -> None:
+    measures = SETTINGS.experiments[name].measures
+    assert (measures.probe_images, measures.units_per_block) == (21 * 512, 1000)
+    assert measures.correlation_thresholds[0] == 0.95
+    assert not measures.normalise_activations

@@ -60,8 +60,8 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
     training = spec["training"]
     if training["batch_size"] > len(images.train_images):
         raise store.StoreError(
-            f"{spec['cell']}: training.batch_size {training['batch_size']} exceeds the {len(images.train_images)} "
-            "training images; lower it"
+            f"config.yaml: {spec['cell']}: training.batch_size {training['batch_size']} exceeds the "
+            f"{len(images.train_images)} training images; lower it"
         )
     batches = Batches(images, training, device)
     schedule = Schedule(spec["schedule"], training["epochs"] * batches.count, phase=PHASE_OF_IMAGES)
