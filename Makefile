@@ -94,9 +94,9 @@ bench-plan: setup
 bench-study: setup
 	$(BIN)/python benchmarks/study.py $(REF)
 
-# Whether test error and sparsity depend on the precision of the arithmetic.
+# Whether test error and sparsity depend on the precision of the arithmetic; SEEDS=N for other than 48.
 precision: setup
-	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/precision.py $(SEEDS)
 
 # What each image cell takes on disk.
 disk: setup
