@@ -2,8 +2,8 @@
 
 The longest large-step phase of config.yaml's digits, the most chaotic of its cells, trained in float32 and with
 bfloat16's autocast, the same seeds. A measure agrees when the whole 95% interval of its paired difference lies within
-`MARGIN`, and differs when the interval leaves out 0; else the seeds are too few to tell, and how many would be enough is
-said, by their scatter.
+`MARGIN`, and differs when the interval leaves out 0; else the seeds are too few to tell, and by their scatter it is said
+how many would be enough.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> int:
 
 def verdict(low: float, high: float, seeds: int) -> str:
     """What an interval of the paired difference over so many seeds tells."""
-    if -MARGIN <= low and high <= MARGIN:
+    if low >= -MARGIN and high <= MARGIN:
         return "agree"
     if low > 0 or high < 0:
         return "DIFFER"

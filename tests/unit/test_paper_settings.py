@@ -119,7 +119,7 @@ def test_all_images_are_taken_and_every_decay_falls_on_a_whole_step(name: str) -
     assert experiment.data.test_examples is None
     steps = experiment.training.epochs * (EXAMPLES[experiment.data.kind] // experiment.training.batch_size)
     for cell in experiment.cells.values():
-        sizes = step_sizes(cell.model_dump(mode="json"), steps, phase=PHASE_OF_IMAGES)
+        sizes = Schedule(cell.model_dump(mode="json"), steps, phase=PHASE_OF_IMAGES).sizes
         for decay in cell.decays:
             due = Fraction(str(decay.at)) * steps
             assert due.denominator == 1
