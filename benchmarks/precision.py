@@ -2,8 +2,8 @@
 
 The longest large-step phase of config.yaml's digits, the most chaotic of its cells, trained in float32 and with
 bfloat16's autocast, the same seeds. A measure agrees when the whole 95% interval of its paired difference lies within
-`MARGIN`, and differs when the interval leaves out 0; else the seeds are too few to tell, and by their scatter it is said
-how many would be enough.
+`MARGIN`, and differs when the interval leaves out 0; else the seeds are too few to tell, and the row says how many
+would be enough, by their scatter.
 """
 
 from __future__ import annotations
