@@ -537,3 +537,17 @@ def test_caption_of_gradient_descent_claims_the_opposite() -> None:
     assert "The longer the large steps last" not in text
     assert "second arm" not in text
     assert "The longer the large steps last" in " ".join(caption("diagonal_sgd", "curves").split())
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [([0.0, 0.0], "linear"), ([np.nan, np.nan], "linear"), ([0.0, 2.0], "log")]
+)
+def test_a_logarithmic_axis_without_a_positive_value_says_so(values: list[float], scale: str) -> None:
+    """Matplotlib would raise an error as it draws."""
+    figure = Figure()
+    ax = figure.subplots()
+    ax.plot([0, 1], values)
+    style.log_axis(ax)
+    figure.draw_without_rendering()
+    said = [text.get_text() for text in ax.texts]
+    assert (ax.get_yscale(), said) == (scale, ["no value above 0"] * (scale == "linear"))

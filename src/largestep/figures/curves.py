@@ -201,7 +201,7 @@ def show(ax: Axes, panel: Panel, experiment: xr.Dataset, arm: str) -> None:
             style.published(ax, float(panel.published.sel(cell=schedule.cell)), schedule)
         for step in decays(experiment, schedule):
             ax.axvline(step / divide_by, color=style.colour(schedule.decay_fraction), linestyle=":", linewidth=0.8)
-    if panel.logarithmic:
-        style.log_axis(ax)
     if not alive.any():
         style.empty(ax)
+    if panel.logarithmic:
+        style.log_axis(ax)

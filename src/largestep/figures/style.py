@@ -49,6 +49,7 @@ MARKS = ("o", "D", "s")
 QUANTILES = (0.25, 0.5, 0.75)
 BAND_NOTE = "Lines: median over the runs that never diverge; bands: their middle half (25–75%)."
 LOST = "every run diverged"
+NOT_POSITIVE = "no value above 0"
 # Characters of a legend's entry of which two fit side by side.
 HALF_A_PAGE = 62
 # Characters of a line of notes.
@@ -186,9 +187,9 @@ def note(figure: Figure | SubFigure, text: str, shown: xr.Dataset | None = None)
     figure.supxlabel(fill(text, WHOLE_PAGE), fontsize=RC["font.size"], color="#404040", x=0.01, ha="left")
 
 
-def empty(ax: Axes) -> None:
+def empty(ax: Axes, why: str = LOST) -> None:
     """Say why there is nothing in a panel."""
-    ax.text(0.5, 0.5, LOST, transform=ax.transAxes, ha="center", va="center", bbox=BEHIND_TEXT, zorder=5)
+    ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", bbox=BEHIND_TEXT, zorder=5)
 
 
 def step_axis(ax: Axes, steps: NDArray[np.int64]) -> float:
@@ -202,7 +203,14 @@ def step_axis(ax: Axes, steps: NDArray[np.int64]) -> float:
 
 
 def log_axis(ax: Axes) -> None:
-    """Make y logarithmic once all is drawn: powers of ten, or 1, 2 and 5 where it spans few of them."""
+    """Make y logarithmic once all is drawn: powers of ten, or 1, 2 and 5 where it spans few of them.
+
+    Where nothing that is drawn is above 0 the axis stays as it is, and says so.
+    """
+    if not np.isfinite(ax.dataLim.minposy):
+        if all(text.get_text() != LOST for text in ax.texts):
+            empty(ax, NOT_POSITIVE)
+        return
     ax.set_yscale("log")
     ax.yaxis.set_minor_locator(NullLocator())
     low, high = ax.get_ylim()
