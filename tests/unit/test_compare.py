@@ -161,6 +161,7 @@ def test_too_few_seeds_are_said() -> None:
     assert (report.cells[0].few, report.cells[0].found) == (1, [])
     assert "agreement, statistics compared: 2 (1 with too few seeds to find a difference)" in report.text
     assert compared(run()).cells[0].few == 0
+    assert json.loads(json.dumps(dataclasses.asdict(report)))["cells"][0]["few"] == 1
 
 
 def test_seeds_that_lose_their_value_are_found() -> None:

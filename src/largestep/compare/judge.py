@@ -153,7 +153,8 @@ class _Pair:
     @property
     def few(self) -> bool:
         """Whether too few seeds have a value in both for any difference to be beyond chance."""
-        return sum(np.isfinite(one) and np.isfinite(other) for one, other in self._by_seed()) < FEWEST_SEEDS
+        both = sum(bool(np.isfinite(one) and np.isfinite(other)) for one, other in self._by_seed())
+        return both < FEWEST_SEEDS
 
     def presence(self) -> _Pair | None:
         """Which seeds have a value, as a statistic of its own; None where it is the same ones in both."""

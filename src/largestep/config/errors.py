@@ -23,9 +23,14 @@ class ConfigError(ValueError):
 
 def line(source: str, problem: str) -> str:
     """A message in one line of bounded length, without characters that a terminal obeys."""
-    words = " ".join(problem.split())
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
+    text = printable(problem)
     return f"{source}: {text if len(text) <= LONGEST else text[: LONGEST - 2] + ' …'}"
+
+
+def printable(text: str) -> str:
+    """A text in one line, without characters that a terminal obeys."""
+    words = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
 
 
 def shown(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from largestep.config.errors import LONGEST_KEY, printable
 from largestep.config.reading import parse, read
 from largestep.config.root import Config
 from largestep.config.schedules import ScheduleConfig
@@ -30,8 +31,9 @@ def layered(files: Sequence[Path], values: Mapping[str, Any]) -> Config:
 
 def sources(files: Sequence[Path], values: Mapping[str, Any]) -> list[str]:
     """What a configuration is made of, in words."""
-    given = " ".join(f"{key}={value}" for key, value in values.items())
-    return [*map(str, files), *([f"--config {given}"] if given else [])]
+    given = printable(" ".join(f"{key}={value}" for key, value in values.items()))
+    short = given if len(given) <= LONGEST_KEY else f"{given[: LONGEST_KEY - 2]} …"
+    return [*map(str, files), *([f"--config {short}"] if given else [])]
 
 
 def lay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
