@@ -19,7 +19,7 @@ def test_fashion_mnist_from_the_packaged_files(tmp_path: Path, repository: Path)
     project = make_project(tmp_path)
     shutil.copy(repository / "config.yaml", project.folder / "config.yaml")
     project.edit("config.yaml", "examples: 4000, test_examples: 2000", "examples: 128, test_examples: 64")
-    project.edit("config.yaml", "epochs: 25\n", "epochs: 6\n")
+    project.edit("config.yaml", "epochs: 25\n      batch_size: 64", "epochs: 3\n      batch_size: 16")
     project.edit(
         "config.yaml",
         "seeds: 6\n      arms: [order]\n      evaluations: 25",
