@@ -113,7 +113,7 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     ),
     (
         lambda c: c["schedules"]["warmed"]["warmup"].update(factor=-1.0),
-        "schedules.warmed.warmup.factor: input should be greater than 0 (given: -1.0)",
+        "schedules.warmed.warmup.factor: input should be greater than 1 (given: -1.0)",
     ),
     (
         lambda c: c["schedules"]["warmed"].update(decays=[]),

@@ -159,6 +159,7 @@ def replacements() -> dict[str, Any]:
         "largestep.images.checkpoints.alone": lambda folder: nullcontext(False),
         "largestep.devices.device": lambda: nullcontext(torch.device("cpu")),
         "largestep.devices.out_of_memory": lambda *arguments: nullcontext(),
+        "largestep.devices.memory_is_full": lambda error: False,
         "largestep.devices.describe": lambda device: "a device",
         "largestep.store.replacing": direct,
         "largestep.store.set_aside": nothing,

@@ -7,6 +7,7 @@ short runs, a comparison of algorithms. It runs as one job, `python -m largestep
 from __future__ import annotations
 
 import importlib
+import inspect
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated
@@ -22,8 +23,8 @@ def types() -> tuple[type[StudyBase], ...]:
     found = []
     for kind in registered.modules("config.studies"):
         module = importlib.import_module(f"{__name__}.{kind}")
-        own = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
-        found += [each for each in own if issubclass(each, StudyBase) and "kind" in each.model_fields]
+        classes = (each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == module.__name__)
+        found += [each for each in classes if issubclass(each, StudyBase) and "kind" in each.model_fields]
     return tuple(found)
 
 
