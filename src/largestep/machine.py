@@ -42,7 +42,8 @@ def attributes() -> dict[str, str]:
         if each["user_api"] == "blas"
     }
     threads = {f"{each['internal_api']} {each['num_threads']}" for each in pools}
-    if numba := sys.modules.get("numba"):
+    if "largestep.compiled" in sys.modules:
+        numba = sys.modules["numba"]
         found["compile_target"] = numba.config.CPU_NAME or f"{platform.machine()}, as this processor"
         threads.add(f"numba {numba.get_num_threads()}")
     return found | {"blas": ", ".join(sorted(blas)) or "none", "threads": ", ".join(sorted(threads)) or "1"}

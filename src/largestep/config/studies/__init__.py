@@ -23,7 +23,9 @@ def types() -> tuple[type[StudyBase], ...]:
     found = []
     for kind in registered.modules("config.studies"):
         module = importlib.import_module(f"{__name__}.{kind}")
-        classes = (each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == module.__name__)
+        classes = (
+            each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == module.__name__
+        )
         found += [each for each in classes if issubclass(each, StudyBase) and "kind" in each.model_fields]
     return tuple(found)
 
