@@ -173,7 +173,8 @@ def test_claim_edited(project: Project) -> None:
 
 def test_worker_added(project: Project) -> None:
     """The table of workers names them; a stage depends on the one that it uses."""
-    project.edit("src/largestep/stages.py", '"filters", "distances"]', '"filters", "distances", "more"]')
+    mlp = '    "mlp": "largestep.models.mlp",\n'
+    project.edit("src/largestep/stages.py", mlp, mlp + mlp.replace('"mlp"', '"more"'))
     assert project.planned() == set()
 
 
