@@ -199,7 +199,7 @@ def _check_claims() -> None:
         if name in tested:
             for each in ("CLAIMS", "measured"):
                 if each not in parts:
-                    raise RegistrationError(f"{_named(f'claims.{name}')}: lacks {each}; add it (docs/extending.md)")
+                    raise _lacks(f"claims.{name}", each)
         elif {"CLAIMS", "measured"} <= parts:
             raise RegistrationError(f"{_named(f'claims.{name}')}: is missing in MODULES of claims/__main__.py; add it")
 
@@ -212,15 +212,19 @@ def modules(package: str) -> tuple[str, ...]:
 def part(module: str, name: str, what: str) -> Any:
     """A literal or a function that a module has to have. Raises RegistrationError where it has not."""
     if name not in definitions(module):
-        raise RegistrationError(f"{_named(module)}: lacks {name}, {what}; add it (docs/extending.md)")
+        raise _lacks(module, f"{name}, {what}")
     return literal(module, name)
 
 
 def _constant(module: str, name: str) -> ast.expr:
     node = definitions(module).get(name)
     if node is None:
-        raise RegistrationError(f"{_named(module)}: lacks {name}; add it (docs/extending.md)")
+        raise _lacks(module, name)
     return node
+
+
+def _lacks(module: str, what: str) -> RegistrationError:
+    return RegistrationError(f"{_named(module)}: lacks {what}; add it (docs/extending.md)")
 
 
 def literal(module: str, name: str) -> Any:
