@@ -127,7 +127,10 @@ docs: setup
 
 # Where libraries do something else than one expects (docs/pitfalls.md): which still do, with the pinned versions. Not in CI.
 findings:
-	PYTHON=$(PYTHON) findings/run.sh
+	@changed=0; for each in findings/*.sh; do \
+		if said=$$(PYTHON=$(PYTHON) $$each 2>&1); then echo "as described   $$each"; \
+		else changed=1; echo "changed, or not to be installed: $$each"; echo "$$said"; fi; \
+	done; exit $$changed
 
 # After a change of the dependencies in pyproject.toml. What decides digits is pinned here, to one version for every
 # Python; the rest by uv.

@@ -1,7 +1,13 @@
 #!/usr/bin/env bash
 # A version without quotes in CITATION.cff is a number to YAML: 1.10 is valid, and cited as 1.1.
-. "$(dirname "$0")/lib.sh"
-install cffconvert==2.0.0
+set -euo pipefail
+unset PYTHONPATH PYTHONHOME
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+"${PYTHON:-python3}" -m venv venv
+venv/bin/python -m pip install --quiet --disable-pip-version-check cffconvert==2.0.0 || exit 2
+echo "versions: $(venv/bin/python --version), cffconvert 2.0.0"
 cat > CITATION.cff <<'END'
 cff-version: 1.2.0
 message: Please cite.
@@ -12,10 +18,13 @@ END
 valid=$(venv/bin/cffconvert --validate 2> /dev/null)
 cited=$(venv/bin/cffconvert --format apalike 2> /dev/null)
 export valid cited
-look <<'END'
+venv/bin/python -W ignore - <<'END'
 import os
-from finding import report
+import sys
 
 valid, cited = os.environ["valid"], os.environ["cited"]
-report("version 1.10, or that it is not valid", f"{valid} {cited}", " valid " in valid and "(version 1.1)" in cited)
+print("expected:", "version 1.10, or that it is not valid")
+print("seen:    ", f"{valid} {cited}")
+if not (" valid " in valid and "(version 1.1)" in cited):
+    sys.exit(1)
 END

@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # add_file without a destination puts a file under its base name: of the stores of two cells, both sparsity.nc, the crate
 # holds one, and lists one.
-. "$(dirname "$0")/lib.sh"
-install rocrate==0.16.0
-look <<'END'
+set -euo pipefail
+unset PYTHONPATH PYTHONHOME
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+"${PYTHON:-python3}" -m venv venv
+venv/bin/python -m pip install --quiet --disable-pip-version-check rocrate==0.16.0 || exit 2
+echo "versions: $(venv/bin/python --version), rocrate 0.16.0"
+venv/bin/python -W ignore - <<'END'
+import sys
+
 from pathlib import Path
 from rocrate.rocrate import ROCrate
-from finding import report
 
 crate = ROCrate()
 for cell in ("small", "large"):
@@ -15,5 +22,8 @@ for cell in ("small", "large"):
     crate.add_file(f"{cell}/sparsity.nc")
 crate.write("crate")
 held = {str(path.relative_to("crate")): path.read_text() for path in Path("crate").rglob("*.nc")}
-report("two files, or an error", f"{held}", held in ({"sparsity.nc": "large"}, {"sparsity.nc": "small"}))
+print("expected:", "two files, or an error")
+print("seen:    ", f"{held}")
+if not (held in ({"sparsity.nc": "large"}, {"sparsity.nc": "small"})):
+    sys.exit(1)
 END

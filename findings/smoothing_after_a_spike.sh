@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # A moving mean that is kept as a running sum does not recover from a spike, nor from one infinite value: all later means
 # are wrong. So do xarray's rolling with bottleneck and SciPy's uniform_filter1d; xarray alone and pandas do not.
-. "$(dirname "$0")/lib.sh"
-install xarray==2026.9.0 bottleneck==1.6.0 scipy==1.17.1 pandas==3.1.1 numpy==2.4.6
-look <<'END'
+set -euo pipefail
+unset PYTHONPATH PYTHONHOME
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+"${PYTHON:-python3}" -m venv venv
+venv/bin/python -m pip install --quiet --disable-pip-version-check xarray==2026.9.0 bottleneck==1.6.0 scipy==1.17.1 pandas==3.1.1 numpy==2.4.6 || exit 2
+echo "versions: $(venv/bin/python --version), xarray 2026.9.0, bottleneck 1.6.0, scipy 1.17.1, pandas 3.1.1, numpy 2.4.6"
+venv/bin/python -W ignore - <<'END'
+import sys
+
 import numpy as np, pandas as pd, xarray as xr
 from scipy.ndimage import uniform_filter1d
-from finding import report
 
 last = {}
 for spike in (1e20, np.inf):
@@ -21,9 +28,8 @@ for spike in (1e20, np.inf):
     last["pandas", spike] = float(pd.Series(loss).rolling(3).mean().iloc[-1])
 wrong = {name for (name, _), value in last.items() if value != 1}
 right = {name for name, _ in last} - wrong
-report(
-    "of a loss that is 1 but for a spike at step 5, the mean of the last three steps is 1",
-    ", ".join(f"{name} after {spike}: {value}" for (name, spike), value in last.items()),
-    wrong == {"bottleneck", "uniform_filter1d"} and right == {"xarray alone", "pandas"},
-)
+print("expected:", "of a loss that is 1 but for a spike at step 5, the mean of the last three steps is 1")
+print("seen:    ", ", ".join(f"{name} after {spike}: {value}" for (name, spike), value in last.items()))
+if not (wrong == {"bottleneck", "uniform_filter1d"} and right == {"xarray alone", "pandas"}):
+    sys.exit(1)
 END
