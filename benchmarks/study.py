@@ -1,8 +1,8 @@
 """CPU time of all jobs of the study, by stage, of this tree and of another commit: python benchmarks/study.py COMMIT.
 
-Both are run here, one after the other, each in an empty folder with this Python and with kernels compiled anew. When a
-job ends it notes the processor time that it took: what Snakemake's own benchmarks say is a sample, for long jobs up to
-half a minute old. Other jobs of the machine change CPU time a little, and the ratio less than either.
+Both are run here at the same time, each on one core, in an empty folder, with this Python and with kernels compiled
+anew: what else the machine does slows both alike. When a job ends it notes the processor time that it took: what
+Snakemake's own benchmarks say is a sample, for long jobs up to half a minute old.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +54,8 @@ def main() -> None:
             save.mkdir(parents=True, exist_ok=True)
             other = cloned(options.commit, Path(folder) / "other")
             times = save.resolve() / "ours.txt", save.resolve() / f"{options.commit}.txt"
-            for tree, file in zip((REPOSITORY, other), times, strict=True):
-                with tempfile.TemporaryDirectory() as empty:
-                    study(tree, Path(empty), file, options.targets)
+            with ThreadPoolExecutor() as both:
+                list(both.map(partial(study, options.targets), (REPOSITORY, other), times))
         else:
             times = tuple(options.times)
         ratio = report(*map(stages, times), options.commit or times[1].stem)
@@ -69,8 +70,14 @@ def cloned(commit: str, folder: Path) -> Path:
     return folder
 
 
-def study(tree: Path, folder: Path, times: Path, targets: list[str]) -> None:
+def study(targets: list[str], tree: Path, times: Path) -> None:
     """Run the study of a tree in an empty folder; its jobs add their CPU times to a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(targets, tree, Path(folder), times)
+
+
+def run(targets: list[str], tree: Path, folder: Path, times: Path) -> None:
+    """Run the study of a tree in this folder."""
     hook = folder / "hook"
     hook.mkdir()
     (hook / HOOK).write_text(NOTE)
@@ -83,7 +90,7 @@ def study(tree: Path, folder: Path, times: Path, targets: list[str]) -> None:
     # Read where it stands, because profile and environments lie beside it.
     (folder / "workflow").symlink_to(tree / "workflow")
     (folder / "config.yaml").write_text((tree / "config.yaml").read_text())
-    program = [sys.executable, "-m", "snakemake", "--snakefile", str(tree / "workflow/Snakefile"), "--cores", "2"]
+    program = [sys.executable, "-m", "snakemake", "--snakefile", str(tree / "workflow/Snakefile"), "--cores", "1"]
     done = subprocess.run([*program, *targets], cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"error: {tree}: {done.stderr[-3000:]}")
