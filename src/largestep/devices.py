@@ -38,7 +38,8 @@ def prepare(threads: int) -> None:
     # The compiler of GPU code would choose kernels by their time as well.
     os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # use_deterministic_algorithms does this too, but imports the compiler of GPU code: longer than torch itself.
+    torch.set_deterministic_debug_mode("error")
     # Nothing here reads memory that was never written; filling it costs a tenth of the time of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # TF32 would round float32 to ten bits without a word; convolutions do so by default.

@@ -62,7 +62,7 @@ def _torch_settings() -> list[functools.partial[None]]:
         functools.partial(torch.set_default_device, None),
         functools.partial(torch.set_num_threads, torch.get_num_threads()),
         functools.partial(_set_grad_enabled, torch.is_grad_enabled()),
-        functools.partial(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()),
+        functools.partial(torch.set_deterministic_debug_mode, torch.get_deterministic_debug_mode()),
         functools.partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()),
         functools.partial(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32),
         functools.partial(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 
 from largestep import devices, stages, store
 from largestep.cli import run
@@ -40,7 +40,8 @@ def main() -> None:
         with devices.device() as device, devices.out_of_memory(spec["cell"]):
             used = devices.describe(device)
             shown = image_set.content(images)
-            versions = (torch.__version__, torchvision.__version__, np.__version__)
+            # torchvision takes longer to import than torch, and not every network needs it.
+            versions = (torch.__version__, version("torchvision"), np.__version__)
             key = digest(canonical(spec), code, shown, used, str(options.threads), *versions)
             kept = Checkpoints(options.checkpoints, key, every=options.checkpoint_every)
             trained = stages.worker("train", kinds[1]).train(spec, images, device, kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -272,3 +273,13 @@ def test_other_errors_pass(error: Exception) -> None:
 
 def test_a_cpu_has_a_name() -> None:
     assert devices.describe(torch.device("cpu")).strip()
+
+
+def test_preparing_imports_neither_the_compiler_of_gpu_code_nor_torchvision() -> None:
+    # Each takes longer to import than torch, in every job of an image classifier.
+    script = (
+        "import sys, torch; from largestep import devices, train_images; devices.prepare(1); "
+        "print(torch.are_deterministic_algorithms_enabled(), {'torch._inductor', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True set()\n"
