@@ -11,6 +11,7 @@ from typing import Any
 
 from largestep import stages
 from largestep.config import CellConfig, Config, ConfigError, Experiment
+from largestep.config.studies.base import REPLICATES
 from largestep.data.image_spec import image_name, image_spec
 from largestep.keys import canonical, digest
 from largestep.schedules import decay_fraction
@@ -157,6 +158,7 @@ def claims_spec(config: Config) -> str:
     """Canonical JSON of what the claims may ask for and this run leaves out: names, scales (or `only`), kinds.
 
     comparisons: the kind of model of every such experiment whose cells keep large steps for different durations.
+    replicates: what the seeds of each arm, study, or run of a study that is run replicate, by name.
     """
     here, studies_here = config.at_scale(), config.studies_at_scale()
     return canonical(
@@ -173,6 +175,14 @@ def claims_spec(config: Config) -> str:
                 name: {"scale": config.missing(study.scale), "kind": study.kind}
                 for name, study in config.studies.items()
                 if name not in studies_here
+            },
+            "replicates": {
+                **{f"{name}/{arm}": REPLICATES[arm] for name, e in here.items() for arm in e.training.arms},
+                **{
+                    f"{name}/{run}".rstrip("/"): unit
+                    for name, study in studies_here.items()
+                    for run, unit in study.replicates().items()
+                },
             },
         }
     )

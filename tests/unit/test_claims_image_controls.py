@@ -28,7 +28,8 @@ def experiment(seed: int, small: float, large: float, diverged: int = 0) -> xr.D
 
 def answers(**controls: xr.Dataset) -> dict[str, str]:
     results = Results(experiments={"digits_matched": experiment(0, 0.5, 0.2), **controls})
-    return {row.experiment: row.verdict for row in decide(image_controls.measured(results))}
+    rows = [row for row in decide(image_controls.measured(results)) if not row.companion]
+    return {row.experiment: row.survivors or row.verdict for row in rows}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from largestep.claims.verdict import Measured, below, decide, missing
 
 
 def measured(values: np.ndarray, experiment: str = "made_up/order", claim: str = "C1", diverged: int = 0) -> Measured:
-    return Measured(claim, experiment, "a number", values, below(0.0), diverged=diverged, headline=True)
+    """diverged: seeds behind the others that have no value."""
+    whole = np.concatenate([values, np.full(diverged, np.nan)])
+    return Measured(claim, experiment, "a number", whole, below(0.0), diverged=np.isnan(whole), headline=True)
 
 
 def alone(*found: Measured) -> float:
@@ -49,10 +51,22 @@ def test_seeds_of_one_experiment_are_drawn_together() -> None:
 
 
 def test_diverged_seeds_are_drawn_too() -> None:
-    """Of eight usable seeds among sixteen a sample often has too few for a verdict."""
-    values = np.linspace(-3.0, -2.0, 8)
+    """Of 26 usable seeds among 34 some samples have too few to say anything of all seeds."""
+    values = np.linspace(-3.0, -2.0, 26)
     assert alone(measured(values)) == 1.0
     assert 0.5 < alone(measured(values, diverged=8)) < 0.99
+
+
+def test_statistics_that_lose_other_seeds_stay_paired_by_seed() -> None:
+    """A seed without a value keeps its place: the others are drawn as if nothing were missing."""
+    values = np.linspace(-1.0, 1.0, 20)
+    holed = np.where(np.arange(20) == 3, np.nan, values)
+    whole, lost = (Measured("C1", "s/order", "a number", each, below(0.0), headline=True) for each in (values, holed))
+    indices = recurrence._drawn(whole)[0]
+    np.testing.assert_array_equal(indices, recurrence._drawn(lost)[0])
+    again = recurrence._again(lost, indices)
+    np.testing.assert_array_equal(again.values, holed[indices])
+    np.testing.assert_array_equal(np.isnan(again.values), indices == 3)
 
 
 def test_only_headlines_count_and_the_draws_are_the_same_every_time() -> None:

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from largestep.claims.summary import HEADINGS, Line, as_rst, conclude, evidence, summarise, tally
+from largestep.claims.summary import HEADINGS, MATCHED, Line, as_rst, asked, conclude, evidence, summarise, tally
 from largestep.claims.verdict import Answer, Row
 from largestep.figures import scorecard, style
 from largestep.store import StoreError
@@ -34,6 +34,11 @@ def row(
         "high": -0.25,
         "seeds": 0 if verdict == "not run" else 20,
         "diverged": 0,
+        "without_value": 0,
+        "unit": "",
+        "survivors": "",
+        "beside": "",
+        "companion": False,
         "criterion": "below 0",
         "note": "",
         "headline": verdict != "not run",
@@ -110,7 +115,25 @@ def test_evidence_names_the_clearest() -> None:
         "Clearest refutation: refuted number (badly) is -0.5 [-0.75, -0.25], asked: below 0; 20 seeds. "
         "Fewer than 6 usable seeds: few. Not run: later."
     )
-    assert tally(found) == "2 / 2 / 1"
+    assert tally(asked(found)) == "2 / 2 / 1"
+
+
+def test_a_line_says_on_what_it_rests() -> None:
+    """Seeds, units of replication, what survivors alone would say, and statistics at matched training loss."""
+    found = [
+        row("supported", seeds=8, unit="data sets"),
+        row("undecided", experiment="half/order", unit="runs on one data set", diverged=30, survivors="supported"),
+        row("supported", unit="data sets", diverged=2, survivors="supported", without_value=3),
+        row("refuted", headline=False, beside=MATCHED),
+    ]
+    (line,) = summarise(found, {"C1": "One."})
+    assert (line.answer, line.counts, line.seeds) == ("holds in part", "2 / 0 / 1", "8 to 20")
+    assert line.units == "data sets: 2; runs on one data set: 1"
+    assert (line.survivors, line.matched) == ("1 otherwise", "0 / 1 / 0")
+    assert "Survivors alone would say otherwise: half/order. At matched training loss: 0 / 1 / 0." in line.evidence
+    assert "20 seeds, 2 more diverged, 3 without a value, data sets" in evidence(found[2:3])
+    (plain,) = summarise([row("supported")], {"C1": "One."})
+    assert (plain.units, plain.survivors, plain.matched) == ("", "", "")
 
 
 def test_evidence_names_the_weakest_of_many_supported() -> None:
@@ -150,8 +173,8 @@ def test_the_first_page_shows_the_summary(scale: str, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     lines = [
-        Line("C1", AWKWARD, "holds", "99%", "1 / 0 / 0", AWKWARD),
-        Line("C2", "Two.", "does not hold", "52%", "0 / 1 / 0", "why"),
+        Line("C1", AWKWARD, "holds", "99%", "1 / 0 / 0", "20", "data sets: 1", "", "", AWKWARD),
+        Line("C2", "Two.", "does not hold", "52%", "0 / 1 / 0", "20", "data sets: 1", "", "", "why"),
     ]
     (tmp_path / "results/summary.rst").write_text(as_rst(lines))
     body = page(scale, ["results/claims.csv", "results/summary.csv"])
@@ -202,10 +225,11 @@ def card() -> Figure:
         ],
         columns=["claim", "experiment", "verdict"],
     )
+    blank = [""] * (len(HEADINGS) - 3)
     lines = [
-        ("C1", "One.", "holds in part", "", "", ""),
-        ("C2", "Two.", "not run", "", "", ""),
-        ("C10", "T" * 30, "holds", "", "", ""),
+        ("C1", "One.", "holds in part", *blank),
+        ("C2", "Two.", "not run", *blank),
+        ("C10", "T" * 30, "holds", *blank),
     ]
     return scorecard.draw(claims, pd.DataFrame(lines, columns=list(HEADINGS)))
 

@@ -157,9 +157,10 @@ def test_without_a_spread_there_is_no_interval(seeds: int) -> None:
 def test_equal_values(value: float) -> None:
     """On a bound, rounding included, nothing is decided; beside it everything is."""
     values = [value] * 11
+    assert decide([measured(values, above(0.9 * value))])[0].verdict == "supported"
     for criterion in (below(value), above(value), between(value, 2 * value), between(0.0, value)):
         assert decide([measured(values, criterion)])[0].verdict == "undecided"
-    row = decide([measured(values, between(0.9 * value, 1.1 * value))])[0]
+    row = decide([measured(values, between(value - 0.5, value + 0.5))])[0]
     assert row.verdict == "supported"
     assert (row.low, row.high) == (pytest.approx(value), pytest.approx(value))
     assert decide([measured(values, below(0.9 * value))])[0].verdict == "refuted"
@@ -180,10 +181,85 @@ def test_order_of_seeds_and_rows_does_not_matter() -> None:
     assert interval(found[1].values) == (forward[1].estimate, forward[1].low, forward[1].high)
 
 
-@pytest.mark.parametrize("values", [[1.0, np.nan], [np.inf, 0.0], [[1.0, 2.0]]])
-def test_unusable_values_are_refused(values: list[float]) -> None:
-    with pytest.raises(ValueError, match="C1, made_up, a number: needs one finite number per seed"):
-        measured(values)
+def test_what_is_no_number_per_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="C1, made_up, a number: needs one number per seed"):
+        measured([[1.0, 2.0]])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="needs one number per seed"):
+        dataclasses.replace(measured([1.0, 2.0]), diverged=np.array([True]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_never_counts(value: float) -> None:
+    """It is counted and named, and the statistic is that of the others."""
+    clear = np.linspace(-3.0, -2.0, 9)
+    row, alone = decide([measured([*clear, value], claim="C1"), measured(clear, claim="C2")])
+    assert (row.seeds, row.diverged, row.without_value) == (9, 0, 1)
+    assert (row.estimate, row.low, row.high, row.verdict) == (alone.estimate, alone.low, alone.high, "supported")
+    (nothing,) = decide([measured([value] * 9)])
+    assert (nothing.seeds, nothing.without_value, nothing.verdict) == (0, 9, "undecided")
+    assert np.isnan(nothing.estimate)
+
+
+def headline(values: np.ndarray, diverged: int, worst: np.ndarray | None = None, **other: Criterion) -> Measured:
+    """A headline whose last seeds diverged."""
+    whole = np.concatenate([values, np.full(diverged, np.nan)])
+    return dataclasses.replace(
+        measured(whole, **other), headline=True, diverged=np.arange(len(whole)) >= len(values), worst=worst
+    )
+
+
+@pytest.mark.parametrize(("diverged", "answer"), [(0, "supported"), (4, "supported"), (20, "undecided")])
+def test_a_headline_of_survivors_needs_all_seeds(diverged: int, answer: str) -> None:
+    """Without a form in ranks: more than half of all seeds are to meet the criterion, diverged ones against it."""
+    rows = decide([headline(np.linspace(-3.0, -2.0, 20), diverged)])
+    assert rows[0].verdict == answer
+    assert len(rows) == (2 if diverged else 1)
+    if diverged:
+        assert (rows[0].survivors, rows[0].seeds, rows[0].diverged) == ("supported", 20, diverged)
+        assert rows[1].companion
+        assert (rows[1].seeds, rows[1].diverged, rows[1].headline) == (20 + diverged, 0, False)
+        assert rows[1].estimate == pytest.approx(20 / (20 + diverged))
+    assert rows[0].note == ("supported among survivors alone" if answer == "undecided" else "")
+
+
+def test_a_refutation_of_survivors_needs_all_seeds_too() -> None:
+    rows = decide([headline(np.linspace(2.0, 3.0, 20), 4)])
+    assert [row.verdict for row in rows] == ["refuted", "refuted"]
+
+
+@pytest.mark.parametrize(("last", "answer"), [(-1.0, "supported"), (1.0, "undecided")])
+def test_worst_ranks_are_the_companion_where_there_are_any(last: float, answer: str) -> None:
+    worst = np.concatenate([np.full(20, -0.8), np.full(16, last)])
+    rows = decide([headline(np.full(20, -0.8), 16, worst)])
+    assert rows[0].verdict == answer
+    assert rows[1].statistic == "a number, diverged runs ranked worst"
+    assert rows[1].estimate == pytest.approx(worst.mean())
+
+
+def test_the_joint_verdict_has_the_coarser_level() -> None:
+    """With as many others in the family that one of the two alone would pass."""
+    clear, vague = np.linspace(-3.0, -2.0, 20), np.linspace(-1.3, 0.3, 20)
+    others = [dataclasses.replace(measured(np.linspace(-1.0, 1.0, 12)), headline=True) for _ in range(400)]
+    assert decide([headline(clear, 1, np.append(clear, -2.0)), *others])[0].verdict == "supported"
+    assert decide([headline(clear, 1, np.append(vague, -0.5)), *others])[0].verdict == "undecided"
+
+
+@pytest.mark.parametrize("seeds", [6, 10, 32, 64])
+@pytest.mark.parametrize("bound", [0.1, 0.32])
+def test_equal_values_rarely_support_an_equivalence_that_is_false(seeds: int, bound: float) -> None:
+    """A share of seeds, the bound, lies a unit off: the mean lies on it. Equal values are common, support rare."""
+    generator = np.random.default_rng(seeds)
+    draws = (generator.random((2000, seeds)) < bound).astype(float)
+    answers = [row.verdict for row in alone(draws, between(-bound, bound))]
+    assert answers.count("supported") <= 0.055 * len(draws)
+    if seeds == 6:
+        assert (draws.max(axis=1) == 0.0).mean() > 0.05  # what was supported before
+
+
+def test_many_equal_values_support_an_equivalence() -> None:
+    assert [row.verdict for row in alone(np.zeros((1, 64)), between(-0.1, 0.1))] == ["supported"]
+    assert [row.verdict for row in alone(np.zeros((1, 6)), between(-0.1, 0.1))] == ["undecided"]
+    assert [row.verdict for row in alone(np.ones((1, 64)), between(-0.1, 0.1))] == ["refuted"]
 
 
 def test_margin_counts_half_widths() -> None:

@@ -60,7 +60,7 @@ MODULES = (
     noise_needed,
 )
 # Of a row, only for the summary.
-NOT_IN_TABLE = ("headline", "margin")
+NOT_IN_TABLE = ("headline", "beside", "companion", "margin")
 
 
 def main() -> None:
@@ -74,8 +74,7 @@ def main() -> None:
     arguments.add_argument("--summary-rst", required=True, type=Path, help="the same for the first page of the report")
     options = arguments.parse_args()
     experiments, studies = store.read_all(options.input)
-    later = read_spec(options)
-    results = Results(experiments, studies, later["experiments"], later["studies"], later["comparisons"])
+    results = Results.of_run(experiments, studies, read_spec(options))
     statistics = measured(results)
     rows = decide(statistics)
     lines = with_recurrence(summarise(rows, statements(MODULES)), statistics)
@@ -88,7 +87,8 @@ def main() -> None:
 
 def measured(results: Results) -> list[Measured]:
     """Every statistic of every claim."""
-    return [each for module in MODULES for each in module.measured(results)]
+    found = (each for module in MODULES for each in module.measured(results))
+    return [dataclasses.replace(each, unit=results.unit(each.experiment)) for each in found]
 
 
 def statements(modules: Iterable[ModuleType]) -> dict[str, str]:

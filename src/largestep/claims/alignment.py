@@ -47,11 +47,10 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         where, headline = label(name, arm), large_step_phase.is_headline(experiment, arm)
         runs, beside = large.sel(arm=arm), small.sel(arm=arm)
         both, lazy = large_step_phase.complete(runs, beside), large_step_phase.complete(beside)
-        students = (runs["student_alignment"] - beside["student_alignment"]).values[both, -1]
-        teachers = (runs["teacher_alignment"] - beside["teacher_alignment"]).mean("teacher_neuron").values[both, -1]
+        students = (runs["student_alignment"] - beside["student_alignment"]).values[:, -1]
+        teachers = (runs["teacher_alignment"] - beside["teacher_alignment"]).mean("teacher_neuron", skipna=False)
         moved, stayed = (each["distance"].isel(layer=0, snapshot_step=-1).values for each in (runs, beside))
-        lost = int((~both).sum())
-        yield Measured(CLAIM, where, STUDENTS, students, MORE, lost, headline=headline)
-        yield Measured(CLAIM, where, TEACHERS, teachers, MORE, lost, headline=headline)
-        yield Measured(CLAIM, where, FARTHER, elementary.log2(moved / stayed)[both], MORE, lost, headline=headline)
-        yield Measured(CLAIM, where, STAYS, stayed[lazy], below(LAZY), int((~lazy).sum()), headline=headline)
+        yield Measured(CLAIM, where, STUDENTS, students, MORE, ~both, headline=headline)
+        yield Measured(CLAIM, where, TEACHERS, teachers.values[:, -1], MORE, ~both, headline=headline)
+        yield Measured(CLAIM, where, FARTHER, elementary.log2(moved / stayed), MORE, ~both, headline=headline)
+        yield Measured(CLAIM, where, STAYS, stayed, below(LAZY), ~lazy, headline=headline)

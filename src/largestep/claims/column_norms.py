@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from largestep.claims import large_step_phase
-from largestep.claims.duration import paired_spearman
+from largestep.claims.rank_correlation import paired_spearman
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, label, not_asked
 
@@ -52,13 +52,12 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         where, headline = label(name, arm), large_step_phase.is_headline(experiment, arm)
         runs = cell.sel(arm=arm)
         alive = large_step_phase.complete(runs)
-        lost = int((~alive).sum())
         norms = large_step_phase.logarithm(runs["jacobian_norm"].values)
-        columns = large_step_phase.logarithm(runs["column_norm"].sel(column_quantile=0.5).values[alive])
-        whole = (norms[:, last] - norms[:, first])[alive]
+        columns = large_step_phase.logarithm(runs["column_norm"].sel(column_quantile=0.5).values)
+        whole = norms[:, last] - norms[:, first]
         median = np.clip(columns[:, last] - columns[:, first], -GONE, GONE)
-        yield Measured(CLAIM, where, WHOLE, whole, DECADES, lost, headline=headline)
-        yield Measured(CLAIM, where, MEDIAN, median, DECADES, lost, headline=headline)
+        yield Measured(CLAIM, where, WHOLE, whole, DECADES, ~alive, headline=headline)
+        yield Measured(CLAIM, where, MEDIAN, median, DECADES, ~alive, headline=headline)
         if not headline:
             continue
         if small is None:
@@ -67,15 +66,15 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
             beside = small.sel(arm=arm)
             both = large_step_phase.complete(runs, beside)
             ratio = norms[:, last] - large_step_phase.logarithm(beside["jacobian_norm"].values)[:, last]
-            yield Measured(CLAIM, where, AGAINST_SMALL, ratio[both], DECADES, int((~both).sum()))
-        noise = _noise_scale(runs)[alive]
+            yield Measured(CLAIM, where, AGAINST_SMALL, ratio, DECADES, ~both)
+        noise = _noise_scale(runs)
         yield Measured(
             CLAIM,
             where,
             WITH_NOISE,
             paired_spearman(np.diff(columns[:, 1:], axis=1).T, noise[:, 1:].T),
             CORRELATION,
-            lost,
+            ~alive,
         )
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import xarray as xr
 
 from largestep.claims.duration import CLAIMS as CLAIMS
-from largestep.claims.duration import GENERALISATION, SIMPLICITY, paired_spearman
+from largestep.claims.duration import GENERALISATION, SIMPLICITY
+from largestep.claims.rank_correlation import finite, paired_spearman, ranked_worst
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, below, missing, not_asked
 from largestep.measures.outcomes import survived
@@ -142,6 +143,17 @@ def _row(
     if key == "decay_at":
         level = float(np.nanmedian(points["phase_loss"].values))
         note = "; ".join(filter(None, (note, f"median loss before the decay {level:.2g}")))
-    correlation = paired_spearman(points[key].values, values.transpose("point", "seed").values[:, complete])
     note = "; ".join(filter(None, (note, fate(points))))
-    return Measured(claim, where, statistic, correlation, CRITERION, int((~complete).sum()), note, headline)
+    found = values.transpose("point", "seed").values
+    gone = ~np.asarray(survived(points).transpose("point", "seed").values)
+    return Measured(
+        claim,
+        where,
+        statistic,
+        paired_spearman(points[key].values, finite(found)),
+        CRITERION,
+        ~complete,
+        note,
+        headline,
+        worst=paired_spearman(points[key].values, ranked_worst(found, gone)),
+    )

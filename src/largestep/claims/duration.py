@@ -3,11 +3,15 @@
 Data: experiments trained by SGD whose large-step phase has two or more durations, one cell for each, and the
 seeds that diverge in none of them. Image classifiers count for C4 only; `blocks` asks for their sparsity. Of them C4
 rests on those whose large-step cells differ in duration alone, if there are any, as C13 does.
+The answers rest on comparisons in which duration alone differs, its peak and final step sizes being the same: on
+matched experiments, and on the sweeps (`controls`) and phase diagrams where a run has them. The paper's own schedules
+of toy networks, in which peak and final size differ too, are then counted beside. `matched_loss` asks C4 at one
+training loss.
 Statistic: Spearman's rank correlation between duration and the measure at the end of training, over the cells of
 one seed (which share data set, init and order of examples). Criterion: its mean over seeds is below 0.
 It is taken over the large-step cells alone, which is what "longer" means, and with the constant small step as
 duration 0, which is what the paper's figures compare and which mixes the size of the step with its duration.
-The answers rest on the first, in every arm, at the paper's threshold, the first of each list in config.yaml. Other
+The answers may rest on the first, in every arm, at the paper's threshold, the first of each list in config.yaml. Other
 thresholds and the effective rank, which has none, are asked of the large-step cells alone, the other thresholds
 on the fixed data set alone: they show whether the answer depends on the threshold.
 """
@@ -18,11 +22,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
-from scipy.stats import rankdata
 
-from largestep.claims import verdict
+from largestep.claims import matched_loss, verdict
+from largestep.claims.rank_correlation import finite, paired_spearman, ranked_worst
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, Values, below, missing
+from largestep.claims.summary import PUBLISHED
+from largestep.claims.verdict import Measured, below, missing
 from largestep.measures.outcomes import dead, survived
 from largestep.stages import TOYS
 
@@ -41,12 +46,15 @@ def measured(results: Results) -> Iterator[Measured]:
     """C4 and C5 for every experiment that compares durations, those of larger scales as not run."""
     groups = dict(results.stochastic())
     decisive = verdict.decisive({name: group for name, group in groups.items() if "test_error" in group})
+    toys = {name: group for name, group in groups.items() if "test_error" not in group}
+    alone = varies_duration_alone(results)
+    decisive |= {name for name, group in toys.items() if verdict.matched(group) or not alone}
     found = [
         each
         for name, group in groups.items()
         for each in (
-            *generalisation(name, group, headline="test_error" not in group or name in decisive),
-            *simplicity(name, group),
+            *generalisation(name, group, headline=name in decisive),
+            *simplicity(name, group, headline=name in decisive),
         )
     ]
     yield from found
@@ -64,20 +72,23 @@ def measured(results: Results) -> Iterator[Measured]:
             yield missing(claim, "none", statistic, CRITERION, why)
 
 
+def varies_duration_alone(results: Results) -> bool:
+    """Whether there is a study that varies the duration of the large steps of toy networks and nothing else."""
+    sweeps = (study for _, study in results.of_kind("sweep"))
+    return any(results.of_kind("phase_diagram")) or any((study["vary"] == "decay_at").any() for study in sweeps)
+
+
 def generalisation(name: str, experiment: xr.Dataset, *, headline: bool = True) -> Iterator[Measured]:
     """C4: duration against the test error, or the test loss in regression."""
     for measure in ("test_error", "test_loss"):
         if measure in experiment:
-            final = experiment[measure].isel(step=-1)
-            for small in (False, True):
-                what = measure.replace("_", " ")
-                yield from correlations(
-                    GENERALISATION, name, experiment, what, final, small=small, headline=headline and not small
-                )
+            final, what = experiment[measure].isel(step=-1), measure.replace("_", " ")
+            yield from _both(GENERALISATION, name, experiment, what, final, headline=headline)
+            yield from matched_loss.rows(GENERALISATION, name, experiment, measure)
             return
 
 
-def simplicity(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
+def simplicity(name: str, experiment: xr.Dataset, *, headline: bool = True) -> Iterator[Measured]:
     """C5: duration against the rank, the number of non-zeros and the feature sparsity of a toy network."""
     if "test_error" in experiment:
         return
@@ -93,16 +104,22 @@ def simplicity(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
                 if final.sizes.get("block", 1) > 1:
                     what += f", block {int(final['block'][block])}"
                 if place == 0:
-                    for small in (False, True):
-                        yield from correlations(
-                            SIMPLICITY, name, experiment, what, at_level, small=small, headline=not small
-                        )
+                    yield from _both(SIMPLICITY, name, experiment, what, at_level, headline=headline)
                 else:
                     yield from correlations(SIMPLICITY, name, fixed, what, at_level)
     if "effective_rank" in experiment:
         yield from correlations(
             SIMPLICITY, name, experiment, "effective rank", experiment["effective_rank"].isel(snapshot_step=-1)
         )
+
+
+def _both(
+    claim: str, name: str, experiment: xr.Dataset, what: str, final: xr.DataArray, *, headline: bool
+) -> Iterator[Measured]:
+    """Without the small step, on which the answer may rest, and with it."""
+    beside = "" if headline or "test_error" in experiment else PUBLISHED
+    yield from correlations(claim, name, experiment, what, final, headline=headline, beside=beside)
+    yield from correlations(claim, name, experiment, what, final, small=True)
 
 
 def correlations(
@@ -114,6 +131,7 @@ def correlations(
     *,
     small: bool = False,
     headline: bool = False,
+    beside: str = "",
 ) -> Iterator[Measured]:
     """Duration against a measure, a row per arm; none where the large steps have fewer than two durations.
 
@@ -127,27 +145,19 @@ def correlations(
     which = "small step included" if small else "large-step cells only"
     for arm in chosen["arm"].values:
         runs = chosen.sel(arm=arm)
-        complete = survived(runs).all("cell").values
-        values = final.sel(cell=chosen["cell"], arm=arm).transpose("cell", "seed").values[:, complete]
+        gone = ~np.asarray(survived(runs).transpose("cell", "seed").values)
+        durations = chosen["decay_fraction"].values
+        values = final.sel(cell=chosen["cell"], arm=arm).transpose("cell", "seed").values
         died = int(dead(runs).sum())
         yield Measured(
             claim,
             verdict.label(name, arm),
             f"Spearman correlation of duration and {what}, {which}",
-            paired_spearman(chosen["decay_fraction"].values, values),
+            paired_spearman(durations, finite(values)),
             CRITERION,
-            diverged=int((~complete).sum()),
+            diverged=np.logical_or.reduce(gone, axis=0),
             note=f"{died} of these runs end with a dead block" if died else "",
             headline=headline,
+            beside=beside,
+            worst=paired_spearman(durations, ranked_worst(values, gone)),
         )
-
-
-def paired_spearman(durations: Values, values: Values) -> Values:
-    """Spearman's correlation within each seed, shape (seeds,); 0 where one of the two does not vary.
-
-    durations: (cells,), or (cells, seeds) where they differ between seeds; values: (cells, seeds), finite.
-    """
-    x, y = rankdata(durations.reshape(len(durations), -1), axis=0), rankdata(values, axis=0)
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-    return np.divide((x * y).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from largestep import elementary
 from largestep.claims.permitting import CLAIM, CLAIMS, SAME
@@ -42,22 +43,20 @@ def _sparsity(runs: xr.Dataset) -> Values:
 
 
 def _difference(control: xr.Dataset, plain: xr.Dataset) -> Values:
-    both = _both(control, plain)
-    return 100.0 * (_sparsity(control)[both] - _sparsity(plain)[both])
+    return 100.0 * (_sparsity(control) - _sparsity(plain))
 
 
 def _ratio(control: xr.Dataset, plain: xr.Dataset) -> Values:
-    both = _both(control, plain)
     floor = 1e-4  # a dead block has no logarithm
-    return elementary.log2(np.maximum(_sparsity(control)[both], floor) / np.maximum(_sparsity(plain)[both], floor))
+    return elementary.log2(np.maximum(_sparsity(control), floor) / np.maximum(_sparsity(plain), floor))
 
 
 def _divergence(control: xr.Dataset, plain: xr.Dataset) -> Values:
     return survived(plain).values.astype(float) - survived(control).values.astype(float)
 
 
-def _both(control: xr.Dataset, plain: xr.Dataset) -> np.ndarray:
-    return np.asarray(survived(control).values & survived(plain).values)
+def _lost(control: xr.Dataset, plain: xr.Dataset) -> NDArray[np.bool_]:
+    return np.asarray(~(survived(control) & survived(plain)).values)
 
 
 SPARSER = "sparsity of the last block minus that of plain SGD at the same small step size"
@@ -88,5 +87,6 @@ def measured(results: Results) -> Iterator[Measured]:
         shared = np.intersect1d(control["seed"], plain["seed"])
         control, plain = control.sel(seed=shared), plain.sel(seed=shared)
         values = each.values(control, plain)
-        lost = len(shared) - int(_both(control, plain).sum())
+        # Of how often runs diverge every seed tells.
+        lost = None if each.statistic == DIVERGES else _lost(control, plain)
         yield Measured(CLAIM, each.control, each.statistic, values, each.criterion, lost, headline=True)

@@ -46,20 +46,19 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         where, headline = label(name, arm), large_step_phase.is_headline(experiment, arm)
         runs = cell.sel(arm=arm)
         alive = large_step_phase.complete(runs)
-        lost = int((~alive).sum())
         at = runs.isel(snapshot_step=times)
-        start, decay, end = at["kinks"].values[alive].T
-        loss = large_step_phase.logarithm(at["train_loss"].sel(step=at["snapshot_step"].values).values[alive])
-        slopes = large_step_phase.logarithm(at["slope_variation"].values[alive])
-        yield Measured(CLAIM, where, SIMPLIFIES, decay - start, FEWER, lost, headline=headline)
-        yield Measured(CLAIM, where, STRAIGHTENS, slopes[:, 1] - slopes[:, 0], below(0.0, "decades"), lost)
-        yield Measured(CLAIM, where, FIRST, (start - decay) - (decay - end), MORE, lost, headline=headline)
+        start, decay, end = at["kinks"].values.T
+        loss = large_step_phase.logarithm(at["train_loss"].sel(step=at["snapshot_step"].values).values)
+        slopes = large_step_phase.logarithm(at["slope_variation"].values)
+        yield Measured(CLAIM, where, SIMPLIFIES, decay - start, FEWER, ~alive, headline=headline)
+        yield Measured(CLAIM, where, STRAIGHTENS, slopes[:, 1] - slopes[:, 0], below(0.0, "decades"), ~alive)
+        yield Measured(CLAIM, where, FIRST, (start - decay) - (decay - end), MORE, ~alive, headline=headline)
         later = (loss[:, 1] - loss[:, 2]) - (loss[:, 0] - loss[:, 1])
-        yield Measured(CLAIM, where, LATER, later, DECADES, lost, headline=headline)
+        yield Measured(CLAIM, where, LATER, later, DECADES, ~alive, headline=headline)
         if short is None:
             yield not_asked(CLAIM, where, AGAINST_SHORT, FEWER, large_step_phase.NO_SMALL)
             continue
         beside = short.sel(arm=arm)
         both = large_step_phase.complete(runs, beside)
-        difference = (runs["kinks"] - beside["kinks"]).isel(snapshot_step=-1).values[both]
-        yield Measured(CLAIM, where, AGAINST_SHORT, difference, FEWER, int((~both).sum()), headline=headline)
+        difference = (runs["kinks"] - beside["kinks"]).isel(snapshot_step=-1).values
+        yield Measured(CLAIM, where, AGAINST_SHORT, difference, FEWER, ~both, headline=headline)

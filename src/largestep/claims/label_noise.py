@@ -39,8 +39,8 @@ def measured(results: Results) -> Iterator[Measured]:
 
 
 def _row(where: str, statistic: str, values: Values, criterion: Criterion, runs: xr.Dataset) -> Measured:
-    """A statistic of one network over the seeds with a point to take steps from."""
-    usable = np.isfinite(values)
-    cut = int((runs["diverged_step"].values[usable] >= 0).sum())
+    """A statistic of one network; a seed without a point to take steps from has diverged before it."""
+    usable, gone = np.isfinite(values), runs["diverged_step"].values >= 0
+    cut = int((gone & usable).sum())
     note = f"{cut} of these runs diverged later: the points before count" if cut else ""
-    return Measured(CLAIM, where, statistic, values[usable], criterion, int((~usable).sum()), note, headline=True)
+    return Measured(CLAIM, where, statistic, values, criterion, gone & ~usable, note, headline=True)

@@ -20,7 +20,7 @@ import xarray as xr
 
 from largestep import elementary
 from largestep.claims.results import Results
-from largestep.claims.sde import final_measures, lost, usable
+from largestep.claims.sde import final_measures, lost, of_seeds_tried, usable
 from largestep.claims.verdict import Measured, Values, above, missing, not_asked
 from largestep.measures.outcomes import dead
 
@@ -54,8 +54,9 @@ def measured(results: Results) -> Iterator[Measured]:
                     why = f"the time step is too large for a flow: its loss rises by {rise:.2g} decades"
                     yield not_asked(CLAIM, name, statistic, MORE, why)
                     continue
-                note, diverged = _note(study, noiseless, noisy), int((~both).sum())
-                yield Measured(CLAIM, name, statistic, values.values[both], MORE, diverged, note, headline=True)
+                note = _note(study, noiseless, noisy)
+                found, diverged = of_seeds_tried(study, values.values, both)
+                yield Measured(CLAIM, name, statistic, found, MORE, diverged, note, headline=True)
     yield from results.studies_not_run(CLAIM, "flows", "rank of gradient flow minus that of SGD", MORE)
     yield from _matched(results)
 
@@ -91,11 +92,9 @@ def _matched(results: Results) -> Iterator[Measured]:
     note = f"{gone[0].sum()} of gradient descent and {gone[1].sum()} of SGD diverged"
     without, with_noise = (_final(runs) for runs in (gd, sgd))
     for measure, values in without.items():
-        difference = values[both] - with_noise[measure][both]
+        difference = values - with_noise[measure]
         headline = measure == "l0"
-        yield Measured(
-            CLAIM, where, statistic.format(measure), difference, MORE, int((~both).sum()), note, headline=headline
-        )
+        yield Measured(CLAIM, where, statistic.format(measure), difference, MORE, ~both, note, headline=headline)
 
 
 def _final(runs: xr.Dataset) -> dict[str, Values]:

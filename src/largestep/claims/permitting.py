@@ -27,7 +27,7 @@ import xarray as xr
 
 from largestep import elementary
 from largestep.claims import controls
-from largestep.claims.duration import paired_spearman
+from largestep.claims.rank_correlation import finite, paired_spearman
 from largestep.claims.results import Results
 from largestep.claims.verdict import (
     Criterion,
@@ -119,9 +119,9 @@ def _strength(where: str, points: xr.Dataset) -> Iterator[Measured]:
     if left.sizes["point"] < 2:
         yield not_asked(CLAIM, where, statistic, SPARSER, "most runs diverge")
         return
-    values = paired_spearman(left[vary].values, controls.sparsity(left).values[:, complete])
+    values = paired_spearman(left[vary].values, finite(controls.sparsity(left).values))
     note = controls.fate(left)
-    yield Measured(CLAIM, where, statistic, values, SPARSER, int((~complete).sum()), note, headline=True)
+    yield Measured(CLAIM, where, statistic, values, SPARSER, ~complete, note, headline=True)
 
 
 def _warmup(where: str, points: xr.Dataset) -> Iterator[Measured]:
@@ -159,14 +159,17 @@ def _ratio(
     headline: bool = False,
 ) -> Measured:
     both = _lost(runs) + _lost(plain) == 0
-    a, b = measure(runs)[both], measure(plain)[both]
+    a, b = measure(runs), measure(plain)
     statistic = f"log2 ratio of {what}"
-    if len(a) and np.ptp([a, b]) == 0.0:
-        return not_asked(CLAIM, where, statistic, criterion, f"{a[0]:g} in every run of both: nothing to compare")
-    values = np.clip(elementary.log2(a / b), -EXTREME, EXTREME)
+    if both.any() and np.ptp([a[both], b[both]]) == 0.0:
+        return not_asked(CLAIM, where, statistic, criterion, f"{a[both][0]:g} in every run of both: nothing to compare")
+    finite = np.isfinite(a) & np.isfinite(b)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = elementary.log2(a / b)
+    values = np.where(finite, np.clip(ratio, -EXTREME, EXTREME), np.nan)
     died = int(runs["dead"].sum() + plain["dead"].sum())
     note = f"{died} of the seeds left out end with a dead block" if died else ""
-    return Measured(CLAIM, where, statistic, values, criterion, int((~both).sum()), note, headline)
+    return Measured(CLAIM, where, statistic, values, criterion, ~both, note, headline)
 
 
 def _sparsity(runs: xr.Dataset) -> Values:

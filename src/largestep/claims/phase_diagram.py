@@ -24,9 +24,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from largestep.claims.duration import CLAIMS as CLAIMS
-from largestep.claims.duration import CRITERION, GENERALISATION, SIMPLICITY, paired_spearman
+from largestep.claims.duration import CRITERION, GENERALISATION, SIMPLICITY
+from largestep.claims.rank_correlation import finite, paired_spearman, ranked_worst
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, missing
+from largestep.claims.verdict import Measured, Values, missing
 from largestep.measures.outcomes import survived
 from largestep.schedules import in_words
 
@@ -71,6 +72,18 @@ def keeps_its_level(study: xr.Dataset, longest: float = LONGEST) -> xr.DataArray
     return level.isel(decay_at=-1, drop=True) >= FALL * level.isel(decay_at=0, drop=True)
 
 
+def kept_as_long_as_it_lasted(study: xr.Dataset, longest: float) -> NDArray[np.bool_]:
+    """As `keeps_its_level`, by the latest decay before which a run had not diverged: (step_size, seed).
+
+    A run that diverges before the second decay time has no level.
+    """
+    compared = study["decay_at"].values <= longest
+    level = _ordered(study["phase_loss"])[:, compared]
+    lasted = np.isfinite(level).sum(axis=1)
+    last = np.take_along_axis(level, np.maximum(lasted - 1, 0)[:, None], axis=1)[:, 0]
+    return (lasted > 1) & (last >= FALL * level[:, 0])
+
+
 def _rows(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArray) -> Iterator[Measured]:
     yield _duration(claim, name, study, what, final, headline=True)
     yield _duration(claim, name, study, what, final, longest=1.0)
@@ -94,16 +107,16 @@ def _duration(
     """final: (step_size, decay_at, seed), the measure at the end of training. sizes: a kind of step sizes, or one."""
     times = study["decay_at"].values
     compared = times <= longest
-    usable = np.logical_and.reduce(_ordered(survived(study))[:, compared], axis=1)
+    alive = _ordered(survived(study))[:, compared]
+    usable, begun = np.logical_and.reduce(alive, axis=1), np.logical_or.reduce(alive, axis=1)
     if sizes == STABLE:
         usable &= keeps_its_level(study, longest).transpose("step_size", "seed").values
+        begun &= kept_as_long_as_it_lasted(study, longest)
     elif sizes != EVERY:
-        usable &= (study["step_size"].values.round(DIGITS) == sizes)[:, None]
-    # Every usable pair of a step size and a seed has all of the decay times.
-    values = _ordered(final)[:, compared].swapaxes(0, 1)[:, usable]
-    correlations = np.full(usable.shape, np.nan)
-    correlations[usable] = paired_spearman(times[compared], values)
-    seeds = usable.any(axis=0)
+        here = (study["step_size"].values.round(DIGITS) == sizes)[:, None]
+        usable, begun = usable & here, begun & here
+    values = _ordered(final)[:, compared]
+    seeds = np.logical_or.reduce(usable, axis=0)
     alone = isinstance(sizes, float)
     which = f"at step size {sizes:g}" if alone else f"at one step size, mean over {sizes}"
     until = f"decay by {100 * times[compared][-1]:g}%"
@@ -111,14 +124,28 @@ def _duration(
         claim,
         name,
         f"Spearman correlation of duration and {what} {which}, {until}",
-        np.nanmean(correlations[:, seeds], axis=0),
+        _mean_over_sizes(times[compared], finite(values), usable),
         CRITERION,
-        diverged=int((~seeds).sum()),
+        diverged=~seeds,
         note=f"on average {usable[:, seeds].sum(axis=0).mean():.1f} of {len(usable)} step sizes"
         if seeds.any() and not alone
         else "",
         headline=headline,
+        worst=_mean_over_sizes(times[compared], ranked_worst(values, ~alive), begun),
     )
+
+
+def _mean_over_sizes(times: Values, values: Values, usable: NDArray[np.bool_]) -> Values:
+    """Mean over the usable step sizes of a seed of the correlation there, NaN where it has none: (seeds,).
+
+    values: (step_size, decay_at, seed); usable: (step_size, seed).
+    """
+    correlations = np.full(usable.shape, np.nan)
+    correlations[usable] = paired_spearman(times, values.swapaxes(0, 1)[:, usable])
+    found = np.full(usable.shape[1], np.nan)
+    some = np.isfinite(correlations).any(axis=0)
+    found[some] = np.nanmean(correlations[:, some], axis=0)
+    return found
 
 
 def _size(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArray) -> Measured:
@@ -126,14 +153,16 @@ def _size(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArr
     alive, values = _ordered(survived(study))[:, place], _ordered(final)[:, place]
     sizes = study["step_size"].values
     seeds = np.flatnonzero(alive.sum(axis=0) >= FEWEST_SIZES)
-    found = [paired_spearman(sizes[alive[:, seed]], values[alive[:, seed], seed][:, None]) for seed in seeds]
+    found = np.full(study.sizes["seed"], np.nan)
+    for seed in seeds:
+        found[seed] = paired_spearman(sizes[alive[:, seed]], finite(values[alive[:, seed], seed][:, None]))[0]
     return Measured(
         claim,
         name,
         f"Spearman correlation of step size and {what}, {in_words(float(study['decay_at'][place]))}",
-        np.concatenate([np.empty(0), *found]),
+        found,
         CRITERION,
-        diverged=study.sizes["seed"] - len(seeds),
+        diverged=alive.sum(axis=0) < FEWEST_SIZES,
     )
 
 

@@ -1,8 +1,8 @@
 """How often the answer for a claim recurs when the seeds are drawn anew.
 
 The seeds of every experiment or study are drawn with replacement `SAMPLES` times, those of diverged runs among them.
-Every headline statistic takes its values from the seeds that were drawn, all statistics of one experiment with as many
-seeds from the same ones, and all are decided anew, with `RESAMPLES` instead of `verdict.RESAMPLES` resamples within.
+Every headline statistic takes its values from the seeds that were drawn, all statistics of one experiment from the same
+ones, and all are decided anew, with `RESAMPLES` instead of `verdict.RESAMPLES` resamples within.
 An answer that recurs in half of the samples says little; that does not make another answer right.
 """
 
@@ -47,15 +47,15 @@ def recurrences(measured: Iterable[Measured], answers: Mapping[str, Conclusion])
 
 
 def _drawn(each: Measured) -> NDArray[np.int64]:
-    """Which of its seeds, usable ones first, every sample takes: (SAMPLES, seeds)."""
-    source, seeds = each.experiment.partition("/")[0], len(each.values) + each.diverged
+    """Which of its seeds every sample takes, (SAMPLES, seeds)."""
+    source, seeds = each.experiment.partition("/")[0], len(each.values)
     generator = np.random.default_rng([zlib.crc32(source.encode()), seeds])
     return generator.integers(seeds, size=(SAMPLES, seeds)) if seeds else np.empty((SAMPLES, 0), dtype=np.int64)
 
 
 def _again(each: Measured, indices: NDArray[np.int64]) -> Measured:
-    usable = indices[indices < len(each.values)]
-    return dataclasses.replace(each, values=each.values[usable], diverged=len(indices) - len(usable))
+    worst = None if each.worst is None else each.worst[indices]
+    return dataclasses.replace(each, values=each.values[indices], diverged=each.lost[indices], worst=worst)
 
 
 def _by_claim(rows: list[Row]) -> dict[str, list[Row]]:

@@ -38,7 +38,7 @@ EDGE = (0.9, 1.2)
 class Statistic:
     """One number per seed of one kind of run, and what it was to be.
 
-    values: takes the run's dataset, of surviving seeds only.
+    values: takes the run's dataset, of all seeds.
     """
 
     run: str
@@ -52,14 +52,13 @@ def measured(results: Results) -> Iterator[Measured]:
     """A row for every statistic, in every study that has its kind of run."""
     studies = list(results.of_kind("sharpness"))
     runs = {(name, str(run)): study.sel(run=run) for name, study in studies for run in study["run"].values}
-    alive = {key: run.isel(seed=run["diverged_step"].values < 0) for key, run in runs.items()}
     for each in STATISTICS:
         found = [key for key in runs if key[1] == each.run]
         for name, run in found:
-            left, where = alive[name, run], f"{name}/{run}"
-            lost = runs[name, run].sizes["seed"] - left.sizes["seed"]
-            values = each.values(left)
-            yield Measured(CLAIM, where, each.text, values, each.criterion, lost, _note(left), each.headline)
+            about = runs[name, run]
+            lost, note = about["diverged_step"].values >= 0, _note(about)
+            values = each.values(about)
+            yield Measured(CLAIM, f"{name}/{run}", each.text, values, each.criterion, lost, note, each.headline)
         yield from results.studies_not_run(CLAIM, "sharpness", each.text, each.criterion)
         if studies and not found:
             why = f"not run: no study of kind sharpness has a run {each.run}"
@@ -71,7 +70,8 @@ def _late(run: xr.Dataset, steps: str) -> NDArray[np.bool_]:
 
 
 def _note(run: xr.Dataset) -> str:
-    sizes = run["step_size"].transpose("seed", "point").values[:, _late(run, "point_step")]
+    alive = run["diverged_step"].values < 0
+    sizes = run["step_size"].transpose("seed", "point").values[alive][:, _late(run, "point_step")]
     warmed_up = sizes.size > 0 and (sizes[:, -1] > sizes[:, 0]).any()
     return "the step size grows by its warm-up until the decay" if warmed_up else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import xarray as xr
 
@@ -16,7 +17,8 @@ class Results:
 
     later: scale of every experiment of config.yaml that this run leaves out, or `only` where that key does;
     later_comparisons: the kind of model of those among them that train by SGD and compare durations of the
-    large-step phase; later_studies: scale (or `only`) and kind of every study that this run leaves out.
+    large-step phase; later_studies: scale (or `only`) and kind of every study that this run leaves out; replicates:
+    what the seeds of each arm or study replicate, by the name that the table of claims begins with.
     """
 
     experiments: dict[str, xr.Dataset] = field(default_factory=dict)
@@ -24,12 +26,31 @@ class Results:
     later: dict[str, str] = field(default_factory=dict)
     later_studies: dict[str, dict[str, str]] = field(default_factory=dict)
     later_comparisons: dict[str, str] = field(default_factory=dict)
+    replicates: dict[str, str] = field(default_factory=dict)
 
     def stochastic(self) -> Iterator[tuple[str, xr.Dataset]]:
         """Experiments trained by SGD, by name; claims on SGD do not ask gradient descent."""
         for name, group in sorted(self.experiments.items()):
             if group.attrs["algorithm"] == "SGD":
                 yield name, group
+
+    @classmethod
+    def of_run(
+        cls, experiments: dict[str, xr.Dataset], studies: dict[str, xr.Dataset], spec: dict[str, Any]
+    ) -> Results:
+        """Of what was run and what `largestep.grid.claims_spec` says about it."""
+        return cls(experiments, studies, spec["experiments"], spec["studies"], spec["comparisons"], spec["replicates"])
+
+    def unit(self, where: str) -> str:
+        """What the seeds of a statistic replicate; empty where it is not said.
+
+        where: as the table names it: experiment or study, perhaps with arm, run or more behind it; an experiment of one
+        arm may stand without it.
+        """
+        matching = [name for name in self.replicates if where == name or where.startswith(f"{name}/")]
+        if not matching:
+            matching = [name for name in self.replicates if name.startswith(f"{where}/")]
+        return self.replicates[max(matching, key=len)] if matching else ""
 
     def of_kind(self, kind: str) -> Iterator[tuple[str, xr.Dataset]]:
         """Studies of a kind, by name."""

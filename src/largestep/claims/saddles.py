@@ -39,8 +39,7 @@ def measured(results: Results) -> Iterator[Measured]:
     for text, values, criterion, headline in STATISTICS:
         for name, run in found:
             alive = run["diverged_step"].values < 0
-            each = values(run.isel(seed=alive))
-            yield Measured(CLAIM, f"{name}/sgd", text, each, criterion, int((~alive).sum()), headline=headline)
+            yield Measured(CLAIM, f"{name}/sgd", text, values(run), criterion, ~alive, headline=headline)
         yield from results.studies_not_run(CLAIM, "sharpness", text, criterion)
         if not found and any(results.of_kind("sharpness")):
             why = f"not run: no study of kind sharpness shows a linear network in {PARTS} blocks after a decay"
@@ -60,7 +59,7 @@ def risen(run: xr.Dataset) -> Values:
 
 
 def plateau(run: xr.Dataset) -> Values:
-    """Whether the loss has a plateau after the decay, 1 or 0: (seeds,).
+    """Whether the loss has a plateau after the decay, 1 or 0, NaN where it is no number: (seeds,).
 
     The loss is that of PARTS equal parts of the phase, each the median over its blocks. On a plateau it stays nearly
     constant and falls faster later: an exponential fall has none, and nor has one that only slows down.
@@ -72,7 +71,8 @@ def plateau(run: xr.Dataset) -> Values:
     # The largest fall that begins where this one ends, or later.
     later = np.maximum.accumulate(fall[:, ::-1], axis=1)[:, ::-1][:, LENGTH:]
     now = fall[:, : later.shape[1]]
-    return np.asarray(((later >= DROP) & (np.abs(now) < FRACTION * later)).any(axis=1), dtype=np.float64)
+    found = ((later >= DROP) & (np.abs(now) < FRACTION * later)).any(axis=1)
+    return np.where(np.isfinite(loss).all(axis=1), found, np.nan)
 
 
 def _decayed(study: xr.Dataset) -> xr.Dataset | None:

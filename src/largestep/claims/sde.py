@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from largestep import elementary
@@ -31,6 +32,7 @@ from largestep.claims.verdict import Measured, Values, below, between, within_fa
 
 CLAIM = "C6"
 CLAIMS = {CLAIM: "An SDE with the noise of SGD at its loss describes SGD: its level, its rank and sparsity, its loss."}
+Seeds = NDArray[np.bool_]
 FACTOR, FURTHER, EXTREME = 1.25, 0.2, 10.0
 TEST_LEVEL = 0.05
 EQUIVALENT = within_factor(FACTOR)
@@ -69,9 +71,19 @@ def final_measures(study: xr.Dataset) -> dict[str, xr.DataArray]:
     return found
 
 
-def usable(study: xr.Dataset, *algorithms: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def usable(study: xr.Dataset, *algorithms: str) -> Seeds:
     """Seeds on which none of the algorithms diverges, (seeds,)."""
     return np.asarray((study["diverged_step"].sel(algorithm=list(algorithms)) < 0).all("algorithm").values)
+
+
+def of_seeds_tried(study: xr.Dataset, values: Values, both: Seeds) -> tuple[Values, Seeds]:
+    """The values of all seeds that were tried, and which of them a divergence left without one, SGD's own included.
+
+    values: of the seeds compared. both: which of these diverge under none of the algorithms.
+    """
+    found, diverged = np.full(int(study["seeds_tried"]), np.nan), np.ones(int(study["seeds_tried"]), dtype=np.bool_)
+    found[study["seed"].values], diverged[study["seed"].values] = values, ~both
+    return found, diverged
 
 
 def lost(study: xr.Dataset) -> str:
@@ -105,18 +117,19 @@ def _comparison(name: str, study: xr.Dataset) -> Iterator[Measured]:
     levels = xr.apply_ufunc(elementary.log2, study["loss_sample"]).mean("sample")
     for algorithm, where in (("sde_coupled", name), ("sde", f"{name}/own loss")):
         both = usable(study, "sgd", algorithm)
-        diverged = int((~both).sum())
         headline = algorithm == "sde_coupled"
 
-        def ratio(values: xr.DataArray, a: str = algorithm, seeds: np.ndarray = both) -> Values:
+        def ratio(values: xr.DataArray, a: str = algorithm, seeds: np.ndarray = both) -> tuple[Values, Seeds]:
             difference = values.sel(algorithm=a) - values.sel(algorithm="sgd")
-            return np.clip(difference.values[seeds], -EXTREME, EXTREME)
+            clipped = np.where(np.isfinite(difference), np.clip(difference, -EXTREME, EXTREME), np.nan)
+            return of_seeds_tried(study, clipped, seeds)
 
-        yield Measured(CLAIM, where, LEVEL, ratio(levels), EQUIVALENT, diverged, lost(study), headline)
-        for measure, values in final_measures(study).items():
+        values, diverged = ratio(levels)
+        yield Measured(CLAIM, where, LEVEL, values, EQUIVALENT, diverged, lost(study), headline)
+        for measure, final in final_measures(study).items():
             statistic = f"log2 ratio SDE / SGD of the {measure} at the end"
-            logarithms = xr.apply_ufunc(elementary.log2, values.clip(min=FLOORS[measure]))
-            yield Measured(CLAIM, where, statistic, ratio(logarithms), EQUIVALENT, diverged, headline=headline)
+            values, diverged = ratio(xr.apply_ufunc(elementary.log2, final.clip(min=FLOORS[measure])))
+            yield Measured(CLAIM, where, statistic, values, EQUIVALENT, diverged, headline=headline)
         if headline:
             yield _distance(where, study, both)
 
@@ -124,9 +137,11 @@ def _comparison(name: str, study: xr.Dataset) -> Iterator[Measured]:
 def _distance(where: str, study: xr.Dataset, both: np.ndarray) -> Measured:
     samples = study["loss_sample"].transpose("algorithm", "seed", "sample")
     sgd, sde = (samples.sel(algorithm=a).values[both] for a in ("sgd", "sde_coupled"))
+    seeds = np.full(len(both), np.nan)
     among = np.array([[distance(a, b) for b in sgd] for a in sgd]).reshape(len(sgd), -1)
     others = among.sum(axis=0) / max(len(sgd) - 1, 1)  # a run's distance from itself is 0
-    values = np.array([distance(a, b) for a, b in zip(sde, sgd, strict=True)]) - others
+    seeds[both] = np.array([distance(a, b) for a, b in zip(sde, sgd, strict=True)]) - others
     rejected = sum(ks_2samp(a, b).pvalue < TEST_LEVEL for a, b in zip(sde, sgd, strict=True))
     note = f"{samples.sizes['sample']} samples; the two-sample test rejects at 5% on {rejected} of {len(sgd)} seeds"
-    return Measured(CLAIM, where, DISTANCE, values, CLOSE, int((~both).sum()), note)
+    values, diverged = of_seeds_tried(study, seeds, both)
+    return Measured(CLAIM, where, DISTANCE, values, CLOSE, diverged, note)

@@ -59,21 +59,20 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         runs = cell.sel(arm=arm)
         where, alive = verdict.label(name, arm), survived(runs).values
         slope, low, high, steps = (
-            runs[f"stabilisation_{key}"].values[alive] for key in ("slope", "slope_low", "slope_high", "steps")
+            runs[f"stabilisation_{key}"].values for key in ("slope", "slope_low", "slope_high", "steps")
         )
-        if alive.any() and np.isnan(slope).all():
+        if alive.any() and np.isnan(slope[alive]).all():
             why = f"fewer than {FEWEST_POINTS} recorded steps in the large-step phase"
             yield not_asked(CLAIM, where, SLOPE, LEVEL, why)
             continue
-        lost = int((~alive).sum())
-        outcomes = {"never stabilise": int((steps == 0).sum()), "end with a dead block": int(dead(runs).sum())}
+        outcomes = {"never stabilise": int((steps[alive] == 0).sum()), "end with a dead block": int(dead(runs).sum())}
         note = "; ".join(f"{count} of these runs {what}" for what, count in outcomes.items() if count)
-        final, shortly = runs["final_drop"].values[alive], runs["decay_drop"].values[alive]
-        yield Measured(CLAIM, where, SLOPE, slope, LEVEL, lost, note, headline=True)
+        final, shortly = runs["final_drop"].values, runs["decay_drop"].values
+        yield Measured(CLAIM, where, SLOPE, slope, LEVEL, ~alive, note, headline=True)
         yield Measured(
-            CLAIM, where, "fall of log10 training loss from there to the end", final, FALL, lost, note, headline=True
+            CLAIM, where, "fall of log10 training loss from there to the end", final, FALL, ~alive, note, headline=True
         )
-        yield Measured(CLAIM, where, "fall of log10 training loss at the decay", shortly, FALL, lost, note)
+        yield Measured(CLAIM, where, "fall of log10 training loss at the decay", shortly, FALL, ~alive, note)
         within = (low >= -FLAT) & (high <= FLAT)
         decided = within | (low > FLAT) | (high < -FLAT)
         flat = within & (steps > 0)
@@ -81,8 +80,8 @@ def rows(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
             CLAIM,
             where,
             "share of runs with a flat loss, of those whose interval decides",
-            flat[decided].astype(np.float64),
+            np.where(decided, flat, np.nan),
             MOST,
-            lost,
-            f"the interval of {int((~decided).sum())} of {len(decided)} runs does not decide",
+            ~alive,
+            f"the interval of {int((alive & ~decided).sum())} of {int(alive.sum())} runs does not decide",
         )

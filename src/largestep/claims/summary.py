@@ -30,8 +30,22 @@ SYMBOLS: dict[Conclusion, str] = {
     "not run": "–",
 }
 UNMEASURED = ("not run", "not asked")
-HEADINGS = ("claim", "what the paper claims", "answer", "recurs", "supported / refuted / undecided", "evidence")
+HEADINGS = (
+    "claim",
+    "what the paper claims",
+    "answer",
+    "recurs",
+    "supported / refuted / undecided",
+    "seeds",
+    "replicated over",
+    "survivors alone",
+    "matched loss",
+    "evidence",
+)
+# Of the page, which leaves to the evidence what the table has in columns of its own.
 WIDTHS = (5, 25, 13, 7, 11, 46)
+# Headings under which a claim counts statistics that its answer does not rest on.
+MATCHED, PUBLISHED = "At matched training loss", "On the paper's own schedules"
 # Experiments named in a sentence; the others are counted.
 MOST_NAMES = 4
 
@@ -39,7 +53,8 @@ MOST_NAMES = 4
 @dataclass(frozen=True)
 class Line:
     """One claim: what the paper says, the answer, in how many samples of the seeds it recurs (see `recurrence`), how
-    many statistics it rests on say what, and the evidence.
+    many statistics it rests on say what, on how many seeds they rest, of what, how many say otherwise among the
+    survivors alone, what those at matched training loss say if it has any, and the evidence.
     """
 
     claim: str
@@ -47,6 +62,10 @@ class Line:
     answer: Conclusion
     recurs: str
     counts: str
+    seeds: str
+    units: str
+    survivors: str
+    matched: str
     evidence: str
 
 
@@ -60,9 +79,24 @@ def summarise(rows: Iterable[Row], statements: Mapping[str, str]) -> list[Line]:
         if row.claim not in found:
             raise ValueError(f"{row.claim}: no module says what the paper claims")
         found[row.claim].append(row)
-    return [
-        Line(claim, statements[claim], conclude(own), "", tally(own), evidence(own)) for claim, own in found.items()
-    ]
+    return [_line(claim, statements[claim], own) for claim, own in found.items()]
+
+
+def _line(claim: str, statement: str, own: list[Row]) -> Line:
+    counted = asked(own)
+    numbers, units = [row.seeds for row in counted], Counter(row.unit for row in counted if row.unit)
+    return Line(
+        claim,
+        statement,
+        conclude(own),
+        "",
+        tally(counted),
+        _range(numbers),
+        "; ".join(f"{unit}: {count}" for unit, count in units.most_common()),
+        f"{len(differing(counted))} otherwise" if any(row.survivors for row in counted) else "",
+        tally([row for row in own if row.beside == MATCHED]) if any(row.beside == MATCHED for row in own) else "",
+        evidence(own),
+    )
 
 
 def number(claim: str) -> int:
@@ -87,8 +121,8 @@ def conclude(rows: list[Row]) -> Conclusion:
 
 
 def tally(rows: list[Row]) -> str:
-    """How many of the statistics that the answer rests on are supported, refuted and undecided."""
-    counts = Counter(row.verdict for row in asked(rows))
+    """How many of these statistics are supported, refuted and undecided."""
+    counts = Counter(row.verdict for row in rows)
     return f"{counts['supported']} / {counts['refuted']} / {counts['undecided']}"
 
 
@@ -103,6 +137,10 @@ def evidence(rows: list[Row]) -> str:
     counted = asked(rows)
     if counted:
         said += [f"{how}: {describe(row)}." for how, row in _telling(counted).items()]
+    if changed := differing(counted):
+        said.append(f"Survivors alone would say otherwise: {_names(changed)}.")
+    for beside in dict.fromkeys(row.beside for row in rows if row.beside):
+        said.append(f"{beside}: {tally([row for row in rows if row.beside == beside])}.")
     few = _too_few_seeds(rows)
     if few:
         said.append(f"Fewer than {FEWEST_SEEDS} usable seeds: {_names(few)}.")
@@ -116,10 +154,17 @@ def evidence(rows: list[Row]) -> str:
 def describe(row: Row) -> str:
     """One statistic in words: estimate, interval, criterion and seeds."""
     lost = f", {row.diverged} more diverged" if row.diverged else ""
+    lost += f", {row.without_value} without a value" if row.without_value else ""
+    lost += f", {row.unit}" if row.unit else ""
     return (
         f"{row.statistic} ({row.experiment}) is {row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}], "
         f"asked: {row.criterion}; {row.seeds} seeds{lost}"
     )
+
+
+def differing(rows: list[Row]) -> list[Row]:
+    """Those whose verdict would be another one among the seeds that did not diverge alone."""
+    return [row for row in rows if row.survivors not in ("", row.verdict)]
 
 
 def in_a_sentence(lines: list[Line]) -> str:
@@ -131,7 +176,7 @@ def in_a_sentence(lines: list[Line]) -> str:
 
 def as_rst(lines: list[Line]) -> str:
     """The summary in reStructuredText, a sentence and a table, for the first page of the report."""
-    cells = [HEADINGS]
+    cells = [(*HEADINGS[:5], HEADINGS[-1])]
     cells += [
         (
             line.claim,
@@ -171,6 +216,12 @@ def _telling(rows: list[Row]) -> dict[str, Row]:
 
 def _too_few_seeds(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.headline and row.verdict not in UNMEASURED and row.seeds < FEWEST_SEEDS]
+
+
+def _range(numbers: list[int]) -> str:
+    if not numbers:
+        return ""
+    return f"{min(numbers)}" if min(numbers) == max(numbers) else f"{min(numbers)} to {max(numbers)}"
 
 
 def _names(rows: list[Row]) -> str:

@@ -73,23 +73,22 @@ def off_support(name: str, experiment: xr.Dataset) -> Iterator[Measured]:
         where, headline = label(name, arm), large_step_phase.is_headline(experiment, arm)
         runs = cell.sel(arm=arm)
         alive = large_step_phase.complete(runs)
-        lost = int((~alive).sum())
         norms = large_step_phase.logarithm(runs["off_support_norm"].values[:, inside])
         typical = large_step_phase.logarithm(runs["off_support_median"].values[:, inside])
-        straight = _r_squared(steps, norms[alive])
-        power = _r_squared(elementary.log(steps), norms[alive])
-        yield Measured(CLAIM, where, DECAYS, _slopes(steps, norms[alive]), SLOPE, lost, headline=headline)
-        yield Measured(CLAIM, where, LINEAR, straight, above(STRAIGHT), lost)
-        yield Measured(CLAIM, where, EXPONENTIAL, straight - power, above(0.0), lost, headline=headline)
-        yield Measured(CLAIM, where, TYPICAL, _slopes(steps, typical[alive]), SLOPE, lost)
+        straight = _r_squared(steps, norms)
+        power = _r_squared(elementary.log(steps), norms)
+        yield Measured(CLAIM, where, DECAYS, _slopes(steps, norms), SLOPE, ~alive, headline=headline)
+        yield Measured(CLAIM, where, LINEAR, straight, above(STRAIGHT), ~alive)
+        yield Measured(CLAIM, where, EXPONENTIAL, straight - power, above(0.0), ~alive, headline=headline)
+        yield Measured(CLAIM, where, TYPICAL, _slopes(steps, typical), SLOPE, ~alive)
         if small is None:
             yield not_asked(CLAIM, where, FASTER, SLOPE, large_step_phase.NO_SMALL)
             continue
         beside = small.sel(arm=arm)
         both = large_step_phase.complete(runs, beside)
         slower = large_step_phase.logarithm(beside["off_support_norm"].values[:, inside])
-        difference = _slopes(steps, norms[both]) - _slopes(steps, slower[both])
-        yield Measured(CLAIM, where, FASTER, difference, SLOPE, int((~both).sum()))
+        difference = _slopes(steps, norms) - _slopes(steps, slower)
+        yield Measured(CLAIM, where, FASTER, difference, SLOPE, ~both)
 
 
 def on_support(name: str, study: xr.Dataset) -> Iterator[Measured]:
@@ -103,15 +102,14 @@ def on_support(name: str, study: xr.Dataset) -> Iterator[Measured]:
     survives = np.isfinite(noise) & np.isfinite(errors)
     stable = survives & keeps_its_level(study).transpose("seed", "step_size").values
     headline = str(study["arm"].values) == "order"
-    lost = int((survives.sum(axis=1) < FEWEST_STEP_SIZES).sum())
+    lost = survives.sum(axis=1) < FEWEST_STEP_SIZES
     for statistic, usable in ((SCALING, survives), (SCALING_STABLE, stable)):
         enough = usable.sum(axis=1) >= FEWEST_STEP_SIZES
-        slopes = [
-            1e-3 * float(_slopes(noise[seed, usable[seed]], errors[seed, usable[seed]][None])[0])
-            for seed in np.flatnonzero(enough)
-        ]
+        slopes = np.full(len(enough), np.nan)
+        for seed in np.flatnonzero(enough):
+            slopes[seed] = 1e-3 * _slopes(noise[seed, usable[seed]], errors[seed, usable[seed]][None])[0]
         rests = headline and statistic == SCALING
-        yield Measured(CLAIM, name, statistic, np.array(slopes), PROPORTIONAL, lost, _few(enough), headline=rests)
+        yield Measured(CLAIM, name, statistic, slopes, PROPORTIONAL, lost, _few(enough), headline=rests)
 
 
 def _few(enough: NDArray[np.bool_]) -> str:
@@ -129,4 +127,6 @@ def _r_squared(x: NDArray[np.float64], values: Values) -> Values:
     """Share of the variance of each row that a straight line in x explains; 0 where a row does not vary."""
     x, y = x - x.mean(), values - values.mean(axis=1, keepdims=True)
     total = (x**2).sum() * (y**2).sum(axis=1)
-    return np.divide((x * y).sum(axis=1) ** 2, total, out=np.zeros_like(total), where=total > 0)
+    return np.where(
+        np.isnan(total), np.nan, np.divide((x * y).sum(axis=1) ** 2, total, out=np.zeros_like(total), where=total > 0)
+    )

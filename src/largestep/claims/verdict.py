@@ -2,11 +2,13 @@
 
 A claim module yields `Measured`: one number per seed, and the criterion that this statistic was to meet.
 `decide` turns all of them into the rows of the table: a bootstrap interval over seeds for each, and a verdict
-that holds after Holm's correction: over the headline statistics of the same claim, and over its other ones.
+that holds after Holm's correction: over the headline statistics of the same claim, and over its other ones. A headline
+that leaves diverged seeds out has a verdict only where its companion over all seeds has the same (`survivors`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from largestep import elementary
 from largestep.measures.small_step import small_step
 
 Answer = Literal["supported", "refuted", "undecided", "not asked", "not run"]
@@ -41,6 +44,10 @@ class Criterion:
     low: float = -np.inf
     high: float = np.inf
     unit: str = ""
+
+    def met_by(self, values: Values) -> NDArray[np.bool_]:
+        """Which of these numbers lie between the bounds; one at a bound does not."""
+        return np.asarray((values > self.low) & (values < self.high))
 
     @property
     def text(self) -> str:
@@ -77,10 +84,13 @@ def within_factor(factor: float) -> Criterion:
 class Measured:
     """One statistic of one claim in one experiment.
 
-    values: (seeds,), finite, the statistic of each seed that can be used. diverged: seeds left out because
-    a run diverged. headline: whether the claim's answer in the summary rests on this statistic; the others show
-    how it depends on thresholds and settings. missing: why there is nothing to measure, empty if there is; unasked:
-    that the data are there, but the question has no meaning for them.
+    values: (seeds,), of every seed, anything not finite where it has no value. diverged: (seeds,), which of them have
+    none because a run diverged; left out where none did. worst: (seeds,), the same statistic where diverged runs take
+    the worst rank of their seed, if it has such a form. headline: whether the answer in the summary rests on this
+    statistic; the others show how it depends on thresholds and settings. missing: why there is nothing to measure,
+    empty if there is; unasked: that the data are there, but the question has no meaning for them. beside: under which
+    heading the summary counts it although the answer does not rest on it. unit: what the seeds replicate. companion:
+    that it is the row over all seeds of the headline before it.
     """
 
     claim: str
@@ -88,24 +98,41 @@ class Measured:
     statistic: str
     values: Values
     criterion: Criterion
-    diverged: int = 0
+    diverged: NDArray[np.bool_] | None = None
     note: str = ""
     headline: bool = False
     missing: str = ""
     unasked: bool = False
+    worst: Values | None = None
+    beside: str = ""
+    unit: str = ""
+    companion: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that no mean or interval can be taken of: ValueError."""
-        if self.values.ndim != 1 or not np.isfinite(self.values).all():
-            raise ValueError(f"{self.claim}, {self.experiment}, {self.statistic}: needs one finite number per seed")
+        """Refuse what is not a number for each seed: ValueError."""
+        others = [each for each in (self.diverged, self.worst) if each is not None]
+        if self.values.ndim != 1 or any(each.shape != self.values.shape for each in others):
+            raise ValueError(f"{self.claim}, {self.experiment}, {self.statistic}: needs one number per seed")
+
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """Which seeds have no value because a run diverged, (seeds,)."""
+        return np.zeros(len(self.values), dtype=np.bool_) if self.diverged is None else self.diverged
+
+    @property
+    def usable(self) -> Values:
+        """The finite values of the seeds that did not diverge."""
+        return self.values[np.isfinite(self.values) & ~self.lost]
 
 
 @dataclass(frozen=True)
 class Row:
     """One row of the table of claims; low and high bound the 95% interval of the estimate.
 
-    For the summary alone, headline: as in `Measured`; margin: how far the estimate lies from the nearest bound of
-    its criterion, in half-widths of its interval.
+    seeds: those that have a value; diverged: those that have none because a run diverged; without_value: those whose
+    value is not finite although no run diverged. survivors: the verdict of the seeds that did not diverge alone, empty
+    where none did. For the summary alone, headline, beside and companion: as in `Measured`; margin: how far the
+    estimate lies from the nearest bound of its criterion, in half-widths of its interval.
     """
 
     claim: str
@@ -116,10 +143,15 @@ class Row:
     high: float
     seeds: int
     diverged: int
+    without_value: int
+    unit: str
     criterion: str
     verdict: Answer
+    survivors: Answer | Literal[""]
     note: str
     headline: bool
+    beside: str
+    companion: bool
     margin: float
 
 
@@ -154,24 +186,76 @@ def decide(measured: Iterable[Measured]) -> list[Row]:
     over its other ones, so that no sweep blunts an answer. Those without enough seeds are undecided and do not count
     for the correction.
     """
-    found = list(measured)
-    estimates = _estimates(found)
-    return _rows(found, estimates)
+    found = with_companions(measured)
+    return _rows(found, _estimates(found))
 
 
 def decide_samples(samples: Sequence[list[Measured]], resamples: int) -> Iterator[list[Row]]:
     """What `decide` makes of each of many samples of seeds, without intervals and with fewer bootstrap resamples."""
-    estimates = iter(_estimates([each for sample in samples for each in sample], resamples, intervals=False))
-    for sample in samples:
+    whole = [with_companions(sample) for sample in samples]
+    estimates = iter(_estimates([each for sample in whole for each in sample], resamples, intervals=False))
+    for sample in whole:
         yield _rows(sample, list(islice(estimates, len(sample))))
 
 
+def with_companions(measured: Iterable[Measured]) -> list[Measured]:
+    """The statistics, each headline that leaves diverged seeds out followed by its row over all seeds."""
+    return [one for each in measured for one in (each, over_all_seeds(each)) if one is not None]
+
+
+def over_all_seeds(each: Measured) -> Measured | None:
+    """The companion of a headline that leaves diverged seeds out, free of that choice; None for other statistics.
+
+    The statistic with diverged runs in the worst rank, where it has that form; otherwise the share of seeds that meet
+    the criterion, a diverged one counting against it. A seed without a value for another reason stays without one.
+    """
+    if not each.headline or each.missing:
+        return None
+    whole = dataclasses.replace(each, diverged=None, worst=None, headline=False, note="", companion=True)
+    if each.worst is not None:
+        if np.array_equal(each.worst, each.values, equal_nan=True):
+            return None
+        return dataclasses.replace(whole, values=each.worst, statistic=f"{each.statistic}, diverged runs ranked worst")
+    if not each.lost.any():
+        return None
+    met = np.where(np.isfinite(each.values), each.criterion.met_by(each.values), np.nan)
+    return dataclasses.replace(
+        whole,
+        values=np.where(each.lost, 0.0, met),
+        criterion=above(0.5),
+        statistic=f"share of all seeds, diverged ones against it, with {each.criterion.text}: {each.statistic}",
+    )
+
+
 def _rows(found: list[Measured], estimates: list[_Estimate]) -> list[Row]:
+    paired = {index - 1: index for index, each in enumerate(found) if each.companion}
+    both = [
+        _agreeing(estimate, estimates[paired[index]]) if index in paired else estimate
+        for index, estimate in enumerate(estimates)
+    ]
+    alone, answers = _answers(found, estimates), _answers(found, both)
+    rows = []
+    for index, each in enumerate(found):
+        (answer, note), survivors = answers[index], alone[index][0] if index in paired else ""
+        if survivors not in ("", answer):
+            note = _joined(each.note, f"{survivors} among survivors alone")
+        rows.append(_row(each, estimates[index], answer, survivors, note))
+    return rows
+
+
+def _agreeing(survivors: _Estimate, everyone: _Estimate) -> _Estimate:
+    """What survivors and all seeds say together: their answer where it is the same, at the coarser level."""
+    if survivors.answer != everyone.answer:
+        return dataclasses.replace(survivors, level=1.0, answer="undecided")
+    return dataclasses.replace(survivors, level=max(survivors.level, everyone.level))
+
+
+def _answers(found: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
     answers: dict[int, tuple[Answer, str]] = {}
     for shared in dict.fromkeys((each.claim, each.headline) for each in found):
         family = [index for index, each in enumerate(found) if (each.claim, each.headline) == shared]
         answers |= _family(family, found, estimates)
-    return [_row(each, estimates[index], *answers[index]) for index, each in enumerate(found)]
+    return answers
 
 
 @dataclass(frozen=True)
@@ -225,6 +309,16 @@ class _Bootstrap:
         """The smallest error level at which each interval lies wholly above a bound; 1 if it never does."""
         return self._level(self._share_below(bound), bound, -1.0)
 
+    def level_unseen(self, criterion: Criterion) -> Values:
+        """The level at which seeds that are all equal decide about two bounds; 0 where they differ.
+
+        If a share q of seeds lay a unit off, q being the distance to the nearer bound, the mean would lie on it; n
+        equal seeds then come up with probability (1 - q)^n, however narrow their interval is.
+        """
+        nearer = np.minimum(np.abs(self._mean - criterion.low), np.abs(criterion.high - self._mean))
+        chance = elementary.power(1.0 - np.minimum(nearer, 1.0), float(self._seeds))
+        return np.where(self._error > self._slack, 0.0, chance)
+
     def _share_above(self, bound: float | Values) -> Values:
         return np.count_nonzero(self._means >= (bound - self._slack)[:, None], axis=1) / self._means.shape[1]
 
@@ -250,15 +344,16 @@ class _Bootstrap:
 def _estimates(found: list[Measured], resamples: int | None = None, *, intervals: bool = True) -> list[_Estimate]:
     """One estimate for each statistic; those with the same number of seeds share the resamples."""
     resamples = resamples or RESAMPLES
-    estimates = [_Estimate(float(each.values.mean()) if len(each.values) else np.nan) for each in found]
+    usable = [each.usable for each in found]
+    estimates = [_Estimate(float(values.mean()) if len(values) else np.nan) for values in usable]
     alike: dict[tuple[int, Criterion], list[int]] = {}
     for index, each in enumerate(found):
-        if len(each.values) > 1:
-            alike.setdefault((len(each.values), each.criterion), []).append(index)
+        if len(usable[index]) > 1:
+            alike.setdefault((len(usable[index]), each.criterion), []).append(index)
     for (_, criterion), members in alike.items():
         for start in range(0, len(members), STATISTICS_AT_ONCE):
             part = members[start : start + STATISTICS_AT_ONCE]
-            values = np.stack([found[index].values for index in part])
+            values = np.stack([usable[index] for index in part])
             bootstrap = _Bootstrap(values, _resampled_means(values, resamples))
             ends = bootstrap.intervals() if intervals else [(np.nan, np.nan)] * len(part)
             for index, end, decided in zip(part, ends, _levels(bootstrap, criterion), strict=True):
@@ -275,16 +370,18 @@ def _levels(bootstrap: _Bootstrap, criterion: Criterion) -> Iterator[tuple[float
     if np.isfinite(criterion.low):
         supported.append(bootstrap.level_above(criterion.low))
         refuted.append(bootstrap.level_below(criterion.low))
-    for for_it, against in zip(np.max(supported, axis=0), np.min(refuted, axis=0), strict=True):
+    least = bootstrap.level_unseen(criterion) if len(supported) == 2 else 0.0
+    both = np.maximum(np.max(supported, axis=0), least), np.maximum(np.min(refuted, axis=0), least)
+    for for_it, against in zip(*both, strict=True):
         yield (float(for_it), "supported") if for_it <= against else (float(against), "refuted")
 
 
 def _family(family: list[int], found: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
     """Answer and note of every statistic of one family, by Holm's method."""
     answers: dict[int, tuple[Answer, str]] = {}
-    tested = [index for index in family if len(found[index].values) >= FEWEST_SEEDS]
+    tested = [index for index in family if len(found[index].usable) >= FEWEST_SEEDS]
     for index in set(family) - set(tested):
-        each, seeds = found[index], len(found[index].values)
+        each, seeds = found[index], len(found[index].usable)
         if each.missing:
             answers[index] = "not asked" if each.unasked else "not run", each.missing
         else:
@@ -292,7 +389,7 @@ def _family(family: list[int], found: list[Measured], estimates: list[_Estimate]
             answers[index] = "undecided", _joined(each.note, why)
     holds = True
     for place, index in enumerate(sorted(tested, key=lambda index: estimates[index].level)):
-        level, seeds = estimates[index].level, len(found[index].values)
+        level, seeds = estimates[index].level, len(found[index].usable)
         holds = holds and level <= (1.0 - CONFIDENCE) / (len(tested) - place)
         why = ""
         if not holds and level <= _finest(seeds):
@@ -331,7 +428,8 @@ def _resampled_means(values: Values, resamples: int) -> Values:
     return means
 
 
-def _row(each: Measured, estimate: _Estimate, answer: Answer, note: str) -> Row:
+def _row(each: Measured, estimate: _Estimate, answer: Answer, survivors: Answer | Literal[""], note: str) -> Row:
+    seeds, diverged = len(each.usable), int(each.lost.sum())
     return Row(
         each.claim,
         each.experiment,
@@ -339,12 +437,17 @@ def _row(each: Measured, estimate: _Estimate, answer: Answer, note: str) -> Row:
         estimate.mean,
         estimate.low,
         estimate.high,
-        len(each.values),
-        each.diverged,
+        seeds,
+        diverged,
+        len(each.values) - seeds - diverged,
+        each.unit,
         each.criterion.text,
         answer,
+        survivors,
         note,
         each.headline,
+        each.beside,
+        each.companion,
         _margin(estimate, each.criterion),
     )
 

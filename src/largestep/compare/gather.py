@@ -59,8 +59,7 @@ def gather(settings: Config, results: Path) -> Run:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         stores = list(pool.map(partial(identity.stored, results), sorted(wanted, key=_order), chunksize=8))
     experiments, studies = store.read_all(results / "largestep.nc")
-    later = json.loads(grid.claims_spec(settings))
-    asked = measured(Results(experiments, studies, later["experiments"], later["studies"], later["comparisons"]))
+    asked = measured(Results.of_run(experiments, studies, json.loads(grid.claims_spec(settings))))
     headlines = [each for each in asked if each.headline]
     rows = decide(headlines)
     claims = sorted(statements(MODULES), key=number)

@@ -90,7 +90,8 @@ def key(each: Measured) -> str:
 
 def of_headline(each: Measured) -> Sample:
     """The sample of a headline statistic; seeds that diverged have no value."""
-    return Sample(rounded(each.values), _toward(each.criterion), each.diverged)
+    values = np.where(each.lost | ~np.isfinite(each.values), np.nan, each.values)
+    return Sample(rounded(values), _toward(each.criterion), int(each.lost.sum()))
 
 
 def _toward(criterion: Criterion) -> int:

@@ -11,6 +11,9 @@ from largestep import stages
 from largestep.config.scalars import Scale, Strict
 
 TOYS = frozenset(stages.TOYS)
+# What the seeds of a study or of an arm replicate.
+ONE_DATA_SET, DATA_SETS, NO_DATA = "runs on one data set", "data sets", "draws, without data"
+REPLICATES = {"order": ONE_DATA_SET, "data": DATA_SETS}
 
 
 class StudyBase(Strict):
@@ -25,6 +28,10 @@ class StudyBase(Strict):
     def uses(self) -> dict[str, list[str]]:
         """The experiments whose data, model and training the study takes over, each with the cells it needs."""
         return {}
+
+    def replicates(self) -> dict[str, str]:
+        """What its seeds replicate, by run where that differs between its runs, by "" else; for the table of claims."""
+        return {"": ONE_DATA_SET}
 
     def models(self) -> frozenset[str]:
         """Kinds of model that these experiments may have."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from largestep.config.scalars import Count, NonNegative, Positive, Several, Strict
-from largestep.config.studies.base import StudyBase
+from largestep.config.studies.base import NO_DATA, StudyBase
 
 
 class Attractor(Strict):
@@ -31,6 +31,10 @@ class Bouncing(StudyBase):
     steps: Count = Field(description="length of a run in updates")
     tail: Count = Field(description="updates at the end of a run in which it has to bounce; fewer than `steps`")
     attractor: Attractor = Field(description="the bifurcation diagram")
+
+    def replicates(self) -> dict[str, str]:
+        """Sequences of γ: the model has no data set."""
+        return {"": NO_DATA}
 
     @model_validator(mode="after")
     def parts_fit(self) -> Bouncing:

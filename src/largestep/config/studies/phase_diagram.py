@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from largestep.config.kinds import kinds
 from largestep.config.models import ToyNet
 from largestep.config.scalars import Arm, Count, Fraction, Name, Positive, Several, Strict
-from largestep.config.studies.base import StudyBase
+from largestep.config.studies.base import REPLICATES, StudyBase
 
 
 class Range(Strict):
@@ -42,6 +42,10 @@ class PhaseDiagram(StudyBase):
     )
     decayed_step_size: Positive = Field(description="step size of all runs after the decay")
     seeds: Count = Field(description="runs per point")
+
+    def replicates(self) -> dict[str, str]:
+        """What a seed varies in its arm."""
+        return {"": REPLICATES[self.arm]}
 
     def uses(self) -> dict[str, list[str]]:
         """The one experiment, with the published cells."""

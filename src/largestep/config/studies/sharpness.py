@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from largestep.config.scalars import Arm, Count, Name, Positive, Several, Strict
-from largestep.config.studies.base import StudyBase
+from largestep.config.studies.base import REPLICATES, StudyBase
 
 # Blocks in the large-step phase, over half of which the trend of the loss is taken.
 FEWEST_BLOCKS = 6
@@ -51,6 +51,10 @@ class Sharpness(StudyBase):
     runs: Annotated[dict[Literal["sgd", "gd", "catapult"], MeasuredRun], Field(min_length=1)] = Field(
         description="SGD, gradient descent at its edge of stability, a catapult: any of them"
     )
+
+    def replicates(self) -> dict[str, str]:
+        """What a seed varies in the arm of each run."""
+        return {name: REPLICATES[run.arm] for name, run in self.runs.items()}
 
     def uses(self) -> dict[str, list[str]]:
         """Every experiment named, with the cells that give schedules."""

@@ -20,7 +20,7 @@ from largestep.config.scalars import (
     Several,
     Strict,
 )
-from largestep.config.studies.base import StudyOfFeatures
+from largestep.config.studies.base import REPLICATES, StudyOfFeatures
 
 # What may change along with the quantity that a sweep varies.
 FOLLOWERS = ("step_size", "decayed_step_size", "steps")
@@ -126,6 +126,10 @@ class Sweep(StudyOfFeatures):
     sweeps: Annotated[dict[Name, Varied], Field(min_length=1)] = Field(
         description="what is varied, by a name of your own"
     )
+
+    def replicates(self) -> dict[str, str]:
+        """What a seed varies in its arm."""
+        return {"": REPLICATES[self.arm]}
 
     def uses(self) -> dict[str, list[str]]:
         """The experiment, without its cells: the schedules are the study's own."""

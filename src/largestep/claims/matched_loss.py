@@ -1,0 +1,80 @@
+"""C4 at one training loss: what longer large steps do to new data beside fitting the training set less far.
+
+A run whose large steps last longer has less time to fit, and its test loss is also that of a worse fit. Per seed, all
+runs compared are read at the largest of their final training losses: where the training loss of a run last comes down
+to it, the test loss is interpolated between the two records around, linearly in the logarithm of the training loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from largestep import elementary
+from largestep.claims import verdict
+from largestep.claims.rank_correlation import finite, paired_spearman
+from largestep.claims.summary import MATCHED
+from largestep.claims.verdict import Measured, Values, below
+from largestep.measures.outcomes import survived
+
+CRITERION = below(0.0)
+
+
+def at_largest_final_loss(train: Values, test: Values) -> Values:
+    """The test measure of each run where its training loss last comes down to the seed's largest final one.
+
+    train, test: (cells, seeds, steps), the records of the losses. Returns (cells, seeds); NaN for a seed that has no
+    such loss because a run diverged.
+    """
+    train = elementary.log(np.maximum(train, np.finfo(float).tiny))
+    target = train[..., -1].max(axis=0)
+    found = np.full(train.shape[:2], np.nan)
+    for cell, seed in np.argwhere(np.isfinite(train[..., -1]) & np.isfinite(target)):
+        losses, measures = train[cell, seed], test[cell, seed]
+        above = np.flatnonzero(losses > target[seed])
+        if not len(above):
+            found[cell, seed] = measures[0]
+            continue
+        before, after = above[-1], above[-1] + 1
+        weight = (losses[before] - target[seed]) / (losses[before] - losses[after])
+        found[cell, seed] = (1.0 - weight) * measures[before] + weight * measures[after]
+    return found
+
+
+def rows(claim: str, name: str, experiment: xr.Dataset, measure: str) -> Iterator[Measured]:
+    """Correlation with duration, and log2 ratio of longest to shortest, at matched training loss; the ratio at the end.
+
+    None where the large steps of the experiment have fewer than two durations.
+    """
+    cells = verdict.by_duration(experiment)
+    large = cells.isel(cell=cells["decay_fraction"].values > 0)
+    if large.sizes["cell"] < 2:
+        return
+    what, durations = measure.replace("_", " "), large["decay_fraction"].values
+    for arm in large["arm"].values:
+        runs, where = large.sel(arm=arm), verdict.label(name, arm)
+        train, test = (runs[each].transpose("cell", "seed", "step").values for each in ("train_loss", measure))
+        lost = ~np.asarray(survived(runs).all("cell").values)
+        matched = finite(at_largest_final_loss(train, test))
+        ratio = f"log2 ratio of {what}, longest over shortest large-step phase"
+        yield Measured(
+            claim,
+            where,
+            f"Spearman correlation of duration and {what} at matched training loss, large-step cells only",
+            paired_spearman(durations, matched),
+            CRITERION,
+            lost,
+            beside=MATCHED,
+        )
+        yield Measured(
+            claim, where, f"{ratio}, at matched training loss", _log2_ratio(matched), CRITERION, lost, beside=MATCHED
+        )
+        yield Measured(claim, where, ratio, _log2_ratio(finite(test[..., -1])), CRITERION, lost)
+
+
+def _log2_ratio(measures: Values) -> Values:
+    """Of the last cell over the first, NaN where either is 0 or no number: (seeds,)."""
+    first, last = np.where(measures[[0, -1]] > 0, measures[[0, -1]], np.nan)
+    return np.asarray(elementary.log2(last / first))
