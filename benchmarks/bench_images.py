@@ -156,7 +156,7 @@ def _sparsity() -> bool:
     loader = DataLoader(TensorDataset(inputs, data.train_labels), batch_size=256)
 
     def ours() -> list[float]:
-        blocks, _ = image_features.activations(net, data.train_images, data.white_level, units, normalise=False)
+        blocks, _ = image_features.activations(net, data.train_images, data, units, normalise=False)
         return [float(feature_sparsity(*unit_statistics(block), len(inputs), 0.95)) for block in blocks]
 
     def theirs() -> list[float]:

@@ -56,7 +56,7 @@ def experiment(results: Path, name: str, about: dict[str, Any]) -> store.Rows:
             found = found.merge(_problem(data))
             seals.append(data.attrs["content_sha256"])
         return found.assign_attrs(
-            {key: about[key] for key in ("title", "paper", "algorithm")}, stores_sha256=digest(*seals)
+            {key: about[key] for key in ("title", "paper", "algorithm", "training")}, stores_sha256=digest(*seals)
         )
 
     return store.Rows(

@@ -142,6 +142,7 @@ def _experiment_spec(name: str, settings: Experiment) -> dict[str, Any]:
         "paper": settings.paper,
         "data": settings.data.kind,
         "model": settings.model.kind,
+        "training": _in_words(settings),
         "algorithm": "GD" if settings.training.batch_size == "full" else "SGD",
         "cells": {
             cell: {
@@ -152,6 +153,12 @@ def _experiment_spec(name: str, settings: Experiment) -> dict[str, Any]:
             for cell, c in settings.cells.items()
         },
     }
+
+
+def _in_words(settings: Experiment) -> str:
+    """How the runs of an experiment are trained."""
+    normalised = ", data.normalise true" if getattr(settings.data, "normalise", False) else ""
+    return settings.training.in_words() + normalised
 
 
 def claims_spec(config: Config) -> str:

@@ -53,10 +53,10 @@ def main() -> None:
     options = arguments.parse_args()
     experiment = store.read_group(options.input, options.experiment)
     rows = table(experiment)
-    title = experiment.attrs["title"]
+    title, training = experiment.attrs["title"], experiment.attrs["training"]
     store.write_text(options.csv, rows.to_csv(index=False, lineterminator="\n"))
-    store.write_text(options.md, markdown(rows, title))
-    store.write_text(options.tex, latex(rows, title))
+    store.write_text(options.md, markdown(rows, title, training))
+    store.write_text(options.tex, latex(rows, title, training))
 
 
 def table(experiment: xr.Dataset) -> pd.DataFrame:
@@ -133,21 +133,21 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def markdown(rows: pd.DataFrame, title: str) -> str:
-    """The table for readers in Markdown, one part per arm."""
-    parts = [f"# {title}", NOTE]
+def markdown(rows: pd.DataFrame, title: str, training: str) -> str:
+    """The table for readers in Markdown, one part per arm; training: how the runs were, by the keys of config.yaml."""
+    parts = [f"# {title}", f"Training: {training}.", NOTE]
     for arm, part in rows.groupby("arm", sort=False):
         cells = pd.DataFrame(map(_cells, part.to_dict("records")), columns=HEADER)
         parts += [f"## {ARMS[str(arm)]}", cells.to_markdown(index=False, disable_numparse=True, colalign=ALIGNMENT)]
     return "\n\n".join(parts) + "\n"
 
 
-def latex(rows: pd.DataFrame, title: str) -> str:
+def latex(rows: pd.DataFrame, title: str, training: str) -> str:
     """The same in LaTeX: one longtable per arm, with a heading per measure in place of its first two columns."""
     parts = ["% Needs \\usepackage{booktabs,longtable}."]
     head = " & ".join(_escape(name) for name in HEADER[2:])
     for arm, part in rows.groupby("arm", sort=False):
-        caption = _escape(f"{title}. {ARMS[str(arm)]}. {NOTE}")
+        caption = _escape(f"{title}. {ARMS[str(arm)]}. Training: {training}. {NOTE}")
         parts += [
             "\\begingroup\\footnotesize",
             "\\begin{longtable}{lrrrrr}",

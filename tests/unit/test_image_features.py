@@ -131,8 +131,8 @@ def test_units_and_probe_images_are_sampled_once_for_all_snapshots(data: ImageSe
 def test_activations_are_normalised_over_the_whole_block_when_asked(data: ImageSet) -> None:
     net = networks.draw(spec()["model"], 1, 10, (8, 8), 0).eval()
     some = [torch.arange(3)] * 5
-    raw, shares = image_features.activations(net, data.train_images, 16, [torch.arange(n) for n in BLOCKS], False)
-    scaled, same = image_features.activations(net, data.train_images, 16, some, True)
+    raw, shares = image_features.activations(net, data.train_images, data, [torch.arange(n) for n in BLOCKS], False)
+    scaled, same = image_features.activations(net, data.train_images, data, some, True)
     np.testing.assert_allclose(shares, [float((block != 0).double().mean()) for block in raw], rtol=1e-12)
     np.testing.assert_array_equal(same, shares)
     for block, values in zip(raw, scaled, strict=True):

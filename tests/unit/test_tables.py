@@ -17,6 +17,7 @@ from largestep.store import variable
 from tests.made_up import with_schedules
 
 RUN = ("cell", "arm", "seed")
+TRAINING = "steps 10, batch_size 1, loss mse"
 FINAL = np.array([1.0, 2.0, 3.0, 4.0, 50.0])
 
 
@@ -60,7 +61,7 @@ def experiment() -> xr.Dataset:
             "rank_threshold": variable(("rank_threshold",), [1e-4, 1e-3], "1", "threshold"),
             "correlation_threshold": variable(("correlation_threshold",), [0.99, 0.9], "1", "threshold"),
         },
-        {"title": "Toys & tests_1: 100% made up", "paper": "Fig. 0"},
+        {"title": "Toys & tests_1: 100% made up", "paper": "Fig. 0", "training": TRAINING},
     )
     return with_schedules(found, [0.0, 0.5])
 
@@ -127,7 +128,7 @@ def test_counts_dead_runs_beside_diverged_ones(experiment: xr.Dataset) -> None:
     assert set(rows(found, arm="data")["dead"]) == {0}
     without = tables.table(experiment.drop_vars(["active_fraction", "feature_sparsity"]))  # diagonal networks
     assert set(without["dead"]) == {0}
-    for text in (tables.markdown(found, "Made up"), tables.latex(found, "Made up")):
+    for text in (tables.markdown(found, "Made up", TRAINING), tables.latex(found, "Made up", TRAINING)):
         assert "perfectly sparse, but constant" in text
         assert "include dead runs" in text
 
@@ -161,14 +162,14 @@ def test_the_large_step_phase_has_rows_for_cells_with_a_decay(experiment: xr.Dat
 
 def test_says_how_many_runs_stabilise(experiment: xr.Dataset) -> None:
     found = tables.table(with_phase(experiment))
-    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(found, "Made up").splitlines()]
+    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(found, "Made up", TRAINING).splitlines()]
     start = "| large step, decay at 50% |"
     assert f"| training loss stabilises at | step {start} 2 [1, 3], 2 runs | 5 | 1 | 2 | – |" in lines
     assert f"| training with a stable loss | % {start} 10 [0, 40] | 5 | 1 | 2 | – |" in lines
     assert any(
         line.startswith(f"| change of the training loss before the decay | decades {start} -0.3") for line in lines
     )
-    assert r"\emph{training loss stabilises at (step)}" in tables.latex(found, "Made up")
+    assert r"\emph{training loss stabilises at (step)}" in tables.latex(found, "Made up", TRAINING)
 
 
 def test_dead_units_and_ranks_of_features_have_rows_for_every_block(experiment: xr.Dataset) -> None:
@@ -178,7 +179,7 @@ def test_dead_units_and_ranks_of_features_have_rows_for_every_block(experiment: 
         second = only(found, measure=measure, arm="order", cell="small", block=2)
         assert (second["median"], np.isnan(second["threshold"])) == (pytest.approx(factor * 0.006), True)
         assert np.isnan(second["published"])
-    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(found, "Made up").splitlines()]
+    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(found, "Made up", TRAINING).splitlines()]
     assert "| dead units, block 2 | % | small step, constant | 0.6 [0.2, 10] | 5 | 0 | 0 | – |" in lines
     assert any(line.startswith("| effective rank of the features, block 1 | 1 | small step") for line in lines)
 
@@ -223,7 +224,7 @@ def test_interval_is_that_of_the_bootstrap() -> None:
 
 
 def test_markdown_is_for_readers(experiment: xr.Dataset) -> None:
-    text = tables.markdown(tables.table(experiment), "Made up")
+    text = tables.markdown(tables.table(experiment), "Made up", TRAINING)
     assert "nan" not in text.lower()
     assert text.count("## ") == 2
     lines = [re.sub(r"\s+", " ", line) for line in text.splitlines()]
@@ -236,7 +237,7 @@ def test_markdown_is_for_readers(experiment: xr.Dataset) -> None:
 
 def test_latex_is_escaped_and_plain(experiment: xr.Dataset) -> None:
     experiment = with_schedules(experiment, [0.5, 0.5])  # labels with the peak step size, a Greek letter
-    text = tables.latex(tables.table(experiment), experiment.attrs["title"])
+    text = tables.latex(tables.table(experiment), experiment.attrs["title"], TRAINING)
     assert text.isascii()
     assert r"Toys \& tests\_1: 100\% made up" in text
     assert not re.search(r"(?<!\\)[%#]", text.removeprefix("%"))

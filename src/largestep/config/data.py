@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from largestep.config.kinds import CUSTOM, kinds, tag_of
 from largestep.config.models import Layer
-from largestep.config.scalars import Count, DottedName, Seed, Several, Strict
+from largestep.config.scalars import Count, DottedName, Seed, Several, Strict, later
 
 
 class SparseRegression(Strict):
@@ -83,6 +83,11 @@ class Images(Strict):
     examples: Several | None = Field(default=None, description="training images, drawn at random; null: all")
     test_examples: Count | None = Field(default=None, description="test images, drawn at random; null: all")
     seed: Seed = Field(default=0, description="draws these images")
+    normalise: bool = later(
+        False,
+        "subtract from each channel its mean over the training images taken, and divide by its standard deviation "
+        "there (LeCun et al. 1998, section 4.3), after augmentation; otherwise inputs lie in [0, 1]",
+    )
 
     def image_size(self) -> tuple[int, int] | None:
         """Rows and columns; None where only the data set itself knows."""

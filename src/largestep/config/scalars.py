@@ -37,6 +37,11 @@ def _number_or_full(value: Any) -> Any:
 BatchSize = Annotated[Count | Literal["full"], BeforeValidator(_number_or_full)]
 
 
+def later(default: Any, description: str) -> Any:
+    """A key that came after stores had been made: it is in no spec while it has its default, and they stay valid."""
+    return Field(default=default, description=description, exclude_if=lambda value: value == default)
+
+
 class Strict(BaseModel):
     """No unknown keys, no silent conversions (the text "1e-4" is not a number), no NaN and no infinity."""
 

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from largestep.config.scalars import Arm, BatchSize, Count, Momentum, NonNegative, Sampling, Several, Strict
+from largestep.config.scalars import (
+    Arm,
+    BatchSize,
+    Count,
+    Momentum,
+    NonNegative,
+    Sampling,
+    Several,
+    Strict,
+    later,
+)
 
+# Settings that say what is looked at, and of how many runs.
+NOT_OF_A_RUN = {"seeds", "arms", "snapshots", "evaluations"}
 # Settings with a default that are not part of the rule by which a gradient becomes an update.
 NOT_OF_THE_UPDATE = {"sampling", "decay_after_update", "precision", "augmentation"}
+
+
+def _plain(value: Any) -> str:
+    """A value as config.yaml has it, a number to six digits."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(part)}" for key, part in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
 class Training(Strict):
@@ -32,6 +51,11 @@ class Training(Strict):
         fields = {key: field for key, field in type(self).model_fields.items() if key not in NOT_OF_THE_UPDATE}
         plain = {key: field.default for key, field in fields.items() if not field.is_required()}
         return {key: value for key, value in plain.items() if getattr(self, key) != value}
+
+    def in_words(self) -> str:
+        """How a run is trained, by the keys of config.yaml; those that have their default are left out."""
+        given = self.model_dump(mode="json", exclude=NOT_OF_A_RUN, exclude_defaults=True)
+        return ", ".join(f"{key} {_plain(value)}" for key, value in given.items())
 
     @field_validator("arms")
     @classmethod
@@ -98,3 +122,26 @@ class ImageTraining(Training):
         default=0.0,
         description="ρ of sharpness-aware minimisation: the gradient is taken at θ + ρ g/‖g‖ on the same images",
     )
+    nesterov: bool = later(
+        False,
+        "Nesterov's form of the momentum, as in `torch.optim.SGD` (Sutskever et al. 2013); needs `momentum`",
+    )
+    weight_decay_on: Literal["all", "weights"] = later(
+        "all",
+        "`weights`: of tensors with more than one dimension alone; biases and what normalisation learns are spared "
+        "(He et al. 2019, section 3.1); needs `weight_decay`",
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = later(
+        0.0,
+        "share ε of a label that is spread evenly over all classes in the loss of the mini-batches (Szegedy et al. "
+        "2016, section 7); the losses of evaluations are without it",
+    )
+
+    @model_validator(mode="after")
+    def settings_act(self) -> ImageTraining:
+        """Refuse what changes a setting that is not there: the run would be one without it."""
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov is a form of momentum; give momentum, such as 0.9, or remove nesterov")
+        if self.weight_decay_on != "all" and not self.weight_decay:
+            raise ValueError("weight_decay_on spares parameters of weight_decay; give weight_decay, or remove it")
+        return self

@@ -6,6 +6,7 @@ takes its own part. The file says what it was made from and carries a checksum, 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -42,6 +43,8 @@ class ImageSet:
 
     train_images, test_images: (n, channel, row, column) uint8 levels from 0 to `white_level`, mapped from the
     file where they were read from disk; train_labels, test_labels: (n,) int64 from 0 to `classes` - 1.
+    moments: mean and standard deviation of every channel's inputs, (2, channel, 1, 1) float32, by which inputs are
+    normalised; None: they are not.
     notes: lines on what was left out and what is odd, where somebody prepares images of their own.
     """
 
@@ -52,6 +55,7 @@ class ImageSet:
     white_level: int
     classes: int
     notes: tuple[str, ...] = ()
+    moments: Tensor | None = None
 
     @property
     def channels(self) -> int:
@@ -187,12 +191,14 @@ def _sound(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 def part(images: ImageSet, settings: Mapping[str, Any]) -> ImageSet:
     """What an experiment takes of a data set: a random subset of either part, copied, or all of it, in order.
 
-    settings: `examples`, `test_examples` (None: all, nothing is copied) and `seed` (None when nothing is drawn).
-    Raises StoreError, without a path, when more images are asked for than there are.
+    settings: `examples`, `test_examples` (None: all, nothing is copied), `seed` (None when nothing is drawn) and
+    perhaps `normalise`, by the moments of the training images taken.
+    Raises StoreError, without a path, when more images are asked for than there are, or a channel has one level.
     """
     train = _subset(images.train_images, images.train_labels, settings, "examples", TRAIN, "training")
     test = _subset(images.test_images, images.test_labels, settings, "test_examples", TEST, "test")
-    return ImageSet(*train, *test, white_level=images.white_level, classes=images.classes)
+    taken = ImageSet(*train, *test, white_level=images.white_level, classes=images.classes)
+    return dataclasses.replace(taken, moments=_moments(taken)) if settings.get("normalise") else taken
 
 
 def content(images: ImageSet) -> str:
@@ -222,6 +228,22 @@ def _subset(
         raise StoreError(f"data.{key} {count} exceeds the {len(images)} {what} images of this data set; lower it")
     chosen = torch.from_numpy(np.random.default_rng([seed, draw]).permutation(len(images))[:count])
     return images[chosen], labels[chosen]
+
+
+def _moments(images: ImageSet) -> Tensor:
+    """Mean and standard deviation of every channel's training inputs, (2, channel, 1, 1); from exact sums of levels."""
+    found = []
+    for channel in range(images.channels):
+        counts = torch.bincount(images.train_images[:, channel].flatten(), minlength=images.white_level + 1).numpy()
+        levels, total = np.arange(len(counts)) / images.white_level, counts.sum()
+        mean = counts @ levels / total
+        found.append((mean, np.sqrt(counts @ (levels - mean) ** 2 / total)))
+        if np.count_nonzero(counts) == 1:
+            raise StoreError(
+                f"data.normalise: channel {channel} (from 0 on) of the training images has one level throughout, and "
+                "no deviation to divide by; remove normalise"
+            )
+    return torch.tensor(found, dtype=torch.float32).T.reshape(2, -1, 1, 1)
 
 
 def _tensor(values: NDArray[Any], dtype: type[np.generic]) -> Tensor:

@@ -35,6 +35,8 @@ class Batches:
         self._label_noise = training["label_noise"]
         self._padding, self._flips = training["augmentation"]["crop_padding"], training["augmentation"]["flip"]
         self._classes, self._white_level = images.classes, images.white_level
+        # On the device before a graph is captured.
+        self._moments = None if images.moments is None else images.moments.to(device)
         self._labels = images.train_labels.numpy()
         self._images = images.train_images.to(device)
         rows, columns = images.size
@@ -65,7 +67,8 @@ class Batches:
         if self._padding or self._flips:
             corners = self._corners.index_select(0, position)[0]
             images = self._augmented(images, corners, self._flipped.index_select(0, position)[0])
-        return inputs(images, self._white_level), self._drawn_labels.index_select(0, position)[0]
+        taken = inputs(images, self._white_level, self._moments)
+        return taken, self._drawn_labels.index_select(0, position)[0]
 
     def evaluated(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Inputs (n, channel, row, column) and labels (n,) of up to `EVALUATED` training images, no image twice.
@@ -79,7 +82,7 @@ class Batches:
             corners, flipped = self._augmentation(generator, (len(chosen),))
             images = self._augmented(images, corners.to(images.device), flipped.to(images.device))
         labels = torch.from_numpy(self._labels).index_select(0, chosen)
-        return inputs(images, self._white_level), labels.to(images.device)
+        return inputs(images, self._white_level, self._moments), labels.to(images.device)
 
     def _augmentation(self, generator: np.random.Generator, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Upper left corners of the crops, (*shape, 2), and which are flipped, of a shape."""

@@ -26,8 +26,9 @@ WARM_UP = 3
 class Stepper:
     """A network in training: its parameters, its velocities, and the updates that change them.
 
-    training: `batch_size`, `momentum`, `weight_decay` (as in `torch.optim.SGD`), `sam_radius` and `precision`, as in
-    config.yaml. Velocities and updates have the type of the weights, float32; `bfloat16` is that of autocast.
+    training: `batch_size`, `momentum`, `weight_decay` (as in `torch.optim.SGD`), `sam_radius`, `precision` and perhaps
+    `nesterov`, `weight_decay_on` and `label_smoothing`, as in config.yaml.
+    Velocities and updates have the type of the weights, float32; `bfloat16` is that of autocast.
     """
 
     def __init__(self, net: Network, batches: Batches, training: dict[str, Any], device: torch.device) -> None:
@@ -41,12 +42,13 @@ class Stepper:
             "enabled": training["precision"] == "bfloat16",
             "cache_enabled": False,
         }
+        self._smoothing = training.get("label_smoothing", 0.0)
         self._size = torch.zeros((), dtype=self._dtype, device=device)
         self._optimizer = torch.optim.SGD(
-            net.parameters(),
+            _groups(net, training),
             lr=self._size,
             momentum=training["momentum"],
-            weight_decay=training["weight_decay"],
+            nesterov=training.get("nesterov", False),
             fused=True,
         )
         self._velocities = (
@@ -128,7 +130,7 @@ class Stepper:
         self._optimizer.zero_grad()
         with torch.autocast(**self._autocast):
             logits = self._forward(images)
-        loss = cross_entropy(logits.to(self._dtype), labels)
+        loss = cross_entropy(logits.to(self._dtype), labels, label_smoothing=self._smoothing)
         loss.backward()
         return loss
 
@@ -172,3 +174,14 @@ class Stepper:
             for tensor, values in zip(state, before, strict=True):
                 tensor.copy_(values)
         return graph.replay
+
+
+def _groups(net: Network, training: dict[str, Any]) -> list[dict[str, Any]]:
+    """Parameters by their weight decay; those of biases and of normalisation have one dimension."""
+    decay, parameters = training["weight_decay"], list(net.parameters())
+    if training.get("weight_decay_on", "all") == "all":
+        return [{"params": parameters, "weight_decay": decay}]
+    return [
+        {"params": [each for each in parameters if each.dim() > 1], "weight_decay": decay},
+        {"params": [each for each in parameters if each.dim() <= 1], "weight_decay": 0.0},
+    ]

@@ -2,7 +2,7 @@
 
 A seed fixes the initial weights and the order of the examples, and is shared by all cells of an
 experiment, as in `largestep.toys.train`. Inputs lie in [0, 1] and are not normalised further (paper,
-section 4).
+section 4), unless `data.normalise` asks for it.
 """
 
 from __future__ import annotations
@@ -217,9 +217,8 @@ class _Run:
         """Cross-entropy and misclassified percentage on the test set."""
         parts = self.images.test_images.split(EVALUATION_BATCH[self.device.type])
         labels = self.images.test_labels.to(self.device)
-        logits = torch.cat(
-            [stepper.predict(networks.inputs(part.to(self.device), self.images.white_level)) for part in parts]
-        )
+        white, moments = self.images.white_level, self.images.moments
+        logits = torch.cat([stepper.predict(networks.inputs(part.to(self.device), white, moments)) for part in parts])
         loss = cross_entropy(logits, labels)
         wrong = (logits.argmax(1) != labels).double().mean()
         return float(loss), 100.0 * float(wrong) if loss.isfinite() else np.nan

@@ -60,7 +60,7 @@ def try_out(drawn: Callable[[int], Network], images: ImageSet, training: dict[st
             trial.check_evaluation()
             trial.check_state(drawn(1))
             for part, pixels in (("training", images.train_images), ("test", images.test_images)):
-                trial.check_images(part, pixels, images.white_level)
+                trial.check_images(part, pixels, images)
 
 
 def _check_draws(trial: _Trial, drawn: Callable[[int], Network]) -> None:
@@ -152,14 +152,14 @@ class _Trial:
                 "persistent=False), which a restart and the measures lack; use register_buffer, or draw from torch"
             )
 
-    def check_images(self, part: str, images: Tensor, white_level: int) -> None:
-        """Refuse images whose logits are not finite; images: (n, channel, row, column), levels."""
-        bad = [
-            self._evaluated(self.net, inputs(few.to(self._device), white_level)).isfinite().all(1).logical_not().cpu()
-            for few in images.split(AT_ONCE)
-        ]
+    def check_images(self, part: str, levels: Tensor, images: ImageSet) -> None:
+        """Refuse images of one part, levels (n, channel, row, column), whose logits are not finite."""
+        bad = []
+        for few in levels.split(AT_ONCE):
+            taken = inputs(few.to(self._device), images.white_level, images.moments)
+            bad.append(self._evaluated(self.net, taken).isfinite().all(1).logical_not().cpu())
         if numbers := torch.cat(bad).nonzero()[:, 0].tolist():
-            pixels = images[numbers[0]]
+            pixels = levels[numbers[0]]
             blank = f", all of level {int(pixels.max())}," if pixels.min() == pixels.max() else ""
             raise self.error(
                 f"its logits of {part} image {numbers[0]} (from 0 on){blank} are not finite before any update, nor "

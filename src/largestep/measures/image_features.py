@@ -55,7 +55,7 @@ def _features(spec: dict[str, Any], images: ImageSet, parameters: xr.DataArray, 
     snapshots = list(np.ndindex(*runs))
     for index in tqdm(snapshots, desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True):
         networks.load(net, parameters[index].values)
-        blocks, shares = activations(net, probe, images.white_level, units, measures["normalise_activations"])
+        blocks, shares = activations(net, probe, images, units, measures["normalise_activations"])
         active.append(np.where([bool(block.isfinite().all()) for block in blocks], shares, np.nan))
         statistics.append([unit_statistics(block) for block in blocks])
         ranks.append([feature_effective_rank(block) for block in blocks])
@@ -126,26 +126,26 @@ def _blocks(net: networks.Network, images: Tensor) -> list[Tensor]:
 
 
 def activations(
-    net: networks.Network, images: Tensor, white_level: float, units: list[Tensor], normalise: bool
+    net: networks.Network, probe: Tensor, images: ImageSet, units: list[Tensor], normalise: bool
 ) -> tuple[list[Tensor], NDArray[np.float64]]:
     """Activations of the chosen units of every block, each (n, chosen units), and the share of all that is not zero.
 
-    images: (n, channel, row, column), integer levels up to white_level. units: for every block, indices
+    probe: (n, channel, row, column), integer levels of images of this set. units: for every block, indices
     into its units, counted over (channel, row, column). normalise: divide each example's activations of
     a whole block by their norm. The shares have the shape (blocks,).
     """
     found: list[list[Tensor]] = [[] for _ in units]
-    active = torch.zeros(len(units), dtype=torch.float64, device=images.device)
-    for part in images.split(BATCH):
+    active = torch.zeros(len(units), dtype=torch.float64, device=probe.device)
+    for part in probe.split(BATCH):
         with torch.inference_mode():
-            blocks = net.blocks(networks.inputs(part, white_level))
+            blocks = net.blocks(networks.inputs(part, images.white_level, images.moments))
             for index, (block, chosen, parts) in enumerate(zip(blocks, units, found, strict=True)):
                 values = block.flatten(1)
                 active[index] += values.count_nonzero().double() / values.shape[1]
                 if normalise:
                     values = torch.nn.functional.normalize(values, dim=1)
                 parts.append(values[:, chosen])
-    return [torch.cat(parts) for parts in found], active.cpu().numpy() / len(images)
+    return [torch.cat(parts) for parts in found], active.cpu().numpy() / len(probe)
 
 
 class _Distances:

@@ -86,9 +86,16 @@ def head(features: int, classes: int) -> nn.Linear:
     return layer
 
 
-def inputs(images: Tensor, white_level: float) -> Tensor:
-    """Images of integer levels as a network takes them: float32 between 0 and 1, the same shape."""
-    return images.float() / white_level
+def inputs(images: Tensor, white_level: float, moments: Tensor | None = None) -> Tensor:
+    """Images of integer levels (n, channel, row, column) as a network takes them: float32, the same shape.
+
+    Between 0 and 1, then less the mean and over the standard deviation of every channel, if given: (2, channel, 1, 1).
+    """
+    scaled = images.float() / white_level
+    if moments is None:
+        return scaled
+    mean, deviation = moments.to(images.device)
+    return (scaled - mean) / deviation
 
 
 def flatten(net: nn.Module) -> NDArray[np.float32]:

@@ -135,7 +135,8 @@ class _Images:
 
     def __init__(self, about: Mapping[str, Any], net: Mapping[str, Any], images: ImageSet) -> None:
         training = about["training"]
-        self._inputs = networks.inputs(images.train_images[: net["examples"]], images.white_level)
+        used = images.train_images[: net["examples"]]
+        self._inputs = networks.inputs(used, images.white_level, images.moments)
         labels = images.train_labels[: net["examples"]]
         self._labels = torch.nn.functional.one_hot(labels, images.classes).float()
         self._after = sorted(net["after"])
