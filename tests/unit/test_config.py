@@ -115,7 +115,7 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "YAML's 1e-4",
         lambda c: experiment(c)["cells"]["small"].update(step_size="1e-4"),
         "experiments.diagonal.cells.small.step_size",
-        "'1e-4' is text in YAML; write the number with a decimal point",
+        "'1e-4' is text in YAML; write 1.0e-4, without quotes",
     ),
     (
         "text where a number belongs",
@@ -520,7 +520,7 @@ def test_unreadable_yaml(tmp_path: Path, text: str, message: str) -> None:
             "small: {step_size: -1.0e-4,",
             "config.yaml: experiments.diagonal.cells.small.step_size: ",
         ),
-        ("small: {step_size: 0.1,", "small: {step_size: 1e-4,", "write the number with a decimal point"),
+        ("small: {step_size: 0.1,", "small: {step_size: 1e-4,", "1e-4 is text in YAML; write 1.0e-4"),
         (
             "decay50: {step_size: 0.2,",
             "small: {step_size: 0.2,",

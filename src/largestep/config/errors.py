@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from largestep.config.data import DATA_KINDS
 from largestep.config.kinds import CUSTOM
 from largestep.config.models import MODEL_KINDS
+from largestep.config.oddities import written
 from largestep.config.schedules import WARMUP_KINDS
 
 # Letters of a message, and of the key in it.
@@ -49,8 +50,8 @@ _PATTERNS = {
     "kind": "a dotted name; write it like my_module.my_function",
 }
 # How a check of the whole file begins its message: with the key.
-_KEY_FIRST = re.compile(r"((?:only|studies|experiments|published)[\w.]*): (.*)", re.DOTALL)
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_KEY_FIRST = re.compile(r"((?:only|scale|studies|experiments|published)[\w.]*): (.*)", re.DOTALL)
+_NUMBERS = {"float_type", "int_type", "int_from_float"}
 
 
 # Tags that pydantic puts after a key whose value is one of several types.
@@ -87,12 +88,14 @@ def one_line(error: ValidationError, source: str) -> str:
         message = "this key is missing"
     elif kind == "extra_forbidden":
         message = "unknown key; check its spelling or remove it"
-    elif (
-        kind in {"float_type", "int_type", "int_from_float"}
-        and isinstance(given, str)
-        and _NUMBER.fullmatch(given.strip())
-    ):
-        message = f"'{given}' is text in YAML; write the number with a decimal point, like 1.0e-4, and without quotes"
+    elif kind in _NUMBERS and isinstance(given, str) and (number := written(given)):
+        message = f"'{given}' is text in YAML; write {number}, without quotes"
+    elif kind in _NUMBERS and isinstance(given, bool):
+        message = f"must be a number, not {str(given).lower()}, which YAML makes of on, off, yes and no too"
+    elif kind in _NUMBERS and isinstance(given, float) and given.is_integer():
+        message = f"must be a whole number; write {given:.0f} (given: {given})"
+    elif kind == "string_type" and isinstance(given, bool | int | float):
+        message = f"must be text, but YAML takes this for {str(given).lower()}; put it in quotes"
     elif kind == "union_tag_invalid" and first["loc"][-1] in ("data", "model"):
         known = DATA_KINDS if first["loc"][-1] == "data" else MODEL_KINDS
         own = ", or the dotted name of your own" if first["loc"][0] == "experiments" else ""

@@ -12,7 +12,7 @@ from largestep.config.cells import CellConfig, Published
 from largestep.config.data import IMAGE_SETS, Data, Images, Points, PublishedImages
 from largestep.config.measures import OwnMeasures
 from largestep.config.models import VGG, DenseNetBC, Model, ResNet, ToyNet
-from largestep.config.scalars import Name, Scale, Strict
+from largestep.config.scalars import Distinct, Name, Scale, Strict
 from largestep.config.training import ImageTraining, ToyTraining
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Experiment(Strict):
     measures: OwnMeasures = Field(
         description="thresholds of its measures, `like` one of the names in `measures`, or written out"
     )
-    views: Annotated[list[View], Field(min_length=1)] = Field(description="its figures, listed above")
+    views: Annotated[list[View], Field(min_length=1), Distinct] = Field(description="its figures, listed above")
     cells: Annotated[dict[Name, CellConfig], Field(min_length=1)] = Field(
         description="step sizes and schedules, by name"
     )

@@ -7,6 +7,7 @@ from typing import IO, Any
 import yaml
 
 from largestep.config.errors import ConfigError, line, shown
+from largestep.config.oddities import odd
 
 # How deep mappings and lists may lie in each other, and how many values a file may come to with its aliases written
 # out: far beyond any real study, and far from what exhausts the interpreter.
@@ -25,6 +26,7 @@ class Loader(yaml.SafeLoader):
         self._depth = 0
         # Of every node that is complete, how many values it comes to.
         self._sizes: dict[yaml.Node, int] = {}
+        self._keys: set[yaml.Node] = set()
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         """Read one value, and count what it comes to."""
@@ -55,6 +57,7 @@ class Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
                 continue
+            self._keys.add(key_node)
             key = self.construct_object(key_node)
             if key in seen:
                 raise _at(key_node.start_mark, f"the name '{key}' is given twice; rename one of them")
@@ -62,15 +65,22 @@ class Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of a node."""
+        """The value of a node; an `Odd` for a word that YAML takes for something else than it looks like."""
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            # What is in quotes, or has another tag than its word would get, is meant.
+            if isinstance(node, yaml.ScalarNode) and not node.style and self._is_implicit(node):
+                return odd(node, value, is_key=node in self._keys) or value
+            return value
         # PyYAML leaves what the text of a tagged value raises as it is.
         except (ValueError, LookupError, AttributeError) as error:
             if isinstance(error, ConfigError):
                 raise
             kind = node.tag.rpartition(":")[2]
             raise _at(node.start_mark, f"{shown(node.value)} is no {kind}") from error
+
+    def _is_implicit(self, node: yaml.ScalarNode) -> bool:
+        return bool(self.resolve(yaml.ScalarNode, node.value, (True, False)) == node.tag)
 
 
 def _at(mark: yaml.Mark, problem: str) -> ConfigError:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, model_validator
 
 from largestep.config.named import filled
-from largestep.config.scalars import Count, Fraction, Name, Positive, Strict
+from largestep.config.scalars import Count, Distinct, Fraction, Name, Positive, Strict
 
 
 class Measures(Strict):
     """Thresholds of the measures; the first of each list is the paper's and heads the tables."""
 
-    rank_thresholds: list[Positive] = Field(
+    rank_thresholds: Annotated[list[Positive], Distinct] = Field(
         default_factory=list,
         description="singular values of the Jacobian count above this share of the largest one; needed by toy networks",
     )
-    correlation_thresholds: list[Fraction] = Field(
+    correlation_thresholds: Annotated[list[Fraction], Distinct] = Field(
         default_factory=list,
         description="units whose activations correlate above this count as one in the feature sparsity coefficient; "
         "needed by all networks but the diagonal one",
     )
-    l0_thresholds: list[Positive] = Field(
+    l0_thresholds: Annotated[list[Positive], Distinct] = Field(
         default_factory=list,
         description="coordinates of the predictor count as non-zero above this size; needed by the diagonal network",
     )

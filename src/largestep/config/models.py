@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from largestep.config.kinds import CUSTOM, kinds, tag_of
-from largestep.config.scalars import Count, DottedName, NonNegative, Strict
+from largestep.config.scalars import Count, Distinct, DottedName, NonNegative, Strict
 
 
 class Law(Strict):
@@ -48,6 +48,13 @@ class DiagonalNet(ToyNet):
     u: float = Field(description="initial value of every coordinate of u")
     v: float = Field(description="initial value of every coordinate of v")
 
+    @model_validator(mode="after")
+    def leaves_the_origin(self) -> DiagonalNet:
+        """Refuse the saddle at 0, where every gradient is 0 and no run moves."""
+        if self.u == self.v == 0:
+            raise ValueError("u and v are both 0, where every gradient is 0 and no run moves; give u another value")
+        return self
+
 
 class DenseNet(ToyNet):
     """A dense ReLU network with one output, trained on the squared loss."""
@@ -67,6 +74,15 @@ class DenseNet(ToyNet):
         """Refuse a network whose output is not a number."""
         if self.layers[-1].units != 1:
             raise ValueError(f"the last layer must have 1 unit, not {self.layers[-1].units}")
+        return self
+
+    @model_validator(mode="after")
+    def weights_learn(self) -> DenseNet:
+        """Refuse two layers of zeros without biases beside them: the gradient of every weight is 0, for ever."""
+        zero = [layer for layer in self.layers if layer.weight.scale == 0]
+        biased = any(layer.bias is not None and layer.bias.scale > 0 for layer in self.layers)
+        if len(zero) > 1 and not biased:
+            raise ValueError("two layers have weight.scale 0, so that the gradient of every weight is 0; raise one")
         return self
 
 
@@ -149,7 +165,7 @@ class CustomModel(Strict):
         default_factory=dict,
         description="keyword arguments of the class, beside those of `channels`, `classes` and `size` that it takes",
     )
-    blocks: list[str] = Field(
+    blocks: Annotated[list[str], Distinct] = Field(
         default_factory=list,
         description="submodules whose outputs are measured, from the input on; "
         "empty: its method `blocks(images)` returns the outputs",

@@ -94,6 +94,6 @@ def _typed(value: Any) -> Any:
         return value
     try:
         found = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # of a date that is none
         return value
     return value if isinstance(found, dict | list) else found

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from largestep import registered
 from largestep.config.errors import ConfigError, at_key, line, one_line, shown
 from largestep.config.loader import DEEPEST, Loader
+from largestep.config.oddities import Odd
 from largestep.config.root import Config, Named
 
 # Has Snakemake take the values of a configuration file for Python code.
@@ -46,10 +47,13 @@ def read(path: Path) -> dict[str, Any]:
 
 def _yaml_problem(error: yaml.YAMLError | UnicodeDecodeError) -> str:
     """What is wrong, and in which line."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is not UTF-8 ({error.reason}); save it as UTF-8"
     mark = getattr(error, "problem_mark", None)
     if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
         return str(error)
-    return f"line {mark.line + 1}: {', '.join(filter(None, (error.context, error.problem)))}"
+    mend = "; put spaces in place of tabs" if r"'\t'" in str(error.problem) else ""
+    return f"line {mark.line + 1}: {', '.join(filter(None, (error.context, error.problem)))}{mend}"
 
 
 def load(path: Path) -> Config:
@@ -80,6 +84,8 @@ def _check_plain(value: object, source: str, key: tuple[object, ...] = ()) -> No
     problem = None
     if len(key) > DEEPEST:
         problem = f"nested deeper than {DEEPEST} levels"
+    elif isinstance(value, Odd):
+        problem = value.problem
     elif isinstance(value, int) and abs(value) > LARGEST:
         problem = f"is too large a number; the largest is {LARGEST}"
     elif isinstance(value, str) and _UNPRINTED.search(value):

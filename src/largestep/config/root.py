@@ -96,6 +96,14 @@ class Config(Named, Run):
         return self
 
     @model_validator(mode="after")
+    def something_runs(self) -> Config:
+        """Refuse a scale below that of every experiment."""
+        if not any(self._reached(experiment.scale) for experiment in self.experiments.values()):
+            least = min((experiment.scale for experiment in self.experiments.values()), key=SCALES.index)
+            raise ValueError(f"scale: no experiment runs at scale {self.scale}; set scale to {least}")
+        return self
+
+    @model_validator(mode="after")
     def only_names_what_runs(self) -> Config:
         """Refuse a name in `only` that is not there or belongs to a larger scale."""
         for name in self.only:

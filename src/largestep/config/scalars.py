@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Scale = Literal["laptop", "workstation", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -35,6 +35,18 @@ def _number_or_full(value: Any) -> Any:
 
 
 BatchSize = Annotated[Count | Literal["full"], BeforeValidator(_number_or_full)]
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """Refuse a value listed twice."""
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{value} is listed twice; remove one")
+    return values
+
+
+# Of a list: no value twice.
+Distinct = AfterValidator(_distinct)
 
 
 def later(default: Any, description: str) -> Any:

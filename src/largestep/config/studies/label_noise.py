@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from largestep.config.models import MODEL_KINDS
-from largestep.config.scalars import Count, Name, Several, Strict
+from largestep.config.scalars import Count, Distinct, Name, Several, Strict
 from largestep.config.studies.base import TOYS, StudyBase
 
 
@@ -16,7 +16,7 @@ class CheckedNet(Strict):
     """A network whose steps are compared along the first updates of a run of SGD."""
 
     cell: Name = Field(description="cell of the experiment: its step sizes lead to the points of comparison")
-    after: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+    after: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Distinct] = Field(
         description="numbers of updates before the comparisons"
     )
     examples: Several | None = Field(
