@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from xarray.backends import NetCDF4DataStore
 
 from largestep import __version__, machine
-from largestep.keys import canonical, digest
+from largestep.keys import canonical, digest, escaped
 
 # These differ from run to run and from machine to machine; all else must not.
 RUN_ATTRIBUTES = ("created", "machine", *machine.ATTRIBUTES, "device", "wall_time_s", "content_sha256")
@@ -54,6 +54,9 @@ LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcd
 
 class StoreError(RuntimeError):
     """A store cannot be used; the message is one line naming the file and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escaped(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """From other processes errors come pickled: by default with the message alone."""

@@ -38,6 +38,7 @@ REFUSED = {
     "truth as a name": (SIZE, "on: {step_size: 0.1,", f"{DIAGONAL}.cells: on is true in YAML, not a name"),
     "number as a name": (SIZE, "1: {step_size: 0.1,", f"{DIAGONAL}.cells: 1 is 1 in YAML, not a name"),
     "null as a name": (SIZE, "~: {step_size: 0.1,", f"{DIAGONAL}.cells: ~ is none in YAML, not a name"),
+    "a name that Snakemake takes for a loop": (SIZE, f"{'ab' * 20}: {{step_size: 0.1,", "'ab' 20 times or more"),
     "exponent without a point": (SIZE, "small: {step_size: 1e-3,", "1e-3 is text in YAML; write 1.0e-3"),
     "exponent without a sign": (SIZE, "small: {step_size: 1.0e2,", "1.0e2 is text in YAML; write 1.0e+2"),
     "exponent in quotes": (SIZE, "small: {step_size: '1.5e-3',", "'1.5e-3' is text in YAML; write 1.5e-3, without"),

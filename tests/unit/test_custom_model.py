@@ -11,9 +11,12 @@ import pytest
 import torch
 from torch import nn
 
+from largestep.data.image_set import from_arrays
+from largestep.images.trial import try_out
 from largestep.models import networks
 from largestep.models.networks import Network
 from largestep.store import StoreError
+from tests.image_runs import CPU
 
 SOURCE = '''
 import torch
@@ -96,6 +99,14 @@ def draw(kind: str, seed: int = 0, channels: int = 1, classes: int = 10, side: i
     return networks.draw({"kind": kind, **settings}, channels, classes, (side, side), seed)
 
 
+def tried(kind: str, **settings: Any) -> None:
+    """Have it tried out before training."""
+    seen = np.random.default_rng(0).integers(0, 256, (8, settings.get("channels", 1), 8, 8), np.uint8)
+    part = seen, np.arange(8)
+    images = from_arrays(part, part, classes=10)
+    try_out(lambda seed: draw(kind, seed, **settings), images, {"batch_size": 4, "precision": "float32"}, CPU)
+
+
 def test_a_class_is_given_what_its_signature_names_and_the_options() -> None:
     net = draw("my_nets.wide.Net", channels=3, classes=7, options={"width": 6}, blocks=["stem", "relu"]).eval()
     images = torch.rand(4, 3, 8, 8)
@@ -110,8 +121,8 @@ def test_a_function_may_take_the_size_alone() -> None:
 
 
 def test_an_option_wins_over_what_the_data_say() -> None:
-    with pytest.raises(StoreError, match=r"must put out \(n, 10\), a logit for each class, not \(2, 4\)"):
-        draw("my_nets.wide.Net", options={"classes": 4}, blocks=["stem"])
+    with pytest.raises(StoreError, match=r"must put out \(4, 10\) real logits for 4 images, not \(4, 4\)"):
+        tried("my_nets.wide.Net", options={"classes": 4}, blocks=["stem"])
 
 
 def test_its_own_blocks_are_taken_unless_others_are_named() -> None:
@@ -251,29 +262,28 @@ def test_it_compiles_and_computes_in_bfloat16_and_inference_mode() -> None:
         (
             "my_nets.wide.NoBlocks",
             {},
-            "model.blocks of my_nets.wide.NoBlocks: the network's own blocks(images) gives none",
+            "model.kind my_nets.wide.NoBlocks: model.blocks: its own blocks(images) gives none",
         ),
         (
             "my_nets.wide.BadBlocks",
             {},
             "model.blocks of my_nets.wide.BadBlocks: block 1 must have the shape (n, channel, row, column) or "
-            "(n, unit), not (2, 4, 64)",
+            "(n, unit), not (3, 4, 64)",
         ),
         (
             "my_nets.wide.TwoOutputsInTraining",
             {"blocks": ["stem"]},
-            "model.kind my_nets.wide.TwoOutputsInTraining: must put out (n, 10), a logit for each class, not an "
-            "object of type tuple",
+            "model.kind my_nets.wide.TwoOutputsInTraining: must put out (4, 10) real logits for 4 images, not tuple",
         ),
         (
             "my_nets.wide.Fails",
             {"blocks": ["stem"]},
-            "model.kind my_nets.wide.Fails: fails on images of 1x8x8: ValueError: no such luck",
+            "model.kind my_nets.wide.Fails: fails in training on 4 images of 1x8x8: ValueError: no such luck",
         ),
         (
             "torchvision.models.mobilenet_v2",
             {"blocks": ["features.3"], "options": {"num_classes": 10}},
-            "model.kind torchvision.models.mobilenet_v2: fails on images of 1x8x8: RuntimeError: ",
+            "model.kind torchvision.models.mobilenet_v2: fails in training on 4 images of 1x8x8: RuntimeError: ",
         ),
         (
             "torchvision.models.densenet",
@@ -284,7 +294,7 @@ def test_it_compiles_and_computes_in_bfloat16_and_inference_mode() -> None:
 )
 def test_what_is_wrong_is_said_in_one_line(kind: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(StoreError) as caught:
-        draw(kind, **settings)
+        tried(kind, **settings)
     assert str(caught.value).startswith(f"config.yaml: {message}")
     assert "\n" not in str(caught.value)
 

@@ -175,11 +175,11 @@ SAID = {
     "complex": "phase is complex",
     "softmax": "puts out probabilities",
     "squeezes": "must put out (1, 10) real logits for 1 images, not (10,), torch.float32",
-    "fixed_batch": "fails on images of 1x8x8: RuntimeError: shape '[16, -1]' is invalid",
+    "fixed_batch": "fails in training on 4 images of 1x8x8: RuntimeError: shape '[16, -1]' is invalid",
     "batch_in_evaluation": "have its normalisation use running statistics in evaluation",
     "other_images": "in evaluation, the logits of an image depend on the other images of its batch",
     "view": "write reshape or flatten in place of view",
-    "exits": "fails on images of 1x8x8: SystemExit: 0",
+    "exits": "fails in training on 4 images of 1x8x8: SystemExit: 0",
     "no_gradient": "fails in training on 4 images of 1x8x8: RuntimeError: element 0 of tensors does not require",
 }
 

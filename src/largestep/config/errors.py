@@ -13,6 +13,7 @@ from largestep.config.kinds import CUSTOM
 from largestep.config.models import MODEL_KINDS
 from largestep.config.oddities import written
 from largestep.config.schedules import WARMUP_KINDS
+from largestep.keys import escaped
 
 # Letters of a message, and of the key in it.
 LONGEST, LONGEST_KEY = 240, 110
@@ -30,8 +31,7 @@ def line(source: str, problem: str) -> str:
 
 def printable(text: str) -> str:
     """A text in one line, without characters that a terminal obeys."""
-    words = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
+    return escaped(" ".join(text.split()))
 
 
 def shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,7 +12,18 @@ SCALES: tuple[Scale, ...] = get_args(Scale)
 Arm = Literal["order", "data"]
 
 NAME = r"^[a-z][a-z0-9_]{0,47}$"
-Name = Annotated[str, Field(pattern=NAME)]
+# What Snakemake takes for a loop without end, wherever it stands in a wildcard.
+_PERIODIC = re.compile(r"(.+)\1{19,}$")
+
+
+def _not_periodic(name: str) -> str:
+    """Refuse a name that ends in the same letters many times."""
+    if found := _PERIODIC.search(name):
+        raise ValueError(f"ends in '{found[1]}' 20 times or more, which Snakemake takes for a loop; shorten it")
+    return name
+
+
+Name = Annotated[str, Field(pattern=NAME), AfterValidator(_not_periodic)]
 # The name of a user's own function or class: at least a module and what is in it.
 DOTTED_NAME = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 DottedName = Annotated[str, Field(pattern=DOTTED_NAME)]

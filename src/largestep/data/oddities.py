@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from largestep.data.image_set import ImageSet
+from largestep.keys import escaped
 
 # Images that a note names.
 NAMED = 3
@@ -44,7 +45,7 @@ def with_notes(
             [named[place][0] for group in groups if len({named[p][1] for p in group}) > 1 for place in group],
         ),
     ]
-    return dataclasses.replace(images, notes=(*notes, *filter(None, found)))
+    return dataclasses.replace(images, notes=tuple(map(escaped, (*notes, *filter(None, found)))))
 
 
 def listed(names: Sequence[str]) -> str:

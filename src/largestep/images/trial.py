@@ -58,6 +58,7 @@ def try_out(drawn: Callable[[int], Network], images: ImageSet, training: dict[st
         trial.train()
         if own:
             trial.check_evaluation()
+            trial.check_blocks()
             trial.check_state(drawn(1))
             for part, pixels in (("training", images.train_images), ("test", images.test_images)):
                 trial.check_images(part, pixels, images)
@@ -136,6 +137,14 @@ class _Trial:
                 "softmax at its end"
             )
 
+    def check_blocks(self) -> None:
+        """Refuse a network of which there is nothing to measure."""
+        with torch.no_grad():
+            few = self._images[:FEW].clone()
+            blocks = self._attempt(lambda: self.net.eval().blocks(few), FEW, EVALUATION)
+        if not blocks:
+            raise StoreError(f"{self.called}: model.blocks: its own blocks(images) gives none")
+
     def check_state(self, other: Network) -> None:
         """Refuse a network that another one with its state dictionary does not equal."""
         other.to(self._device).to(memory_format=self._layout)
@@ -188,6 +197,8 @@ class _Trial:
         """Do something with the user's network and `count` images; known: what to do about errors."""
         try:
             return work()
+        except StoreError:
+            raise
         except (Exception, SystemExit) as error:
             if memory_is_full(error):
                 raise

@@ -24,12 +24,12 @@ def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int
     model: `kind`, such as "my_nets.wide.Net", importable from the working directory; `options`, its arguments;
     `blocks`, names of the submodules whose outputs are blocks 1 to K, which a network with a method
     `blocks(images)` need not have. Of channels, classes and size it is given those that its signature names.
-    Raises StoreError, one line, for anything wrong with it.
+    Raises StoreError, one line, where it cannot be made; `largestep.images.trial` tells whether it can be trained.
     """
     dotted = model["kind"]
     net = _make(dotted, model.get("options") or {}, {"channels": channels, "classes": classes, "size": size})
     custom = Custom(dotted, net.float(), model.get("blocks") or [])
-    _try(custom, torch.zeros(2, channels, *size), classes)
+    _materialise(custom, torch.zeros(2, channels, *size))
     return custom
 
 
@@ -142,26 +142,15 @@ def _look_up(dotted: str) -> Any:
     return getattr(found, name)
 
 
-def _try(custom: Custom, images: Tensor, classes: int) -> None:
-    """Pass images (n, channel, row, column) through a new network, in both modes; its state is left as it was."""
-    shape = "x".join(map(str, images.shape[1:]))
-    try:
-        with torch.no_grad():
-            # A network may change the images that it is given.
-            outputs, blocks = [custom.eval()(images.clone())], custom.blocks(images.clone())
-            state = {name: tensor.clone() for name, tensor in custom.state_dict().items()}
-            outputs.append(custom.train()(images.clone()))
-            custom.load_state_dict(state)
-    except StoreError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise custom.error("model.kind", f"fails on images of {shape}: {told(error)}") from error
-    for output in outputs:
-        if not isinstance(output, Tensor) or output.shape != (len(images), classes):
-            wanted = f"must put out (n, {classes}), a logit for each class, not {_shape(output)}"
-            raise custom.error("model.kind", f"{wanted}; see model.options")
-    if not blocks:
-        raise custom.error("model.blocks", "the network's own blocks(images) gives none")
+def _materialise(custom: Custom, images: Tensor) -> None:
+    """Have layers that take their sizes from the first images, such as LazyLinear, draw their weights; in place."""
+    if any(isinstance(parameter, nn.UninitializedParameter) for parameter in custom.parameters()):
+        try:
+            with torch.no_grad():
+                custom.eval()(images)
+        except (Exception, SystemExit) as error:
+            raise custom.error("model.kind", f"fails on {len(images)} images: {told(error)}") from error
+        custom.train()
 
 
 def _error(dotted: str, key: str, text: str) -> StoreError:
