@@ -184,6 +184,17 @@ def spoil(place: Path, made: Made, draw: random.Random) -> None:
         shutil.rmtree(place.parents[1] / "test" / place.name)
 
 
+def reason(made: Made, background: tuple[int, ...] | None, text: str) -> str:
+    """Why the folder was refused, which must be what is wrong with it."""
+    assert len(text.splitlines()) == 1
+    assert str(made.folder) in text
+    if made.transparent and background is None and "transparent" in text:
+        return "transparent pixels without a background"
+    assert made.spoilt, text
+    assert SPOILT[made.spoilt] in text
+    return made.spoilt
+
+
 @drawn(60)
 @given(seed=st.integers(0, 2**32))
 def test_odd_folders_are_refused_or_read_as_they_look(
@@ -197,15 +208,7 @@ def test_odd_folders_are_refused_or_read_as_they_look(
         settings |= {"background": background and list(background), "sha256": folder.checksum(made.folder)}
         images = folder.prepare(settings, Path("unused"), None)
     except StoreError as error:
-        text = str(error)
-        assert len(text.splitlines()) == 1
-        assert str(made.folder) in text
-        if made.transparent and background is None and "transparent" in text:
-            counted("odd folders refused: transparent pixels without a background")
-            return
-        assert made.spoilt, text
-        assert SPOILT[made.spoilt] in text
-        counted(f"odd folders refused: {made.spoilt}")
+        counted(f"odd folders refused: {reason(made, background, str(error))}")
         return
     assert not made.spoilt
     assert background is not None or not made.transparent

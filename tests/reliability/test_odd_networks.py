@@ -158,6 +158,13 @@ def test_odd_networks_are_refused_or_trained_as_their_own_loop_does(
     assert before[1:] == (random.getstate(), torch.get_default_dtype(), torch.is_grad_enabled())
 
 
+def check_line(text: str, wanted: str) -> None:
+    assert wanted, text
+    assert wanted in text
+    assert len(text.splitlines()) == 1
+    assert text.startswith("config.yaml: model")
+
+
 def check(
     module: str, wanted: str, draws: bool, data: ImageSet, folder: Path, counted: Counted, habit: str | None
 ) -> None:
@@ -166,10 +173,7 @@ def check(
     try:
         losses, kept = train(about, data, folder / "kept")
     except StoreError as error:
-        assert wanted, (str(error), habit)
-        assert len(str(error).splitlines()) == 1
-        assert str(error).startswith("config.yaml: model"), error
-        assert wanted in str(error)
+        check_line(str(error), wanted)
         counted(f"odd networks refused: {habit}")
         return
     assert not wanted, f"{habit} was not refused"

@@ -1,4 +1,4 @@
-"""Generated settings at the edge of what makes sense, oddly spelt: refused in one line, or trained as a plain loop does.
+"""Generated settings at the edge of sense, oddly spelt: refused in one line, or trained as a plain loop does.
 
 Whoever wrote a value means it as a person reads it. A file that is accepted must mean the same, and every loss and
 parameter must be that of a loop in NumPy; a file may be refused only for a spelling that YAML takes otherwise, or for a
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -290,10 +289,9 @@ def test_odd_settings_are_refused_or_trained_as_a_plain_loop_does(
     try:
         settings = config.load(path)
     except config.ConfigError as error:
-        assert len(str(error).splitlines()) == 1
-        assert str(error).startswith(f"{path}: experiments.odd"), error
-        assert reason or not understood(experiment), error
-        counted(f"odd settings refused: {'spelling' if not understood(experiment) else reason}")
+        why = reason if understood(experiment) else "spelling"
+        check_line(str(error), str(path), why)
+        counted(f"odd settings refused: {why}")
         return
     assert understood(experiment), "YAML takes a value otherwise than its reader"
     assert not reason, f"accepted, but {reason}"
@@ -302,6 +300,12 @@ def test_odd_settings_are_refused_or_trained_as_a_plain_loop_does(
         cell = grid.cells(settings)[f"odd.{name}"]
         spec = json.loads(cell.spec("sparsity"))
         check(wanted, wanted["cells"][name], spec)
+
+
+def check_line(text: str, source: str, why: str) -> None:
+    assert why, text
+    assert len(text.splitlines()) == 1
+    assert text.startswith(f"{source}: experiments.odd")
 
 
 def check(experiment: dict[str, Any], cell: dict[str, Any], spec: dict[str, Any]) -> None:
