@@ -184,7 +184,7 @@ def spoil(place: Path, made: Made, draw: random.Random) -> None:
         shutil.rmtree(place.parents[1] / "test" / place.name)
 
 
-def reason(made: Made, background: tuple[int, ...] | None, text: str) -> str:
+def why(made: Made, background: tuple[int, ...] | None, text: str) -> str:
     """Why the folder was refused, which must be what is wrong with it."""
     assert len(text.splitlines()) == 1
     assert str(made.folder) in text
@@ -208,7 +208,7 @@ def test_odd_folders_are_refused_or_read_as_they_look(
         settings |= {"background": background and list(background), "sha256": folder.checksum(made.folder)}
         images = folder.prepare(settings, Path("unused"), None)
     except StoreError as error:
-        counted(f"odd folders refused: {reason(made, background, str(error))}")
+        counted(f"odd folders refused: {why(made, background, str(error))}")
         return
     assert not made.spoilt
     assert background is not None or not made.transparent
