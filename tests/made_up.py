@@ -22,7 +22,7 @@ def with_schedules(experiment: xr.Dataset, fractions: Sequence[float] | NDArray[
     steps = [[int(each * whole) if each > 0 else NO_DECAY] for each in fractions]
     found = experiment.assign(
         decay_fraction=variable(("cell",), np.asarray(fractions, dtype=float), "1", "fraction before the decay"),
-        decay_step=variable(("cell", "decay"), steps, "step", "first step of the divided size"),
+        decay_step=variable(("cell", "decay"), steps, "1", "first step of the divided size"),
     )
     if "step_size" in found:
         set_peaks(found)

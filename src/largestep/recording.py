@@ -82,16 +82,16 @@ def datasets(
         | {
             "step_size": variable(("step",), sizes, "1", "step size of the update that follows, or of the last one"),
             "diverged_step": variable(
-                ("arm", "seed"), diverged_step.reshape(shape), "step", "step at which the run diverged, -1 for none"
+                ("arm", "seed"), diverged_step.reshape(shape), "1", "step at which the run diverged, -1 for none"
             ),
         }
         | schedule.variables(),
-        coordinates | {"step": variable(("step",), evaluation_steps, "step", "updates before the evaluation")},
+        coordinates | {"step": variable(("step",), evaluation_steps, "1", "updates before the evaluation")},
     )
     kept = xr.Dataset(
         {"data_set": variable(("arm", "seed"), data_set.reshape(shape), "1", "data set of the run")},
         coordinates
-        | {"snapshot_step": variable(("snapshot_step",), snapshot_steps, "step", "updates before the snapshot")},
+        | {"snapshot_step": variable(("snapshot_step",), snapshot_steps, "1", "updates before the snapshot")},
     )
     if snapshots is not None:
         kept["parameters"] = variable(SNAPSHOT, snapshots.reshape(*shape, *snapshots.shape[1:]), "1", PARAMETERS)

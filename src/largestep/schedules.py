@@ -83,7 +83,7 @@ class Schedule:
                 "fraction of training before the first decay, 0 for a constant step size, NaN for an annealed one",
             ),
             "decay_step": variable(
-                ("decay",), self.decay_steps or [NO_DECAY], "step", "first step of a divided size, -1 for none"
+                ("decay",), self.decay_steps or [NO_DECAY], "1", "first step of a divided size, -1 for none"
             ),
         }
 

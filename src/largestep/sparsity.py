@@ -15,6 +15,7 @@ from largestep.measures import RUN
 from largestep.measures.thresholds import effective_rank, l0_norm, rank
 from largestep.measures.units import feature_sparsity, sampling_error
 from largestep.store import variable
+from largestep.threshold_sweep import coordinate
 
 # Features that measures are made from here; all others are measures already.
 SOURCES = (
@@ -51,7 +52,7 @@ def measures(features: xr.Dataset, thresholds: dict[str, Any]) -> xr.Dataset:
     found = xr.Dataset(coords={name: features.variables[name] for name in RUN})
     if "singular_values" in features:
         sweep = thresholds["rank_thresholds"]
-        ranks = np.stack([rank(features["singular_values"].values, t) for t in sweep], axis=-1)
+        ranks = np.stack([rank(features["singular_values"].values, t) for t in sorted(sweep)], axis=-1)
         found["rank"] = variable((*RUN, "rank_threshold"), ranks, "1", "rank of the Jacobian")
         found["effective_rank"] = variable(
             RUN,
@@ -60,18 +61,18 @@ def measures(features: xr.Dataset, thresholds: dict[str, Any]) -> xr.Dataset:
             "effective rank of the Jacobian: exponential of the entropy of its singular values, normalised to sum 1",
         )
         found = found.assign_coords(
-            rank_threshold=variable(
-                ("rank_threshold",), sweep, "1", "singular values above this fraction of the largest count"
+            rank_threshold=coordinate(
+                "rank_threshold", sweep, "singular values above this fraction of the largest count"
             )
         )
     if "predictor" in features:
         sweep = thresholds["l0_thresholds"]
-        norms = np.stack([l0_norm(features["predictor"].values, t) for t in sweep], axis=-1)
+        norms = np.stack([l0_norm(features["predictor"].values, t) for t in sorted(sweep)], axis=-1)
         found["l0"] = variable(
             (*RUN, "l0_threshold"), norms, "1", "number of non-zero coordinates of the predictor u * v"
         )
         found = found.assign_coords(
-            l0_threshold=variable(("l0_threshold",), sweep, "1", "coordinates above this absolute value count")
+            l0_threshold=coordinate("l0_threshold", sweep, "coordinates above this absolute value count")
         )
     if "unit_active_count" in features:
         found = found.merge(_sparsity_of_blocks(features, thresholds["correlation_thresholds"]))
@@ -83,7 +84,7 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
     block_of_unit, examples = features["unit_block"].values, int(features["examples"])
     blocks = np.unique(block_of_unit)
     parts = [(count[..., block_of_unit == b], later[..., block_of_unit == b]) for b in blocks]
-    distinct = [[feature_sparsity(c, r, examples, t) for t in sweep] for c, r in parts]
+    distinct = [[feature_sparsity(c, r, examples, t) for t in sorted(sweep)] for c, r in parts]
     active = np.moveaxis(np.array([feature_sparsity(c, r, examples, np.inf) for c, r in parts]), 0, -1)
     if "active_fraction" in features:  # of all units, where statistics are those of a sample
         active = features["active_fraction"].values
@@ -111,14 +112,16 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
         },
         {
             "block": variable(("block",), blocks, "1", "hidden layer or residual stage"),
-            "correlation_threshold": variable(
-                ("correlation_threshold",), sweep, "1", "units correlated above this absolute value count as one"
+            "correlation_threshold": coordinate(
+                "correlation_threshold", sweep, "units correlated above this absolute value count as one"
             ),
         },
     )
     if "units" in features:
         sizes = features["units"].values
-        errors = [[sampling_error(*part, examples, t, n) for t in sweep] for part, n in zip(parts, sizes, strict=True)]
+        errors = [
+            [sampling_error(*part, examples, t, n) for t in sorted(sweep)] for part, n in zip(parts, sizes, strict=True)
+        ]
         found["feature_sparsity_error"] = variable(
             (*RUN, "block", "correlation_threshold"),
             np.moveaxis(np.array(errors), (0, 1), (-2, -1)),

@@ -14,7 +14,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -49,6 +49,8 @@ SLAB = 2**26
 # In results/largestep.nc: the level of zlib's compression, bytes of numbers that are compressed as one, and bytes below
 # which there is nothing to gain.
 COMPRESSION, CHUNK, SMALL = 5, 2**20, 2**12
+# Kinds of arrays that hold text.
+TEXT = "OUT"
 LIBRARIES = ("numpy", "numba", "scipy", "torch", "torchvision", "xarray", "netcdf4", "scikit-learn")
 
 
@@ -161,7 +163,7 @@ def write(
     dataset.attrs["content_sha256"] = content_digest(dataset, streamed)
     dataset.attrs |= _run_attributes(clock) | ({"device": device} if device else {})
     with replacing(path) as part:
-        dataset.to_netcdf(part, engine="netcdf4")
+        dataset.to_netcdf(part, engine="netcdf4", encoding=_encoding(dataset))
         if streamed:
             _append(part, streamed)
 
@@ -239,9 +241,23 @@ def _define(dataset: xr.Dataset, group: netCDF4.Group) -> _Later:
     """Attributes, dimensions and variables of a group; its values are to be written when all are defined."""
     # How it lay in the file that it was read from is not to decide how it lies in this one.
     plain, later = dataset.drop_encoding(), _Later()
-    encoding = {name: layout for name, values in plain.variables.items() if (layout := _layout(values))}
+    kinds = _encoding(plain)
+    encoding = {name: _layout(values) | kinds[name] for name, values in plain.variables.items()}
     plain.dump_to_store(NetCDF4DataStore(group), encoding=encoding, writer=later)
     return later
+
+
+def _encoding(dataset: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
+    """What every variable is in a file, by the CF conventions (sections 2.5.1 and 6.1).
+
+    Text is an array of characters, which Octave reads too, and which no tool takes for a coordinate that has
+    an order. Coordinates have no value for what is missing.
+    """
+    return {
+        name: ({"dtype": "S1"} if values.dtype.kind in TEXT else {})
+        | ({"_FillValue": None} if name in dataset.coords else {})
+        for name, values in dataset.variables.items()
+    }
 
 
 def _seal(group: netCDF4.Group) -> str:
@@ -580,6 +596,8 @@ def content_digest(dataset: xr.Dataset, streamed: Mapping[str, Streamed] | None 
     for name in sorted([*map(str, dataset.variables), *streamed]):
         values = streamed[name] if name in streamed else dataset.variables[name]
         kind = np.dtype(values.dtype).kind
+        # Which kind of text an array holds is the reader's choice.
+        kind = "U" if kind in TEXT else kind
         seal.update(f"{name}{values.dims}{values.shape}{kind}".encode())
         if isinstance(values, Streamed):
             seal.update(_attributes(values.attributes()))
@@ -588,7 +606,7 @@ def content_digest(dataset: xr.Dataset, streamed: Mapping[str, Streamed] | None 
             continue
         seal.update(_attributes(values.attrs))
         for slab in _slabs(values):
-            if kind in "OUT":
+            if kind == "U":
                 seal.update("\0".join(map(str, slab.ravel())).encode())
             else:
                 seal.update(np.ascontiguousarray(slab).tobytes())

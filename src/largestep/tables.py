@@ -19,6 +19,7 @@ from largestep.cli import existing, parser, run
 from largestep.figures.labels import ARMS, DEAD, schedules
 from largestep.measures.outcomes import dead, survived
 from largestep.registered import Row, measures
+from largestep.threshold_sweep import paper_first
 
 THRESHOLDS = {
     "rank_threshold": "above {:g} of the largest",
@@ -79,7 +80,7 @@ def rows_of() -> dict[str, Row]:
 def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any]]:
     """The rows of one measure: for every block and threshold that it has, one per cell that has the measure."""
     cells = schedules(experiment)
-    values = experiment[name].sel(arm=arm)
+    values = paper_first(experiment[name]).sel(arm=arm)
     if rows_of()[name].phase:
         cells = [schedule for schedule in cells if schedule.decay_fraction > 0]
     else:

@@ -22,6 +22,7 @@ from largestep.figures import __main__ as command
 from largestep.figures import fits, style
 from largestep.figures.labels import DEAD, schedules
 from largestep.store import StoreError, variable
+from largestep.threshold_sweep import coordinate
 from tests.made_up import set_peaks, with_schedules
 
 RUN = ("cell", "arm", "seed")
@@ -64,17 +65,17 @@ def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...
         found["test_loss"] = variable((*RUN, "step"), values(len(STEPS)), "1", "test loss")
     if kind == "diagonal":
         found["l0"] = variable((*RUN, "snapshot_step", "l0_threshold"), 200 * values(time, 2), "1", "non-zeros")
-        found = found.assign_coords(l0_threshold=variable(("l0_threshold",), [1e-50, 1e-8], "1", "threshold"))
+        found = found.assign_coords(l0_threshold=coordinate("l0_threshold", [1e-50, 1e-8], "threshold"))
     if kind != "images":
         found["rank"] = variable((*RUN, "snapshot_step", "rank_threshold"), 90 * values(time, 2), "1", "rank")
-        found = found.assign_coords(rank_threshold=variable(("rank_threshold",), [1e-4, 1e-8], "1", "threshold"))
+        found = found.assign_coords(rank_threshold=coordinate("rank_threshold", [1e-4, 1e-8], "threshold"))
     if kind != "diagonal":
         blocks = 5 if kind == "images" else 1
         dims = (*RUN, "snapshot_step", "block", "correlation_threshold")
         found["feature_sparsity"] = variable(dims, values(time, blocks, 2), "1", "sparsity")
         found = found.assign_coords(
             block=variable(("block",), np.arange(1, blocks + 1), "1", "block"),
-            correlation_threshold=variable(("correlation_threshold",), [0.99, 0.9], "1", "threshold"),
+            correlation_threshold=coordinate("correlation_threshold", [0.99, 0.9], "threshold"),
         )
     if kind == "images":
         found["test_error"] = variable((*RUN, "step"), 50 * values(len(STEPS)), "percent", "test error")

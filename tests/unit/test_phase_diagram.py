@@ -221,7 +221,12 @@ def diagram(
             "arm": "order",
             "published_step_size": ("cell", [0.24, 0.24, 0.25]),
         },
-        {"step_size": sizes, "decay_at": times, "seed": np.arange(seeds), "l0_threshold": [1e-50, 1e-4]},
+        {
+            "step_size": sizes,
+            "decay_at": times,
+            "seed": np.arange(seeds),
+            "l0_threshold": ("l0_threshold", [1e-50, 1e-4], {"paper": 1e-50}),
+        },
         {"kind": "phase_diagram"},
     )
 

@@ -300,3 +300,29 @@ def test_rows_of_every_kind_come_back(tmp_path: Path) -> None:
     for key, value in parts.items():
         np.testing.assert_array_equal(found[key].values, np.array([value, value]))
     assert found["flag"].dtype == bool
+
+
+def cells(*names: str) -> xr.Dataset:
+    """A measure of cells with names."""
+    labels = store.variable(("cell",), list(names), "1", "cell")
+    marks = store.variable(("cell",), ["é", *[""] * (len(names) - 1)], "1", "mark")
+    values = store.variable(("cell",), np.arange(float(len(names))), "1", "loss")
+    return xr.Dataset({"loss": values, "mark": marks}, {"cell": labels, "x": values})
+
+
+def test_text_is_characters_and_coordinates_have_no_fill_value(tmp_path: Path) -> None:
+    write(tmp_path / "a.nc", cells("small", "decay50"))
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert (file["cell"].dtype, file["mark"].dtype) == ("S1", "S1")
+        assert [name for name in ("cell", "x") if "_FillValue" in file[name].ncattrs()] == []
+    back = store.read(tmp_path / "a.nc")
+    assert (back["cell"].values.tolist(), back["mark"].values.tolist()) == (["small", "decay50"], ["é", ""])
+
+
+def test_names_stay_whole_when_stores_are_joined_and_saved(tmp_path: Path) -> None:
+    for path, names in (("a.nc", ["small"]), ("b.nc", ["decay50_larger"])):
+        write(tmp_path / path, cells(*names))
+    joined = xr.concat([xr.load_dataset(tmp_path / path) for path in ("a.nc", "b.nc")], "cell")
+    with pytest.warns(UserWarning, match="string5"):
+        joined.to_netcdf(tmp_path / "both.nc")
+    assert xr.load_dataset(tmp_path / "both.nc")["cell"].values.tolist() == ["small", "decay50_larger"]

@@ -58,8 +58,12 @@ def experiment() -> xr.Dataset:
             "step": variable(("step",), [0, 9], "step", "step"),
             "snapshot_step": variable(("snapshot_step",), [0, 9], "step", "snapshot"),
             "block": variable(("block",), [1, 2], "1", "block"),
-            "rank_threshold": variable(("rank_threshold",), [1e-4, 1e-3], "1", "threshold"),
-            "correlation_threshold": variable(("correlation_threshold",), [0.99, 0.9], "1", "threshold"),
+            "rank_threshold": ("rank_threshold", [1e-4, 1e-3], {"units": "1", "long_name": "threshold", "paper": 1e-4}),
+            "correlation_threshold": (
+                "correlation_threshold",
+                [0.99, 0.9],
+                {"units": "1", "long_name": "threshold", "paper": 0.99},
+            ),
         },
         {"title": "Toys & tests_1: 100% made up", "paper": "Fig. 0", "training": TRAINING},
     )

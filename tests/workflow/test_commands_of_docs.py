@@ -18,6 +18,8 @@ from tests import forked
 from tests.conftest import REPOSITORY, Project, make_project
 
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
+# Its blocks build on each other: test_stores.py runs it from top to bottom.
+STORES = REPOSITORY / "docs/stores.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # What a line of a command begins with; no block without a language may hold one.
 PROGRAMS = r"(make|snakemake|\.venv/bin/\w+|python3?|export|apt-get|tail|git|cd|pip)"
@@ -34,6 +36,7 @@ def blocks(*languages: str) -> list[tuple[str, str]]:
     return [
         (path.name, text)
         for path in PAGES
+        if path != STORES
         for language, text in BLOCK.findall(path.read_text())
         if language in languages
     ]
@@ -135,11 +138,22 @@ PYTHON = blocks("python", "py")
 
 @pytest.mark.parametrize("text", [text for _, text in PYTHON], ids=[page for page, _ in PYTHON])
 def test_python(read: Project, text: str) -> None:
-    """On the tiny study, whose experiments stand for those of config.yaml on the same kind of data."""
-    tiny, real = (config.load(path).experiments for path in (read.folder / "config.yaml", REPOSITORY / "config.yaml"))
+    run_python(read, text)
+
+
+def run_python(project: Project, text: str) -> None:
+    """Run a block in a finished tiny project."""
+    text = named_as_in(project, text)
+    (project.folder / "block.py").write_text(text)
+    done = forked.run(project.folder, "block", PYTHONPATH=str(project.folder / "src"), MPLBACKEND="Agg")
+    assert done.returncode == 0, text + done.stderr
+
+
+def named_as_in(project: Project, text: str) -> str:
+    """A text with the tiny study's experiments, which stand for those of config.yaml on the same kind of data."""
+    paths = (project.folder / "config.yaml", REPOSITORY / "config.yaml")
+    tiny, real = (config.load(path).experiments for path in paths)
     stands_for = {each.data.kind: name for name, each in reversed(tiny.items())}
     for name in sorted(real, key=len, reverse=True):
         text = re.sub(rf"\b{name}\b", stands_for.get(real[name].data.kind, name), text)
-    (read.folder / "block.py").write_text(text)
-    done = forked.run(read.folder, "block", PYTHONPATH=str(read.folder / "src"), MPLBACKEND="Agg")
-    assert done.returncode == 0, text + done.stderr
+    return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -64,6 +66,20 @@ def test_makes_what_the_contract_names(finished: Project) -> None:
     assert ",".join(table.columns) == (
         "claim,experiment,statistic,estimate,low,high,seeds,diverged,criterion,verdict,note"
     )
+
+
+def test_stores_keep_to_the_cf_conventions(finished: Project, tmp_path: Path) -> None:
+    """A store of every stage, and every group of the aggregate as a file: the checker looks at no group."""
+    results = finished.folder / "results"
+    files = [results / "cells/digits.decay50" / f"{stage}.nc" for stage in ("train", "features", "sparsity")]
+    files += [results / "data/teacher.nc", results / "studies/bouncing.nc"]
+    experiments, studies = store.read_all(results / "largestep.nc")
+    for name, group in {**experiments, **{f"study_{name}": study for name, study in studies.items()}}.items():
+        files.append(tmp_path / f"{name}.nc")
+        store.write(files[-1], group, title=name, stage="aggregate", spec="", code="", seeds="", clock=store.Clock())
+    command = [str(Path(sys.executable).parent / "compliance-checker"), "--test=cf:1.11", "--criteria=lenient"]
+    done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.count("All tests passed!")) == (0, len(files)), done.stdout + done.stderr
 
 
 def test_what_the_scale_does_not_run_is_in_the_table(finished: Project) -> None:

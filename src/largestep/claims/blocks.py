@@ -24,6 +24,7 @@ from largestep.claims.duration import CRITERION, correlations
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, missing
 from largestep.stages import TOYS
+from largestep.threshold_sweep import paper_first
 
 CLAIM = "C13"
 CLAIMS = {CLAIM: "The same holds in deep networks: the longer the large steps last, the sparser every block."}
@@ -50,7 +51,7 @@ def measured(results: Results) -> Iterator[Measured]:
 
 def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measured]:
     """The statistics of one experiment: of every block, and of the last one at further thresholds."""
-    final = experiment["feature_sparsity"].isel(snapshot_step=-1)
+    final = paper_first(experiment["feature_sparsity"]).isel(snapshot_step=-1)
     blocks = final["block"].values
     for place, level in enumerate(final["correlation_threshold"].values):
         at_level = final.isel(correlation_threshold=place)

@@ -24,6 +24,7 @@ from largestep.claims.rank_correlation import finite, paired_spearman, ranked_wo
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, below, missing, not_asked
 from largestep.measures.outcomes import survived
+from largestep.threshold_sweep import at_paper
 
 KIND = "sweep"
 CRITERION = below(0.0)
@@ -76,8 +77,8 @@ def differs(points: xr.Dataset) -> set[str]:
 def sparsity(points: xr.Dataset) -> xr.DataArray:
     """Non-zeros of a diagonal network, or the feature sparsity of a dense one over its layers: (point, seed)."""
     if "l0" in points:
-        return points["l0"].isel(l0_threshold=0).transpose("point", "seed")
-    return points["feature_sparsity"].isel(correlation_threshold=0).mean("block").transpose("point", "seed")
+        return at_paper(points["l0"]).transpose("point", "seed")
+    return at_paper(points["feature_sparsity"]).mean("block").transpose("point", "seed")
 
 
 def sparsity_name(points: xr.Dataset) -> str:
@@ -122,7 +123,7 @@ def _measures(points: xr.Dataset) -> Iterator[tuple[str, str, xr.DataArray, bool
     if "test_loss" in points:
         yield GENERALISATION, "test loss", points["test_loss"], True
     yield SIMPLICITY, sparsity_name(points), sparsity(points), True
-    yield SIMPLICITY, "rank", points["rank"].isel(rank_threshold=0), True
+    yield SIMPLICITY, "rank", at_paper(points["rank"]), True
     yield SIMPLICITY, "effective rank", points["effective_rank"], False
 
 

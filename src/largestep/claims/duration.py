@@ -30,6 +30,7 @@ from largestep.claims.summary import PUBLISHED
 from largestep.claims.verdict import Measured, below, missing
 from largestep.measures.outcomes import dead, survived
 from largestep.stages import TOYS
+from largestep.threshold_sweep import paper_first
 
 GENERALISATION, SIMPLICITY = "C4", "C5"
 CLAIMS = {
@@ -96,7 +97,7 @@ def simplicity(name: str, experiment: xr.Dataset, *, headline: bool = True) -> I
     for measure, threshold in THRESHOLDS.items():
         if measure not in experiment:
             continue
-        final = experiment[measure].isel(snapshot_step=-1)
+        final = paper_first(experiment[measure]).isel(snapshot_step=-1)
         for place, level in enumerate(final[threshold].values):
             for block in range(final.sizes.get("block", 1)):
                 at_level = final.isel({threshold: place}).isel(block=block, missing_dims="ignore")

@@ -20,6 +20,7 @@ from largestep.claims.permitting import CLAIM, CLAIMS, SAME
 from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, above, below, missing
 from largestep.measures.outcomes import survived
+from largestep.threshold_sweep import at_paper
 
 __all__ = ["CLAIMS", "measured"]
 
@@ -38,7 +39,7 @@ class Comparison:
 
 
 def _sparsity(runs: xr.Dataset) -> Values:
-    last = runs["feature_sparsity"].isel(snapshot_step=-1, block=-1, correlation_threshold=0)
+    last = at_paper(runs["feature_sparsity"]).isel(snapshot_step=-1, block=-1)
     return np.asarray(last.values, dtype=np.float64)
 
 

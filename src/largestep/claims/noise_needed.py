@@ -23,6 +23,7 @@ from largestep.claims.results import Results
 from largestep.claims.sde import final_measures, lost, of_seeds_tried, usable
 from largestep.claims.verdict import Measured, Values, above, missing, not_asked
 from largestep.measures.outcomes import dead
+from largestep.threshold_sweep import at_paper
 
 CLAIM = "C7"
 CLAIMS = {CLAIM: "Without noise, gradient descent and gradient flow do not reach low rank and sparsity."}
@@ -101,7 +102,7 @@ def _final(runs: xr.Dataset) -> dict[str, Values]:
     """The measures at the end, at the paper's thresholds, (seeds,)."""
     end = runs.isel(step=-1, snapshot_step=-1)
     return {
-        "l0": end["l0"].isel(l0_threshold=0).values,
-        "rank": end["rank"].isel(rank_threshold=0).values,
+        "l0": at_paper(end["l0"]).values,
+        "rank": at_paper(end["rank"]).values,
         "log10 test loss": elementary.log10(end["test_loss"].values),
     }

@@ -21,6 +21,7 @@ from largestep.claims import controls
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, above, below, missing
 from largestep.measures.outcomes import survived
+from largestep.threshold_sweep import at_paper
 
 CLAIM = "C11"
 CLAIMS = {CLAIM: "Too large a step size over-regularises: the network simplifies too much to fit the training set."}
@@ -55,7 +56,7 @@ def _rows(where: str, points: xr.Dataset) -> Iterator[Measured]:
         runs = points.isel(point=int(np.flatnonzero(peaks == peak)[0]))
         lost = ~(survived(runs) & survived(reference)).values
         failing = _failing(runs) - _failing(reference)
-        ranks = (runs["rank"] - reference["rank"]).isel(rank_threshold=0).values
+        ranks = (at_paper(runs["rank"]) - at_paper(reference["rank"])).values
         at = f"at peak {peak:g} minus at {PUBLISHED:g}"
         yield Measured(CLAIM, where, f"{STATISTIC}, {at}", failing, FAILING, lost, "", headline and peak == TOO_LARGE)
         yield Measured(CLAIM, where, f"rank of the Jacobian {at}", ranks, RANK, lost)

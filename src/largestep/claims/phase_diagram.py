@@ -30,6 +30,7 @@ from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, missing
 from largestep.measures.outcomes import survived
 from largestep.schedules import in_words
+from largestep.threshold_sweep import paper_first
 
 KIND = "phase_diagram"
 MEASURES = {GENERALISATION: "test loss", SIMPLICITY: "l0"}
@@ -52,9 +53,10 @@ def measured(results: Results) -> Iterator[Measured]:
                 yield missing(claim, name, f"Spearman correlation of duration and {what}", CRITERION, why)
             continue
         yield from _rows(GENERALISATION, name, study, "test loss", study["test_loss"])
-        for place, threshold in enumerate(study["l0_threshold"].values):
+        non_zeros = paper_first(study["l0"])
+        for place, threshold in enumerate(non_zeros["l0_threshold"].values):
             what = f"l0 at threshold {threshold:g}"
-            at_threshold = study["l0"].isel(l0_threshold=place)
+            at_threshold = non_zeros.isel(l0_threshold=place)
             if place == 0:
                 yield from _rows(SIMPLICITY, name, study, what, at_threshold)
             elif study["arm"] == "order":

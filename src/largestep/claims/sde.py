@@ -29,6 +29,7 @@ from scipy.stats import ks_2samp
 from largestep import elementary
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, between, within_factor
+from largestep.threshold_sweep import at_paper
 
 CLAIM = "C6"
 CLAIMS = {CLAIM: "An SDE with the noise of SGD at its loss describes SGD: its level, its rank and sparsity, its loss."}
@@ -61,11 +62,11 @@ def measured(results: Results) -> Iterator[Measured]:
 def final_measures(study: xr.Dataset) -> dict[str, xr.DataArray]:
     """Rank and non-zeros, or rank and feature sparsity, averaged over blocks, and the test loss: (algorithm, seed)."""
     end = study.isel(snapshot_step=-1)
-    found = {"rank": end["rank"].isel(rank_threshold=0)}
+    found = {"rank": at_paper(end["rank"])}
     if "l0" in study:
-        found["l0"] = end["l0"].isel(l0_threshold=0)
+        found["l0"] = at_paper(end["l0"])
     if "feature_sparsity" in study:
-        found["feature sparsity"] = end["feature_sparsity"].isel(correlation_threshold=0).mean("block")
+        found["feature sparsity"] = at_paper(end["feature_sparsity"]).mean("block")
     if "test_loss" in study:
         found["test loss"] = study["test_loss"].isel(step=-1)
     return found

@@ -13,6 +13,7 @@ from largestep.claims.verdict import Criterion, Measured
 from largestep.elementary import log10
 from largestep.measures.outcomes import survived
 from largestep.tables import rows_of
+from largestep.threshold_sweep import at_paper
 
 Values = NDArray[np.float64]
 # Of losses, which span decades, the logarithm is taken; the floor keeps it finite.
@@ -61,10 +62,8 @@ def _of_runs(runs: xr.Dataset) -> Iterator[tuple[str, Sample]]:
         if measure not in runs or row.phase or row.error:
             continue
         title = row.title
-        values, toward = runs[measure], -1 if measure in BETTER_LOWER else 0
+        values, toward = at_paper(runs[measure]), -1 if measure in BETTER_LOWER else 0
         along = next(dim for dim in values.dims if dim in ("step", "snapshot_step"))
-        # The paper's thresholds come first.
-        values = values.isel({str(dim): 0 for dim in values.dims if str(dim).endswith("_threshold")})
         if measure in LOSSES:
             title = f"log10 {title}"
             values = xr.apply_ufunc(log10, values.clip(min=FLOOR))

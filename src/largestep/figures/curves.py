@@ -15,6 +15,7 @@ from largestep.figures import style
 from largestep.figures.labels import decays, paper_arm, schedules
 from largestep.measures.outcomes import survived
 from largestep.registered import Suits
+from largestep.threshold_sweep import at_paper
 
 NEEDS = ("train_loss",)
 SUITS = Suits()
@@ -153,11 +154,11 @@ def panels_of(experiment: xr.Dataset) -> list[Panel]:
         found.append(Panel("test loss", loss_units, experiment["test_loss"], reported, True))
     if "rank" in experiment:
         reported = experiment.get("published_rank", nothing)
-        values = experiment["rank"].isel(rank_threshold=0)
+        values = at_paper(experiment["rank"])
         found.append(Panel("rank of Jacobian", "singular values (count)", values, reported))
     if "l0" in experiment:
         reported = experiment.get("published_l0", nothing)
-        values = experiment["l0"].isel(l0_threshold=0)
+        values = at_paper(experiment["l0"])
         found.append(Panel("non-zeros of predictor", "coordinates (count)", values, reported))
     if "feature_sparsity" in experiment:
         found += sparsity_panels(experiment)
@@ -170,7 +171,7 @@ def sparsity_panels(experiment: xr.Dataset, most: int = 2) -> list[Panel]:
     Where there are more than `most` blocks, only the last one, or the last of those for which the paper reports any.
     """
     blocks = experiment["block"].values
-    percent = 100 * experiment["feature_sparsity"].isel(correlation_threshold=0)
+    percent = 100 * at_paper(experiment["feature_sparsity"])
     nothing = xr.full_like(percent.isel(arm=0, seed=0, snapshot_step=0, drop=True), np.nan)
     reported = 100 * experiment.get("published_feature_sparsity", nothing).assign_coords(block=blocks)
     shown = blocks

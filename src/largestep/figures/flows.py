@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from largestep.figures import style
 from largestep.measures.outcomes import dead
+from largestep.threshold_sweep import at_paper
 
 NEEDS = ("train_loss", "loss_sample", "rank", "diverged_step", "decay_step", "seeds_tried", "seeds_lost")
 CAPTION = """
@@ -81,9 +82,9 @@ def note(study: xr.Dataset) -> str:
     if study["seeds_lost"] > 0:
         said.append(f"SGD diverged on {int(study['seeds_lost'])} of {int(study['seeds_tried'])} seeds, not shown.")
     said.append(f"Dotted line: the step size is first divided. Losses below {FLOOR:g} are cut.")
-    said.append(f"Rank: singular values above {float(study['rank_threshold'][0]):g} of the largest.")
+    said.append(f"Rank: singular values above {study['rank_threshold'].paper:g} of the largest.")
     if "correlation_threshold" in study:
-        said.append(f"Distinct: units correlated above {float(study['correlation_threshold'][0]):g} count as one.")
+        said.append(f"Distinct: units correlated above {study['correlation_threshold'].paper:g} count as one.")
     said.append("Distributions: second half of the large-step phase, thin for single seeds;")
     said.append("one that is 1 at the left edge lies beyond it.")
     return " ".join(said)
@@ -94,11 +95,11 @@ def measures_of(study: xr.Dataset) -> list[tuple[str, str, xr.DataArray]]:
     found = [("training loss", "squared error (no unit)", study["train_loss"])]
     if "test_loss" in study:
         found.append(("test loss", "squared error (no unit)", study["test_loss"]))
-    found.append(("rank of Jacobian", "singular values (count)", study["rank"].isel(rank_threshold=0)))
+    found.append(("rank of Jacobian", "singular values (count)", at_paper(study["rank"])))
     if "l0" in study:
-        found.append(("non-zeros of predictor", "coordinates (count)", study["l0"].isel(l0_threshold=0)))
+        found.append(("non-zeros of predictor", "coordinates (count)", at_paper(study["l0"])))
     if "feature_sparsity" in study:
-        percent = 100 * study["feature_sparsity"].isel(correlation_threshold=0)
+        percent = 100 * at_paper(study["feature_sparsity"])
         blocks = study.sizes["block"]
         title = "feature sparsity" if blocks == 1 else f"feature sparsity, mean of {blocks} layers"
         found.append((title, "distinct activations (%)", percent.mean("block")))

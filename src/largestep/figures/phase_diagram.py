@@ -15,6 +15,7 @@ from largestep.figures import style
 from largestep.figures.labels import ARMS
 from largestep.measures.outcomes import survived
 from largestep.measures.stabilisation import NO_LEVEL
+from largestep.threshold_sweep import at_paper
 
 NEEDS = ("test_loss", "l0", "phase_loss", "diverged_step", "decayed_step_size")
 CAPTION = """
@@ -57,7 +58,7 @@ def draw(study: xr.Dataset) -> Figure:
         return values.median("seed").where(enough)
 
     test, level = median(study["test_loss"]), median(study["phase_loss"]).clip(NO_LEVEL)
-    nonzero = median(study["l0"].isel(l0_threshold=0))
+    nonzero = median(at_paper(study["l0"]))
     diverged = 100.0 * (1.0 - alive.mean("seed"))
     figure = Figure(figsize=(style.TEXT_WIDTH, HEIGHT))
     axes = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
@@ -85,7 +86,7 @@ def note(study: xr.Dataset) -> str:
     """How to read the figure."""
     return (
         "a, b, c: median over the seeds that survive. After the decay every run has step size "
-        f"{float(study['decayed_step_size']):g}. Non-zero: above {float(study['l0_threshold'][0]):g} in absolute "
+        f"{float(study['decayed_step_size']):g}. Non-zero: above {study['l0_threshold'].paper:g} in absolute "
         "value. Level: mean over the second half of the large-step phase; smaller ones have the scale's last colour."
     )
 

@@ -18,6 +18,7 @@ from largestep.figures import style
 from largestep.figures.labels import DEAD
 from largestep.measures.outcomes import survived
 from largestep.measures.stabilisation import NO_LEVEL
+from largestep.threshold_sweep import at_paper
 
 NEEDS = ("train_loss", "phase_loss", "diverged_step", "dead", "sweep", "vary", "value", "x", "base")
 CAPTION = """
@@ -122,15 +123,15 @@ def panels_of(study: xr.Dataset) -> list[Panel]:
             found.append(Panel(name.replace("_", "\n"), {"": study[name]}, logarithmic=True))
             break
     if "l0" in study:
-        found.append(Panel("non-zeros\n(count)", {"": study["l0"].isel(l0_threshold=0)}))
+        found.append(Panel("non-zeros\n(count)", {"": at_paper(study["l0"])}))
     if "feature_sparsity" in study:
-        percent = 100.0 * study["feature_sparsity"].isel(correlation_threshold=0)
+        percent = 100.0 * at_paper(study["feature_sparsity"])
         names = [f"hidden layer {block}" for block in study["block"].values] if percent.sizes["block"] > 1 else [""]
         measures = {name: percent.isel(block=index) for index, name in enumerate(names)}
         found.append(Panel("distinct\nactiv. (%)", measures))
     if "rank" in study:
         ranks = {
-            "rank above the paper's threshold": study["rank"].isel(rank_threshold=0),
+            "rank above the paper's threshold": at_paper(study["rank"]),
             "effective rank": study["effective_rank"],
         }
         found.append(Panel("rank\n(count)", ranks))

@@ -65,9 +65,9 @@ NO_LEVEL = 1e-8
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 VARIABLES = {
-    "stabilisation_onset": ("step", "recorded step at which the training loss has stabilised; NaN if it never has"),
+    "stabilisation_onset": ("1", "recorded step at which the training loss has stabilised; NaN if it never has"),
     "stabilisation_level": ("1", "mean training loss from the onset to the decay"),
-    "stabilisation_steps": ("step", "steps from the onset to the decay, 0 if the loss never stabilises"),
+    "stabilisation_steps": ("1", "steps from the onset to the decay, 0 if the loss never stabilises"),
     "stabilisation_fraction": ("1", "the same as a fraction of training"),
     "stabilisation_slope": ("1", "decades that the loss changes by over the second half of the large-step phase"),
     "stabilisation_slope_low": ("1", "lower end of the slope's 95% block-bootstrap interval"),

@@ -24,7 +24,6 @@ from largestep.store import variable
 from largestep.toys import bouncing
 
 Array = NDArray[np.float64]
-UNIT = "theta*^2/eta"
 # Columns of a summary that are (1 - u^2)^2, which E[gamma] / 4 turns into F.
 LOSSES = ("lowest", "highest", "tail_lowest", "tail_highest", "tail_mean")
 # For the pictures alone: runs shown step by step, and how the attractor is found.
@@ -58,7 +57,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     return xr.Dataset(
         {
             "gamma_range": variable(("range", "end"), ranges, "1", "range of gamma = eta theta*^2 x^2"),
-            "gap": variable(("range",), gaps, "theta*", "distance eps0 from theta* that iterates are to keep"),
+            "gap": variable(("range",), gaps, "1", "distance eps0 from theta* that iterates are to keep, in theta*"),
             **_by_seed(found, ranges, gaps, settings["steps"] - settings["tail"]),
             "trajectory": _trajectories(ranges),
             **_attractors(settings["attractor"]),
@@ -67,8 +66,8 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
             "range": variable(("range",), [f"{low:g} to {high:g}" for low, high in ranges], "1", "range of gamma"),
             "end": variable(("end",), ["low", "high"], "1", "end of the range of gamma"),
             "seed": variable(("seed",), np.arange(settings["seeds"]), "1", "seed of the noise"),
-            "shown_start": variable(("shown_start",), SHOWN_STARTS, "theta*", "where the example run starts"),
-            "step": variable(("step",), np.arange(SHOWN_STEPS + 1), "step", "updates"),
+            "shown_start": variable(("shown_start",), SHOWN_STARTS, "1", "where the example run starts, in theta*"),
+            "step": variable(("step",), np.arange(SHOWN_STEPS + 1), "1", "updates"),
             "gamma": variable(("gamma",), _grid(settings["attractor"]), "1", "gamma, or its mean"),
         },
         {"starts": settings["starts"], "steps": settings["steps"], "tail": settings["tail"]},
@@ -122,9 +121,12 @@ def _by_seed(found: Array, ranges: Array, gaps: Array, before_tail: int) -> dict
     return (
         {name: variable(dims, values.mean(axis=2), "1", f"share of {what}") for name, (values, what) in shares.items()}
         | {"alternation": variable(dims, rate, "1", "share of the tail's updates that change sides of theta*")}
-        | {name: variable(dims, _known(values), "step", what) for name, (values, what) in times.items()}
-        | {name: variable(dims, _known(values), UNIT, what) for name, (values, what) in losses.items()}
-        | {name: variable(dims, _known(values), "theta*", what) for name, (values, what) in iterates.items()}
+        | {name: variable(dims, _known(values), "1", what) for name, (values, what) in times.items()}
+        | {
+            name: variable(dims, _known(values), "1", f"{what}, in theta*^2/eta")
+            for name, (values, what) in losses.items()
+        }
+        | {name: variable(dims, _known(values), "1", f"{what}, in theta*") for name, (values, what) in iterates.items()}
     )
 
 
@@ -150,7 +152,7 @@ def _trajectories(ranges: Array) -> xr.Variable:
         for place, start in enumerate(SHOWN_STARTS):
             found[index, place, 0] = start
             found[index, place, 1:] = bouncing.orbit(start, low + (high - low) * uniforms)
-    return variable(("range", "shown_start", "step"), found, "theta*", "iterates of example runs")
+    return variable(("range", "shown_start", "step"), found, "1", "iterates of example runs, in theta*")
 
 
 def _attractors(settings: dict[str, Any]) -> dict[str, xr.Variable]:
@@ -163,12 +165,12 @@ def _attractors(settings: dict[str, Any]) -> dict[str, xr.Variable]:
         return np.stack([bouncing.orbit(ATTRACTOR_START, gamma + noise)[ATTRACTOR_SKIPPED:] for gamma in gammas])
 
     return {
-        "attractor": variable(dims, tails(np.zeros(steps)), "theta*", "last iterates under one gamma"),
+        "attractor": variable(dims, tails(np.zeros(steps)), "1", "last iterates under one gamma, in theta*"),
         "noisy_attractor": variable(
             dims,
             tails(deviations),
-            "theta*",
-            f"last iterates under gamma uniform within {settings['spread']:g} of this",
+            "1",
+            f"last iterates under gamma uniform within {settings['spread']:g} of this, in theta*",
         ),
     }
 

@@ -106,10 +106,10 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
         {"step": evaluation_steps, "snapshot_step": snapshot_steps, "sample": sample_steps},
         {
             "step_size": variable(("step",), sizes[evaluation_steps], "1", "step size of SGD's update that follows"),
-            "decay_step": variable((), decay, "step", "first step after the large-step phase"),
+            "decay_step": variable((), decay, "1", "first step after the large-step phase"),
             "substeps": variable((), fine, "1", "steps of the SDEs and of gradient flow to one of SGD"),
             "autocorrelation_time": variable(
-                ("seed",), times, "step", "of the logarithm of SGD's loss in the second half of the large-step phase"
+                ("seed",), times, "1", "of the logarithm of SGD's loss in the second half of the large-step phase"
             ),
             "seeds_tried": variable((), int(seeds[-1]) + 1, "1", "seeds of SGD until enough did not diverge"),
             "seeds_lost": variable((), int(seeds[-1]) + 1 - len(seeds), "1", "seeds on which SGD diverged"),
@@ -217,7 +217,7 @@ def _dataset(
     dims = ("algorithm", "seed")
     labels = variable(("algorithm",), ALGORITHMS, "1", "SGD and what it is compared with")
     seed = variable(("seed",), seeds, "1", "seed of the init, of the order of examples and of the Brownian path")
-    snapshot_step = variable(("snapshot_step",), times["snapshot_step"], "step", "updates of SGD before the snapshot")
+    snapshot_step = variable(("snapshot_step",), times["snapshot_step"], "1", "updates of SGD before the snapshot")
     found = xr.Dataset(
         {
             "train_loss": variable((*dims, "step"), gathered("losses", times["step"]), "1", "loss on the training set"),
@@ -227,7 +227,7 @@ def _dataset(
             "diverged_step": variable(
                 dims,
                 np.stack([algorithms[name].diverged_step for name in ALGORITHMS]),
-                "step",
+                "1",
                 "SGD's step at which the run diverged, -1 for none",
             ),
             **more,
@@ -239,7 +239,7 @@ def _dataset(
             "sample": variable(
                 ("sample",),
                 times["sample"],
-                "step",
+                "1",
                 "updates of SGD before the sample, in the second half of the large-step phase",
             ),
         },

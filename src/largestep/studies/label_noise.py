@@ -74,7 +74,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
                 for place, (name, long_name) in enumerate(ERRORS.items())
             },
             "diverged_step": variable(
-                ("network", "seed"), diverged_step, "step", "step at which the run diverged, -1 for none"
+                ("network", "seed"), diverged_step, "1", "step at which the run diverged, -1 for none"
             ),
         },
         {

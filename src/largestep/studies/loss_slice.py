@@ -76,11 +76,11 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
         found |= _described(name, path, start, directions, problem)
     lost = np.stack([np.broadcast_to(diverged_step[name], seeds) for name in paths])
     found |= {
-        "diverged_step": variable(("path", "seed"), lost, "step", "step at which the run diverged, -1 for none"),
+        "diverged_step": variable(("path", "seed"), lost, "1", "step at which the run diverged, -1 for none"),
         "step_size": variable(
             ("path",), [settings["step_sizes"][name] for name in paths], "1", "step size before any decay"
         ),
-        "decay_step": variable((), course.decay_step, "step", "first step of the divided sizes"),
+        "decay_step": variable((), course.decay_step, "1", "first step of the divided sizes"),
     }
     return xr.Dataset(
         found,

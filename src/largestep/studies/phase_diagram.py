@@ -22,6 +22,7 @@ from largestep.measures.thresholds import l0_norm
 from largestep.recording import grid
 from largestep.schedules import Schedule, decay_fraction, is_large, second_half
 from largestep.store import variable
+from largestep.threshold_sweep import coordinate
 from largestep.toys.network import linear
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs, data_sets, rule
@@ -42,7 +43,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     use_threads(threads)
     settings = spec["settings"]
     experiment = spec["experiments"][settings["experiment"]]
-    training, thresholds = experiment["training"], experiment["measures"]["l0_thresholds"]
+    training, thresholds = experiment["training"], sorted(experiment["measures"]["l0_thresholds"])
     if training["label_noise"] != 0.0:
         raise ValueError(f"experiment {settings['experiment']} has label noise, which a phase diagram does not draw")
     drawn, seeds, own = experiment["data"]["data"], np.arange(settings["seeds"]), settings["arm"] == "data"
@@ -142,7 +143,7 @@ def _dataset(
         "phase_loss": ("1", "mean training loss over the second half of the large-step phase"),
         "support_rmse": ("1", "root mean square error of the predictor on the support just before the decay"),
         "off_support": ("1", "l2 norm of the predictor off the support just before the decay"),
-        "diverged_step": ("step", "step at which the run diverged, -1 for none"),
+        "diverged_step": ("1", "step at which the run diverged, -1 for none"),
     }
     schedules = experiment["schedules"].values()
     return xr.Dataset(
@@ -164,8 +165,8 @@ def _dataset(
             "step_size": variable(("step_size",), step_sizes, "1", "step size before the decay"),
             "decay_at": variable(("decay_at",), settings["decay_at"], "1", "fraction of training before the decay"),
             "seed": variable(("seed",), np.arange(settings["seeds"]), "1", "seed of the run"),
-            "l0_threshold": variable(
-                ("l0_threshold",), experiment["measures"]["l0_thresholds"], "1", "what counts as non-zero"
+            "l0_threshold": coordinate(
+                "l0_threshold", experiment["measures"]["l0_thresholds"], "what counts as non-zero"
             ),
             "cell": variable(("cell",), list(experiment["schedules"]), "1", "published cell of the experiment"),
         },

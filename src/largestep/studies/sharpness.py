@@ -28,23 +28,23 @@ Array = NDArray[np.float64]
 # In the order of the columns of the figure.
 RUNS = ("sgd", "gd", "catapult")
 DESCRIBED = {
-    "block_step": (("run", "block"), "step", "first step of the block"),
+    "block_step": (("run", "block"), "1", "first step of the block"),
     "loss_median": (("run", "seed", "block"), "1", "median training loss of the block's evaluations"),
     "loss_max": (("run", "seed", "block"), "1", "largest training loss of the block's evaluations"),
-    "point_step": (("run", "point"), "step", "updates before the curvatures are measured"),
+    "point_step": (("run", "point"), "1", "updates before the curvatures are measured"),
     "sharpness": (("run", "seed", "point"), "1", "largest eigenvalue of the Hessian of the training loss"),
     "smallest": (("run", "seed", "point"), "1", "smallest eigenvalue of the Hessian of the training loss"),
     "step_size": (("run", "seed", "point"), "1", "step size of the update that follows"),
     "spikes": (("run", "seed"), "1", "spikes of the training loss from start to end"),
     "late_spikes": (("run", "seed"), "1", "spikes of the training loss from late_from to late_to"),
     "rise_after_peak": (("run", "seed"), "1", "largest rise of log10 training loss after its maximum"),
-    "late_from": (("run",), "step", "start of the second half of the phase before the decay, or of the run"),
-    "late_to": (("run",), "step", "end of that half, not included: the decay, or the end of the run"),
-    "steps": (("run",), "step", "updates recorded"),
-    "decay_step": (("run",), "step", "first step of the decayed size, -1 for none"),
+    "late_from": (("run",), "1", "start of the second half of the phase before the decay, or of the run"),
+    "late_to": (("run",), "1", "end of that half, not included: the decay, or the end of the run"),
+    "steps": (("run",), "1", "updates recorded"),
+    "decay_step": (("run",), "1", "first step of the decayed size, -1 for none"),
     "rule": (("run",), "1", "how the step size was chosen"),
     "linear": (("run",), "1", "whether the network is linear in its inputs"),
-    "diverged_step": (("run", "seed"), "step", "step at which the run diverged, -1 for none"),
+    "diverged_step": (("run", "seed"), "1", "step at which the run diverged, -1 for none"),
 }
 
 

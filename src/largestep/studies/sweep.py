@@ -23,7 +23,6 @@ from largestep.toys.train import test_loss, train
 EVALUATIONS = 50
 SCHEDULE = ("step_size", "warmup_from", "decay_at", "decayed_step_size")
 TRAINING = ("steps", "batch_size", "sampling", "momentum", "weight_decay", "label_noise", "sam_radius")
-UNITS = {"steps": "step", "batch_size": "example"}
 
 
 def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
@@ -145,7 +144,7 @@ def _about(points: list[tuple[str, str, dict[str, Any]]], examples: int) -> xr.D
         if key in found:
             continue
         column = [_number(key, point, examples) for _, _, point in points]
-        found[key] = variable(along, column, UNITS.get(key, "1"), f"{key.replace('_', ' ')} of the point")
+        found[key] = variable(along, column, "1", f"{key.replace('_', ' ')} of the point")
     return xr.Dataset(found)
 
 
