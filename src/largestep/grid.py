@@ -14,7 +14,6 @@ from largestep.config import CellConfig, Config, ConfigError, Experiment
 from largestep.config.studies.base import REPLICATES
 from largestep.data.image_spec import image_name, image_spec
 from largestep.keys import canonical, digest
-from largestep.schedules import decay_fraction
 
 
 @dataclass(frozen=True)
@@ -197,8 +196,8 @@ def claims_spec(config: Config) -> str:
 
 def _durations(settings: Experiment) -> int:
     """How many durations of the large-step phase an experiment has."""
-    fractions = {decay_fraction(cell.model_dump(mode="json")) for cell in settings.cells.values()}
-    return sum(fraction > 0 for fraction in fractions)
+    divided = [cell for cell in settings.cells.values() if cell.decays and cell.annealing is None]
+    return len({cell.decays[0].at for cell in divided if cell.decays[0].at > 0})
 
 
 def results_key(config: Config) -> str:

@@ -17,6 +17,7 @@ STORES = [
     ),
     *(f"results/studies/{name}.nc" for name in STUDIES),
 ]
+ANIMATED = [name for name, study in STUDIES.items() if study.kind == "loss_slice"]
 SPECS = {"aggregate": grid.aggregate_spec(CONFIG), "claims": grid.claims_spec(CONFIG)}
 
 

@@ -19,6 +19,6 @@ rule data:
     params:
         spec=data_spec,
         code=data_code,
+        job=job,
     shell:
-        "python -m largestep.data --spec {params.spec:q}"
-        " --output {output:q} 2> {log:q}"
+        "{params.job} data --spec {params.spec:q}" " --output {output:q} 2> {log:q}"

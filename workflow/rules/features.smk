@@ -22,8 +22,9 @@ rule features:
     params:
         spec=cell_spec("features"),
         code=cell_code("features"),
+        job=job,
     shell:
-        "python -m largestep.features --spec {params.spec:q} --threads {threads} --data {input.data:q}"
+        "{params.job} features --spec {params.spec:q} --threads {threads} --data {input.data:q}"
         " --snapshots {input.snapshots:q} --output {output:q} 2> {log:q}"
 
 

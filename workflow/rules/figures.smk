@@ -31,8 +31,9 @@ rule figure:
         code=lambda w: stages.code("figures", w.view),
         data=RESULTS_KEY,
         caption=lambda w: captions.of_view(EXPERIMENTS[w.experiment], w.view),
+        job=job,
     shell:
-        "python -m largestep.figures --experiment {wildcards.experiment} --view {wildcards.view}"
+        "{params.job} figures --experiment {wildcards.experiment} --view {wildcards.view}"
         " --input {input.tree:q} --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
@@ -63,8 +64,9 @@ rule table:
     params:
         code=stages.code("tables"),
         data=RESULTS_KEY,
+        job=job,
     shell:
-        "python -m largestep.tables --experiment {wildcards.experiment} --input {input.tree:q}"
+        "{params.job} tables --experiment {wildcards.experiment} --input {input.tree:q}"
         " --csv {output.csv:q} --md {output.md:q} --tex {output.tex:q} 2> {log:q}"
 
 
@@ -99,8 +101,9 @@ rule claims:
         spec=digest(SPECS["claims"]),
         code=stages.code("claims"),
         data=RESULTS_KEY,
+        job=job,
     shell:
-        "python -m largestep.claims --spec-file {input.spec:q} --spec-sha256 {params.spec} --input {input.tree:q}"
+        "{params.job} claims --spec-file {input.spec:q} --spec-sha256 {params.spec} --input {input.tree:q}"
         " --csv {output.csv:q} --md {output.md:q} --summary-csv {output.summary_csv:q}"
         " --summary-md {output.summary_md:q} --summary-rst {output.summary_rst:q} 2> {log:q}"
 
@@ -130,6 +133,7 @@ rule scorecard:
     params:
         code=stages.code("figures.scorecard"),
         data=digest(RESULTS_KEY, SPECS["claims"], stages.code("claims")),
+        job=job,
     shell:
-        "python -m largestep.figures.scorecard --claims {input.claims:q} --summary {input.summary:q}"
+        "{params.job} figures.scorecard --claims {input.claims:q} --summary {input.summary:q}"
         " --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"

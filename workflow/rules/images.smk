@@ -21,5 +21,6 @@ rule images:
     params:
         spec=lambda w: IMAGE_SETS[w.images].spec("images"),
         code=lambda w: IMAGE_SETS[w.images].code("images"),
+        job=job,
     shell:
-        "python -m largestep.images --spec {params.spec:q} --output {output:q} 2> {log:q}"
+        "{params.job} images --spec {params.spec:q} --output {output:q} 2> {log:q}"

@@ -19,8 +19,9 @@ rule sparsity:
     params:
         spec=cell_spec("sparsity"),
         code=cell_code("sparsity"),
+        job=job,
     shell:
-        "python -m largestep.sparsity --spec {params.spec:q}"
+        "{params.job} sparsity --spec {params.spec:q}"
         " --features {input.features:q} --output {output:q} 2> {log:q}"
 
 
@@ -42,7 +43,7 @@ rule spec:
     params:
         spec=lambda w: SPECS[w.table],
     run:
-        store.write_text(Path(output[0]), f"{params.spec}\n")
+        Path(output[0]).write_text(f"{params.spec}\n")
         Path(log[0]).touch()
 
 
@@ -67,7 +68,8 @@ rule aggregate:
     params:
         spec=digest(SPECS["aggregate"]),
         code=RESULTS_KEY,
+        job=job,
     shell:
         'rm -f "$(dirname {output.made:q})"/*.made; '
-        "python -m largestep.aggregate --spec-file {input.spec:q} --spec-sha256 {params.spec}"
+        "{params.job} aggregate --spec-file {input.spec:q} --spec-sha256 {params.spec}"
         " --output {output.tree:q} 2> {log:q}"

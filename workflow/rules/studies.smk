@@ -1,7 +1,5 @@
 # Studies: evidence that is not a cell. Each is one job with one store and one figure, some with an animation.
 
-ANIMATED = [name for name, study in STUDIES.items() if study.kind == "loss_slice"]
-
 
 rule study:
     output:
@@ -21,8 +19,9 @@ rule study:
     params:
         spec=lambda w: grid.study_spec(CONFIG, w.study),
         code=lambda w: grid.study_code(CONFIG, w.study),
+        job=job,
     shell:
-        "python -m largestep.studies --spec {params.spec:q} --threads {threads}"
+        "{params.job} studies --spec {params.spec:q} --threads {threads}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -56,8 +55,9 @@ rule study_figure:
         ),
         kind=lambda w: STUDIES[w.study].kind,
         caption=lambda w: captions.of_study(STUDIES[w.study]),
+        job=job,
     shell:
-        "python -m largestep.figures --view {params.kind} --input {input:q} --made-from {params.data}"
+        "{params.job} figures --view {params.kind} --input {input:q} --made-from {params.data}"
         " --png {output.png:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
@@ -89,5 +89,6 @@ rule animation:
             grid.study_spec(CONFIG, w.study), grid.study_code(CONFIG, w.study)
         ),
         caption=lambda w: captions.of_study(STUDIES[w.study]),
+        job=job,
     shell:
-        "python -m largestep.animation --input {input:q} --made-from {params.data} --output {output:q} 2> {log:q}"
+        "{params.job} animation --input {input:q} --made-from {params.data} --output {output:q} 2> {log:q}"

@@ -22,8 +22,9 @@ rule train:
     params:
         spec=cell_spec("train"),
         code=cell_code("train"),
+        job=job,
     shell:
-        "python -m largestep.train --spec {params.spec:q} --threads {threads} --data {input.data:q}"
+        "{params.job} train --spec {params.spec:q} --threads {threads} --data {input.data:q}"
         " --output {output.losses:q} --snapshots {output.snapshots:q} 2> {log:q}"
 
 
@@ -52,7 +53,12 @@ rule train_images:
     params:
         spec=cell_spec("train"),
         code=cell_code("train"),
+        # Under the prefix of a module, as the outputs; not recorded, since it depends on them.
+        checkpoints=lambda w, output: Path(output.losses).parents[2]
+        / "checkpoints"
+        / f"{w.experiment}.{w.cell}",
+        job=job,
     shell:
-        "python -m largestep.train_images --spec {params.spec:q} --threads {threads} --data {input.data:q}"
-        " --checkpoints results/checkpoints/{wildcards.experiment}.{wildcards.cell}"
+        "{params.job} train_images --spec {params.spec:q} --threads {threads} --data {input.data:q}"
+        " --checkpoints {params.checkpoints:q}"
         " --output {output.losses:q} --snapshots {output.snapshots:q} 2> {log:q}"

@@ -18,22 +18,26 @@ from largestep.config.schedules import ScheduleConfig
 NOT_THE_TRAINING = {"seeds", "arms", "evaluations", "snapshots"}
 
 
-def layered(files: Sequence[Path], values: Mapping[str, Any]) -> Config:
+def layered(files: Sequence[Path], values: Mapping[str, Any], module: Mapping[str, Any] | None = None) -> Config:
     """The configuration of files, each on top of those before it, and of values of the command line on top of all.
 
-    values: as Snakemake parses --config. Raises ConfigError, one line naming the sources and the key.
+    values: as Snakemake parses --config. module: what another workflow gives with `config:` when it imports ours.
+    Raises ConfigError, one line naming the sources and the key.
     """
     raw: dict[str, Any] = {}
-    for above in [*map(read, files), {key: _typed(value) for key, value in values.items()}]:
+    for above in [*map(read, files), module or {}, {key: _typed(value) for key, value in values.items()}]:
         lay(raw, above)
-    return parse(raw, source=" + ".join(sources(files, values)))
+    return parse(raw, source=" + ".join(sources(files, values, module)))
 
 
-def sources(files: Sequence[Path], values: Mapping[str, Any]) -> list[str]:
+def sources(
+    files: Sequence[Path], values: Mapping[str, Any], module: Mapping[str, Any] | None = None
+) -> list[str]:
     """What a configuration is made of, in words."""
+    imported = ["config of the importing workflow"] if module else []
     given = printable(" ".join(f"{key}={value}" for key, value in values.items()))
     short = given if len(given) <= LONGEST_KEY else f"{given[: LONGEST_KEY - 2]} …"
-    return [*map(str, files), *([f"--config {short}"] if given else [])]
+    return [*map(str, files), *imported, *([f"--config {short}"] if given else [])]
 
 
 def lay(below: dict[str, Any], above: Mapping[str, Any]) -> None:

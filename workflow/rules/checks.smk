@@ -1,0 +1,73 @@
+# What Snakemake takes in silence or fails on late, refused before anything starts.
+
+import importlib.util
+
+# By their names here; a workflow that imports this one may give them others, or leave some out.
+OURS = {name: proxy.rule for name, proxy in rules._rules.items()}
+# Rules that have no job with these settings.
+UNUSED = {
+    name
+    for names, used in {
+        ("data", "train", "features"): TOYS,
+        ("images", "train_images", "features_images"): IMAGES,
+        ("study", "study_figure"): STUDIES,
+        ("animation",): ANIMATED,
+    }.items()
+    for name in names
+    if not used
+}
+
+
+def asked(rule, name):
+    """How much of a resource the first attempt of a job asks for; None where that depends on its inputs."""
+    known = {"input": [], "attempt": 1, "threads": 1, "rulename": rule.name}
+    try:
+        return rule.resources[name].evaluate(None, **known, async_run=None).value
+    except (KeyError, AttributeError):
+        return None
+
+
+def refuse_settings_of_other_rules(option, names):
+    """Snakemake ignores what is set for a rule that is not there."""
+    for name in sorted(set(names) - set(OURS)):
+        sys.exit(
+            f"error: {option}: there is no rule {name}; there are {', '.join(sorted(OURS))}"
+        )
+
+
+def refuse_low_limits():
+    """Snakemake runs a job with the limit where it asks for more."""
+    for resource in ("gpu", "mem_mb"):
+        limit = workflow.global_resources.get(resource).value
+        for name, each in sorted(OURS.items()):
+            amount = asked(each, resource) if name not in UNUSED else None
+            if limit is not None and amount is not None and limit < amount:
+                sys.exit(
+                    f"error: --resources {resource}={limit}: jobs of rule {name} ask for {amount}, and would be run "
+                    f"with less; raise it, or set {resource} of {name} lower with --set-resources"
+                )
+
+
+def refuse_to_start():
+    """What is known only when jobs are to be run."""
+    refuse_settings_of_other_rules("--groups", workflow.group_settings.overwrite_groups)
+    if not workflow.deployment_settings.deployment_method:
+        for package in ("netCDF4", "numba", "torch"):
+            if importlib.util.find_spec(package) is None:
+                sys.exit(
+                    f"error: {sys.executable}: has no package {package}, and jobs would use this Python; set one up with "
+                    "make setup, or add --software-deployment-method conda"
+                )
+
+
+# A job of a cluster is told what it asked for itself as a limit.
+if workflow.is_main_process:
+    refuse_low_limits()
+    # Of a workflow that imports this one not all rules are known yet.
+    if not IS_MODULE:
+        refuse_settings_of_other_rules(
+            "--set-resources", workflow.resource_settings.overwrite_resources
+        )
+        refuse_settings_of_other_rules(
+            "--set-threads", workflow.resource_settings.overwrite_threads
+        )

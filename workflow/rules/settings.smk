@@ -1,0 +1,71 @@
+# The configuration, and how jobs are started.
+
+# Whether another workflow imports this one. Its config.yaml, --configfile and --config are its own, to be passed on.
+IS_MODULE = not workflow.modifier.is_main_snakefile()
+CONFIG_FILE = PROJECT / "config.yaml" if IS_MODULE else configuration.base_file(PROJECT)
+if IS_MODULE:
+    GIVEN = {"files": [CONFIG_FILE], "values": {}, "module": config}
+else:
+    # Files given with --configfile lie on top of it, then values given with --config; not as Snakemake lays them.
+    above = [
+        Path(os.path.relpath(file)) for file in workflow.config_settings.configfiles
+    ]
+    GIVEN = {
+        "files": [CONFIG_FILE, *above],
+        "values": workflow.config_settings.config,
+    }
+SOURCES = configuration.sources(**GIVEN)
+try:
+    CONFIG = configuration.layered(**GIVEN)
+    RESULTS_KEY = grid.results_key(CONFIG)
+except configuration.ConfigError as error:
+    sys.exit(f"error: {error}")
+if len(SOURCES) > 1:
+    logger.info(f"Settings: {' + '.join(SOURCES)}")
+# For the report.
+if not IS_MODULE:
+
+    configfile: str(CONFIG_FILE)
+
+
+EXPERIMENTS = CONFIG.at_scale()
+CELLS = grid.cells(CONFIG)
+IMAGE_SETS = grid.image_sets(CONFIG)
+STUDIES = CONFIG.studies_at_scale()
+# What a job asks of a cluster, or of --resources gpu=N.
+GPUS_PER_JOB = 0 if CONFIG.device.kind == "cpu" else 1
+VIEWS = [
+    (name, view) for name, settings in EXPERIMENTS.items() for view in settings.views
+]
+
+# Where data comes from and what computes is not part of what a result depends on, so it is no param of a rule.
+SURROUNDINGS = {
+    # Under the prefix of a module, as all that rules name.
+    "LARGESTEP_DATA_ROOT": CONFIG.data.root
+    or workflow.modifier.modify_path("results/downloads"),
+    "LARGESTEP_DATA_MIRROR": CONFIG.data.mirror,
+    "LARGESTEP_DEVICE": CONFIG.device.kind,
+    "LARGESTEP_JOBS_PER_GPU": CONFIG.device.jobs_per_gpu,
+}
+# Jobs use the Python that runs Snakemake, unless Snakemake sets up environments itself.
+if not workflow.deployment_settings.deployment_method:
+    SURROUNDINGS["LARGESTEP_PYTHON"] = Path(sys.executable).parent
+JOB = " ".join(
+    [
+        *(
+            f"{name}={shlex.quote(str(value))}"
+            for name, value in SURROUNDINGS.items()
+            if value is not None
+        ),
+        f"bash {shlex.quote(str(PROJECT.resolve() / 'workflow/scripts/job.sh'))}",
+    ]
+)
+
+
+def job(wildcards, threads):
+    """What runs a stage: `{params.job} STAGE ...`.
+
+    Snakemake does not record what depends on threads, so that other paths and devices rerun nothing. A global
+    shell.prefix() would be that of all rules of a workflow that imports this one, and a global variable unknown there.
+    """
+    return JOB
