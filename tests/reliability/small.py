@@ -23,7 +23,7 @@ OF_A_RUN = ("logs", "benchmarks", "checkpoints")
 def make_small(folder: Path) -> Project:
     """The project, whose training saves checkpoints all the time."""
     project = make_project(folder, REPOSITORY / "tests/reliability/config.yaml")
-    project.edit("workflow/rules/train.smk", " --checkpoints results", " --checkpoint-every 0.1 --checkpoints results")
+    project.edit("workflow/rules/train.smk", " --checkpoints ", " --checkpoint-every 0.1 --checkpoints ")
     return project
 
 

@@ -15,7 +15,7 @@ def checkout():
     """
     here = workflow.current_basedir.join("../..")
     if isinstance(here, LocalSourceFile):
-        return Path(here.get_path_or_uri(secret_free=False))
+        return Path(os.path.normpath(here.get_path_or_uri(secret_free=False)))
     import git
 
     repository = (
@@ -31,7 +31,9 @@ def checkout():
             tempfile.TemporaryDirectory(dir=folder.parent) as beside,
             tempfile.TemporaryFile() as archive,
         ):
-            repository.git.archive(commit, output_stream=archive)
+            repository.git.archive(
+                commit, "src", "workflow", "config.yaml", output_stream=archive
+            )
             archive.seek(0)
             with tarfile.open(fileobj=archive) as files:
                 files.extractall(f"{beside}/{commit}", filter="data")

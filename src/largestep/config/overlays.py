@@ -30,9 +30,7 @@ def layered(files: Sequence[Path], values: Mapping[str, Any], module: Mapping[st
     return parse(raw, source=" + ".join(sources(files, values, module)))
 
 
-def sources(
-    files: Sequence[Path], values: Mapping[str, Any], module: Mapping[str, Any] | None = None
-) -> list[str]:
+def sources(files: Sequence[Path], values: Mapping[str, Any], module: Mapping[str, Any] | None = None) -> list[str]:
     """What a configuration is made of, in words."""
     imported = ["config of the importing workflow"] if module else []
     given = printable(" ".join(f"{key}={value}" for key, value in values.items()))

@@ -1,4 +1,4 @@
-"""Where image data sets come from in a run of the workflow: what the Snakefile exports of config.yaml."""
+"""Where image data sets come from in a run of the workflow: what the workflow exports of config.yaml."""
 
 from __future__ import annotations
 
