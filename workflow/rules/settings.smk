@@ -38,11 +38,14 @@ VIEWS = [
     (name, view) for name, settings in EXPERIMENTS.items() for view in settings.views
 ]
 
+# Files that no rule names lie under the prefix of a module too; no object storage has them.
+DOWNLOADS, CHECKPOINTS = (
+    workflow.modifier.path_modifier.replace_prefix(f"results/{name}")
+    for name in ("downloads", "checkpoints")
+)
 # Where data comes from and what computes is not part of what a result depends on, so it is no param of a rule.
 SURROUNDINGS = {
-    # Under the prefix of a module, as all that rules name.
-    "LARGESTEP_DATA_ROOT": CONFIG.data.root
-    or workflow.modifier.modify_path("results/downloads"),
+    "LARGESTEP_DATA_ROOT": CONFIG.data.root or DOWNLOADS,
     "LARGESTEP_DATA_MIRROR": CONFIG.data.mirror,
     "LARGESTEP_DEVICE": CONFIG.device.kind,
     "LARGESTEP_JOBS_PER_GPU": CONFIG.device.jobs_per_gpu,

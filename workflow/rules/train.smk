@@ -53,10 +53,8 @@ rule train_images:
     params:
         spec=cell_spec("train"),
         code=cell_code("train"),
-        # Under the prefix of a module, as the outputs; not recorded, since it depends on them.
-        checkpoints=lambda w, output: Path(output.losses).parents[2]
-        / "checkpoints"
-        / f"{w.experiment}.{w.cell}",
+        # Not recorded, since it asks for the threads.
+        checkpoints=lambda w, threads: f"{CHECKPOINTS}/{w.experiment}.{w.cell}",
         job=job,
     shell:
         "{params.job} train_images --spec {params.spec:q} --threads {threads} --data {input.data:q}"
