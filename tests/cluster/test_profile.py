@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import make_project
+from tests.conftest import Project, make_project
 
 PROFILES = "workflow/profiles"
 
@@ -20,15 +20,77 @@ def test_says_what_the_default_profile_does(repository: Path) -> None:
     assert default.items() <= slurm.items()
 
 
-@pytest.mark.parametrize("scale", ["laptop", "paper"])
-def test_every_job_has_a_partition_memory_and_a_time(scale: str, repository: Path, tmp_path: Path) -> None:
-    project = make_project(tmp_path, repository / "config.yaml")
-    done = project.snakemake("--workflow-profile", f"{PROFILES}/slurm", "--dry-run", "--config", f"scale={scale}")
+SITE = "cluster={account: research, partition: cpu, gpu_partition: gpu, longest: 600}"
+SLURM = ("--workflow-profile", f"{PROFILES}/slurm", "--dry-run", "--config")
+
+
+def asked(project: Project, *arguments: str) -> dict[str, dict[str, str]]:
+    """What the jobs of every rule ask a cluster for."""
+    done = project.snakemake(*SLURM, *arguments)
     # Jobs of a group are indented.
     jobs = re.findall(r"^ *rule (\w+):\n(?: +.*\n)*? +resources: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
-    asked = {rule: dict(re.findall(r"(\w+)=([^,]+)", resources)) for rule, resources in jobs if rule != "all"}
-    assert {"train", "train_images", "features_images", "sparsity", "figure", "study"} <= set(asked)
-    for rule, resources in asked.items():
-        assert {"slurm_partition", "mem_mb", "runtime"} <= set(resources), rule
+    return {rule: dict(re.findall(r"(\w+)=([^,]+)", resources)) for rule, resources in jobs if rule != "all"}
+
+
+@pytest.fixture(scope="module")
+def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("profile") / "project", repository / "config.yaml")
+
+
+def test_every_job_has_account_partition_memory_and_time(project: Project) -> None:
+    """Also where the command line sets something else, which replaces a profile's table of that name."""
+    given = ("--set-resources", "study:runtime=300", "--default-resources", "slurm_extra='--nice=100'")
+    found = asked(project, "scale=paper", SITE, *given)
+    assert {"train", "train_images", "features_images", "sparsity", "figure", "study"} <= set(found)
+    for rule in set(found) - {"spec", "aggregate", "claims", "scorecard", "table"}:
+        resources = found[rule]
         on_gpu = rule in ("train_images", "features_images")
         assert (resources["slurm_partition"], resources.get("gpu")) == (("gpu", "1") if on_gpu else ("cpu", None)), rule
+        assert (resources["slurm_account"], resources["slurm_extra"]) == ("research", "--nice=100"), rule
+        assert int(resources["mem_mb"]) > 0, rule
+    assert {rule: found[rule]["runtime"] for rule in ("study", "train", "train_images")} == {
+        **{"study": "300", "train": "30", "train_images": "600"}
+    }
+
+
+def test_nothing_of_a_site_is_made_up(project: Project) -> None:
+    found = asked(project, "scale=laptop", "device={kind: cpu}")
+    assert all(not {"slurm_partition", "slurm_account"} & set(resources) for resources in found.values())
+    assert found["train_images"]["gpu"] == "0"
+
+
+def test_groups_hold_short_jobs_of_rules_that_there_are(project: Project, repository: Path) -> None:
+    """Snakemake ignores a rule that is not there; a member that fails costs what the others of its group have made."""
+    groups = yaml.safe_load((repository / PROFILES / "slurm/profile.yaml").read_text())["groups"]
+    rules = project.snakemake("--list-rules").stdout.split()
+    assert set(groups) <= set(rules)
+    assert not {"train", "train_images", "features", "features_images", "study", "images"} & set(groups)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--resources", "mem_mb=1000"), "--resources mem_mb=1000: jobs of rule aggregate ask for 4000"),
+        (("--resources", "gpu=0"), "--resources gpu=0: jobs of rule features_images ask for 1"),
+        (("--set-resources", "tain:mem_mb=9"), "--set-resources: there is no rule tain"),
+        (("--set-threads", "tain=2"), "--set-threads: there is no rule tain"),
+        (("--config", "cluster={account: 'me;ls'}"), "cluster.account"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_snakemake_would_ignore_is_refused(project: Project, arguments: tuple[str, ...], line: str) -> None:
+    done = project.snakemake("--dry-run", "--cores", "2", *arguments, check=False)
+    assert done.returncode != 0
+    [error] = [each for each in done.stderr.splitlines() if each.startswith("error:")]
+    assert line in error
+    assert "Traceback" not in done.stderr
+
+
+def test_a_limit_below_what_jobs_ask_for_that_do_not_run(project: Project) -> None:
+    """Toy networks alone need no GPU."""
+    project.snakemake("--dry-run", "--cores", "2", "--resources", "gpu=0", "--config", "only=[diagonal_sgd]")
+    # It may be said that less is enough.
+    enough = ("--set-resources", "aggregate:mem_mb=3500")
+    project.snakemake(
+        "--dry-run", "--cores", "2", "--resources", "mem_mb=4000", "--config", "only=[diagonal_sgd]", *enough
+    )

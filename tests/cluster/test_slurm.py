@@ -56,7 +56,6 @@ def test_disturbed_jobs_end_with_the_stores_of_an_undisturbed_run(
 ) -> None:
     started = time.monotonic()
     here, there = (_project(tmp_path / name) for name in ("local", "slurm"))
-    there.edit(f"{PROFILE}/profile.yaml", "# slurm_account: research", "slurm_account: research")
     undisturbed = start(here, "--cores", "2")
     faster = ("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3")
     workflow = start(there, "--workflow-profile", PROFILE, *faster)

@@ -10,8 +10,8 @@ from tests.conftest import Project
 
 
 def test_params_are_texts_that_snakemake_records(project: Project) -> None:
-    """It compares a sorted list of values and leaves out what it cannot write down, such as NumPy's numbers or paths."""
-    kinds: dict[str, set[int]] = {}
+    """It compares a sorted list of values, and leaves out those that it cannot write, as NumPy's numbers or paths."""
+    numbers: dict[str, set[int]] = {}
     for path in (project.folder / ".snakemake/metadata").rglob("*"):
         if path.is_file():
             record = json.loads(path.read_text())
@@ -19,14 +19,12 @@ def test_params_are_texts_that_snakemake_records(project: Project) -> None:
             assert all(isinstance(value, str) for value in values), record["rule"]
             # Where the software lies, what computes and where checkpoints are is no part of it.
             assert not any("job.sh" in value or "checkpoints" in value for value in values), record["rule"]
-            kinds.setdefault(record["rule"], set()).add(len(values))
-    stages = ("data", "images", "train", "train_images", "features", "features_images", "sparsity", "study", "aggregate")
-    # Settings and code; with what it was made from and a caption, for figures.
-    assert {rule: kinds[rule] for rule in stages} == dict.fromkeys(stages, {2})
-    assert {rule: count for rule, count in kinds.items() if rule not in stages} == {
-        **{"spec": {1}, "figure": {3}, "table": {2}, "claims": {3}, "scorecard": {2}},
-        **{"study_figure": {4}, "animation": {3}},
-    }
+            numbers.setdefault(record["rule"], set()).add(len(values))
+    # Settings and code; of figures what they were made from, a kind and a caption.
+    two = ("data", "images", "train", "train_images", "features", "features_images", "sparsity", "study", "aggregate")
+    expected = dict.fromkeys((*two, "table", "scorecard"), 2) | {"spec": 1, "study_figure": 4}
+    expected |= dict.fromkeys(("claims", "figure", "animation"), 3)
+    assert numbers == {rule: {number} for rule, number in expected.items()}
 
 
 def test_missing_logs_and_benchmarks_make_no_numbers_again(project: Project) -> None:

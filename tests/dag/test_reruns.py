@@ -193,7 +193,7 @@ def test_nothing_that_matters_changed(project: Project) -> None:
     small = "      small: {step_size: 0.01}\n"
     project.edit("config.yaml", small + DIGITS_DECAY50, DIGITS_DECAY50 + small)
     project.edit("workflow/rules/train.smk", "threads: 1", "threads: 2")
-    project.edit("workflow/rules/train.smk", "mem_mb=3000", "mem_mb=3500")
+    project.edit("workflow/rules/train.smk", "mem_mb=megabytes(3000)", "mem_mb=megabytes(3500)")
     for path in sorted(project.folder.rglob("*"), reverse=True):
         if ".snakemake" not in path.parts:
             os.utime(path)

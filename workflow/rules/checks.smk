@@ -23,7 +23,7 @@ def asked(rule, name):
     known = {"input": [], "attempt": 1, "threads": 1, "rulename": rule.name}
     try:
         return rule.resources[name].evaluate(None, **known, async_run=None).value
-    except (KeyError, AttributeError):
+    except (KeyError, WorkflowError):
         return None
 
 

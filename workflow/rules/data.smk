@@ -14,8 +14,9 @@ rule data:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **SITE,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
     params:
         spec=data_spec,
         code=data_code,

@@ -17,8 +17,9 @@ rule features:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **SITE,
+        mem_mb=megabytes(4000),
+        runtime=minutes(30),
     params:
         spec=cell_spec("features"),
         code=cell_code("features"),
@@ -34,6 +35,7 @@ use rule features as features_images with:
         experiment="|".join(IMAGES) or "none",
     priority: 200
     resources:
-        mem_mb=6000,
-        runtime=240,
+        **GPU_SITE,
+        mem_mb=megabytes(6000),
+        runtime=minutes(240),
         gpu=GPUS_PER_JOB,

@@ -25,8 +25,9 @@ rule figure:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **SITE,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
     params:
         code=lambda w: stages.code("figures", w.view),
         data=RESULTS_KEY,
@@ -59,8 +60,8 @@ rule table:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
     params:
         code=stages.code("tables"),
         data=RESULTS_KEY,
@@ -95,8 +96,8 @@ rule claims:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
     params:
         spec=digest(SPECS["claims"]),
         code=stages.code("claims"),
@@ -128,8 +129,8 @@ rule scorecard:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
     params:
         code=stages.code("figures.scorecard"),
         data=digest(RESULTS_KEY, SPECS["claims"], stages.code("claims")),

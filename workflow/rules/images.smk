@@ -16,8 +16,9 @@ rule images:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=120,
+        **SITE,
+        mem_mb=megabytes(6000),
+        runtime=minutes(120),
     params:
         spec=lambda w: IMAGE_SETS[w.images].spec("images"),
         code=lambda w: IMAGE_SETS[w.images].code("images"),

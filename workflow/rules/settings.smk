@@ -34,6 +34,13 @@ IMAGE_SETS = grid.image_sets(CONFIG)
 STUDIES = CONFIG.studies_at_scale()
 # What a job asks of a cluster, or of --resources gpu=N.
 GPUS_PER_JOB = 0 if CONFIG.device.kind == "cpu" else 1
+# What a cluster must know of a site, for all jobs, and for those that need a GPU.
+ACCOUNT = {"slurm_account": CONFIG.cluster.account} if CONFIG.cluster.account else {}
+PARTITIONS = (CONFIG.cluster.partition, CONFIG.cluster.gpu_partition)
+SITE, GPU_SITE = (
+    {"slurm_partition": partition, **ACCOUNT} if partition else ACCOUNT
+    for partition in (PARTITIONS[0], PARTITIONS[GPUS_PER_JOB])
+)
 VIEWS = [
     (name, view) for name, settings in EXPERIMENTS.items() for view in settings.views
 ]
@@ -72,3 +79,13 @@ def job(wildcards, threads):
     shell.prefix() would be that of all rules of a workflow that imports this one, and a global variable unknown there.
     """
     return JOB
+
+
+def minutes(number):
+    """The run time that a job asks for, more at each attempt, as far as the site allows."""
+    return lambda wildcards, attempt: min(number * attempt, CONFIG.cluster.longest)
+
+
+def megabytes(number):
+    """The memory that a job asks for, more at each attempt."""
+    return lambda wildcards, attempt: number * attempt

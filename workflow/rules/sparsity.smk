@@ -14,8 +14,9 @@ rule sparsity:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **SITE,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
     params:
         spec=cell_spec("sparsity"),
         code=cell_code("sparsity"),
@@ -38,8 +39,8 @@ rule spec:
     localrule: True
     threads: 1
     resources:
-        mem_mb=100,
-        runtime=5,
+        mem_mb=megabytes(100),
+        runtime=minutes(5),
     params:
         spec=lambda w: SPECS[w.table],
     run:
@@ -63,8 +64,8 @@ rule aggregate:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=megabytes(4000),
+        runtime=minutes(120),
     params:
         spec=digest(SPECS["aggregate"]),
         code=RESULTS_KEY,

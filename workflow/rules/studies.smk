@@ -14,8 +14,9 @@ rule study:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **SITE,
+        mem_mb=megabytes(4000),
+        runtime=minutes(60),
     params:
         spec=lambda w: grid.study_spec(CONFIG, w.study),
         code=lambda w: grid.study_code(CONFIG, w.study),
@@ -46,8 +47,9 @@ rule study_figure:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **SITE,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
     params:
         code=lambda w: stages.code("figures", STUDIES[w.study].kind),
         data=lambda w: digest(
@@ -81,8 +83,9 @@ rule animation:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **SITE,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
     params:
         code=stages.code("animation"),
         data=lambda w: digest(

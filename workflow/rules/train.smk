@@ -17,8 +17,9 @@ rule train:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        **SITE,
+        mem_mb=megabytes(3000),
+        runtime=minutes(30),
     params:
         spec=cell_spec("train"),
         code=cell_code("train"),
@@ -47,8 +48,9 @@ rule train_images:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=1440,
+        **GPU_SITE,
+        mem_mb=megabytes(6000),
+        runtime=minutes(1440),
         gpu=GPUS_PER_JOB,
     params:
         spec=cell_spec("train"),

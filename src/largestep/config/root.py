@@ -15,6 +15,10 @@ from largestep.config.schedules import ScheduleConfig
 from largestep.config.studies import Study
 
 
+# As Slurm writes them; several partitions stand one after the other.
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,@+-]+$")]
+
+
 class DeviceConfig(Strict):
     """What image classifiers are trained on, and how many jobs share a GPU; no key changes what reruns."""
 
@@ -24,6 +28,15 @@ class DeviceConfig(Strict):
     jobs_per_gpu: Count = Field(
         default=1, description="jobs that may share a GPU; each takes a free device and locks it while it runs"
     )
+
+
+class ClusterConfig(Strict):
+    """What jobs ask of Slurm at a site; no key changes what reruns."""
+
+    account: Label | None = Field(default=None, description="account; null: your default one")
+    partition: Label | None = Field(default=None, description="partition of jobs without a GPU; null: the cluster's own")
+    gpu_partition: Label | None = Field(default=None, description="partition of jobs that ask for a GPU")
+    longest: Count = Field(default=2880, description="minutes that a job may ask for at most, at any attempt")
 
 
 class Run(Strict):
@@ -36,6 +49,7 @@ class Run(Strict):
     )
     data: DataSource = Field(default=DataSource(), description="where image data sets come from")
     device: DeviceConfig = Field(default=DeviceConfig(), description="what computes")
+    cluster: ClusterConfig = Field(default=ClusterConfig(), description="what jobs ask of a cluster")
 
 
 class Named(Strict):
