@@ -66,11 +66,12 @@ class Run:
     def states(self) -> list[str]:
         """Of its jobs, which Slurm knows by the name of the run."""
         [name] = set(re.findall(r"SLURM run ID: (\S+)", self.log()))
-        table = self.cluster.run("sacct", "--allocations", "--noheader", "--parsable2", f"--name={name}", "--format=state")
+        asked = ("--allocations", "--noheader", "--parsable2", f"--name={name}", "--format=state")
+        table = self.cluster.run("sacct", *asked)
         return [line.split()[0] for line in table.splitlines()]
 
     def goes_on(self) -> bool:
-        """Whether it and its jobs still run after a while in which Ctrl-C has cancelled everything."""
+        """Whether it and its jobs still run after a while in which SIGINT has cancelled everything."""
         time.sleep(8)
         return self.process.poll() is None and self.states() == ["RUNNING", "RUNNING"]
 
@@ -89,9 +90,9 @@ def run(cluster: slurm.Slurm, tmp_path: Path) -> Iterator[Run]:
     cluster.try_run("scancel", "--user", "root")
 
 
-def test_ctrl_c_cancels(run: Run) -> None:
-    """As the terminal does it, and as docs/cluster.md says how to do it from elsewhere: to the whole process group."""
-    os.killpg(run.process.pid, signal.SIGINT)
+@pytest.mark.parametrize("kill", [os.killpg, os.kill], ids=["as the terminal does", "the main process alone"])
+def test_sigint_cancels(run: Run, kill: Callable[[int, int], None]) -> None:
+    kill(run.process.pid, signal.SIGINT)
     assert run.process.wait(60) == 1
     run.until(lambda: run.states() == ["CANCELLED", "CANCELLED"])
     # The next run goes on.
@@ -108,13 +109,6 @@ def test_sigterm_cancels_nothing_and_waits(run: Run) -> None:
     assert run.states() == ["COMPLETED", "COMPLETED"]
 
 
-def test_sigint_to_the_main_process_alone(run: Run) -> None:
-    run.process.send_signal(signal.SIGINT)
-    print("alone goes on:", run.goes_on(), run.states(), run.process.poll())
-    run.end_jobs()
-    print("status", run.process.wait(PATIENCE_S), run.states(), run.log()[-1500:])
-
-
 def test_hanging_up_leaves_the_jobs(run: Run) -> None:
     run.process.send_signal(signal.SIGHUP)
     assert run.process.wait(60) == -signal.SIGHUP
@@ -128,3 +122,20 @@ def test_hanging_up_leaves_the_jobs(run: Run) -> None:
     assert "cannot be locked" in subprocess.run(again, cwd=run.folder, capture_output=True, text=True).stderr
     assert subprocess.run([*again, "--unlock"], cwd=run.folder, capture_output=True).returncode == 0
     assert subprocess.run(again, cwd=run.folder, capture_output=True).returncode == 0
+
+
+def test_what_failed_costs_nothing_that_took_long(cluster: slurm.Slurm, tmp_path: Path) -> None:
+    """A figure of a study fails, and a sparsity: the study, the training and the features are kept."""
+    project = make_project(tmp_path / "project", Path(__file__).parent / "config_small.yaml")
+    for module in ("figures/bouncing", "sparsity"):
+        project.append(f"src/largestep/{module}.py", "\nraise SystemExit('error: made to fail')\n")
+    targets = ("results/figures/bouncing.png", "results/cells/diagonal.small/sparsity.nc")
+    arguments = ("--workflow-profile", "workflow/profiles/slurm", "--latency-wait", "5", "--retries", "0", *FASTER)
+    done = project.snakemake(*arguments, *targets, check=False)
+    assert done.returncode == 1
+    assert "made to fail" in done.stdout + done.stderr
+    results = project.folder / "results"
+    assert sorted(str(path.relative_to(results)) for path in results.rglob("*.nc")) == [
+        *(f"cells/diagonal.small/{name}.nc" for name in ("features", "snapshots", "train")),
+        *("data/diagonal.nc", "studies/bouncing.nc"),
+    ]

@@ -27,6 +27,7 @@ EXCEPTIONS = {
     r"apt-get install ": "installs a package of Debian's; .ci/run does it",
     r"export SNAKEMAKE_STORAGE_S3_ACCESS_KEY=": "keys of a bucket; tests/cluster/test_object_storage.py sets them",
     r"snakemake .*--default-storage-provider s3 ": "needs a bucket; tests/cluster/test_object_storage.py runs it",
+    r"kill -INT PID": "tests/cluster/test_signals.py does it",
     r"snakemake .*--executor cluster-generic ": "needs an executor that is not among the dependencies, and a cluster",
 }
 
@@ -57,7 +58,12 @@ COMMANDS = [(page, command) for page, text in blocks("sh", "bash", "shell", "con
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project with its own configuration, as it is cloned."""
-    return make_project(tmp_path_factory.mktemp("clone"), REPOSITORY / "config.yaml")
+    project = make_project(tmp_path_factory.mktemp("clone"), REPOSITORY / "config.yaml")
+    # Files that the pages show begin with their names.
+    for _, text in blocks("yaml"):
+        if named := re.match(r"# (\w+\.yaml)\n", text):
+            (project.folder / named[1]).write_text(text)
+    return project
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from largestep.config.scalars import SCALES, Count, Name, Scale, Strict
 from largestep.config.schedules import ScheduleConfig
 from largestep.config.studies import Study
 
-
 # As Slurm writes them; several partitions stand one after the other.
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,@+-]+$")]
 
@@ -34,7 +33,7 @@ class ClusterConfig(Strict):
     """What jobs ask of Slurm at a site; no key changes what reruns."""
 
     account: Label | None = Field(default=None, description="account; null: your default one")
-    partition: Label | None = Field(default=None, description="partition of jobs without a GPU; null: the cluster's own")
+    partition: Label | None = Field(default=None, description="partition of jobs without a GPU; null: the default one")
     gpu_partition: Label | None = Field(default=None, description="partition of jobs that ask for a GPU")
     longest: Count = Field(default=2880, description="minutes that a job may ask for at most, at any attempt")
 
