@@ -1,7 +1,7 @@
 """Which of Snakemake's schedulers is faster on many small jobs: python benchmarks/scheduler.py [JOBS].
 
 Chains of three jobs that do nothing, with memory, times and priorities as ours have, on two cores: both schedulers in
-turn, three times each. What is printed is wall time and processor time of Snakemake, the least of three, and their ratios.
+turn, three times each. Printed are wall time and processor time of Snakemake, the least of three, and their ratios.
 """
 
 from __future__ import annotations
