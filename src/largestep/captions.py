@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from string import punctuation
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
@@ -10,7 +11,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from largestep import registered
 from largestep.config import Experiment
 
-TITLE = '**{{ settings["title"] }}** (in the paper: {{ settings["paper"] }}).\n'
+TITLE = '**{{ settings["title"] | plain }}** (in the paper: {{ settings["paper"] | plain }}).\n'
 # What captions of experiments may say by name, `{{ bands }}`.
 SHARED = {
     "arms": """
@@ -54,6 +55,15 @@ counted beside the diverged ones and included in the medians.
 """,
 }
 TEMPLATES = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+
+
+def plain(text: str) -> str:
+    """A text of somebody's own in one line of reStructuredText or Markdown that shows it as it is."""
+    words = " ".join(text.split()) or "–"
+    return "".join(f"\\{letter}" if letter in punctuation else letter for letter in words)
+
+
+TEMPLATES.filters["plain"] = plain
 
 
 def of_view(experiment: Experiment, view: str) -> str:

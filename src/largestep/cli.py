@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,11 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read, such as head, has enough. Python would complain once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except RefusedError as error:
         in_workflow = bool(os.environ.get("LARGESTEP_WORKFLOW"))
         sys.exit(f"error: {error.path}: {error.problem}; {set_aside(error.path)}" if in_workflow else f"error: {error}")

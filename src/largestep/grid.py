@@ -15,6 +15,9 @@ from largestep.config.studies.base import REPLICATES
 from largestep.data.image_spec import image_name, image_spec
 from largestep.keys import canonical, digest
 
+# Linux takes 131,072 bytes in one word, here with the rest of the command; JSON is all ASCII.
+LONGEST_SPEC = 120_000
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -200,17 +203,31 @@ def _durations(settings: Experiment) -> int:
     return len({cell.decays[0].at for cell in divided if cell.decays[0].at > 0})
 
 
+def _check_length(key: str, spec: str) -> None:
+    """Refuse settings that do not fit into the command line of a job."""
+    if len(spec) > LONGEST_SPEC:
+        raise ConfigError(
+            f"{key}: its settings are {len(spec):,} letters long, of which a command line takes {LONGEST_SPEC:,}; list "
+            "fewer values, or give them with fewer digits"
+        )
+
+
 def results_key(config: Config) -> str:
     """Digest of everything that `results/largestep.nc` depends on, settings and code.
 
     Raises ConfigError when config.yaml names a user's own code that is not there.
     """
     codes = []
+    # Cells of an experiment differ in their schedule alone.
+    for cell in {cell.experiment: cell for cell in cells(config).values()}.values():
+        _check_length(f"experiments.{cell.experiment}", cell.spec("sparsity"))
     for cell in cells(config).values():
         try:
             codes.append(cell.code("sparsity"))
         except (ModuleNotFoundError, SyntaxError, ValueError) as error:
             kinds = f"{cell.settings.data.kind} or {cell.settings.model.kind}"
             raise ConfigError(f"experiments.{cell.experiment}: {kinds} cannot be used: {error}") from error
-    codes += [study_code(config, name) for name in config.studies_at_scale()]
+    for name in config.studies_at_scale():
+        _check_length(f"studies.{name}", study_spec(config, name))
+        codes.append(study_code(config, name))
     return digest(*codes, aggregate_spec(config), stages.code("aggregate"))

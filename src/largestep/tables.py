@@ -30,6 +30,9 @@ RESAMPLES = 9999
 MISSING = "–"
 LATEX = {character: f"\\{character}" for character in "%_&#${}"}
 LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "η": r"$\eta$"}
+LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}"}
+# Characters of Markdown's own, among them the dollar of formulas.
+MARKDOWN = frozenset("\\`*_{}[]<>#|$~^&")
 SHOWN = ["median", "interval_low", "interval_high", "published"]
 HEADER = ("measure", "unit", "schedule", "median [95% interval]", "runs", "diverged", "dead", "paper")
 ALIGNMENT = ("left",) * 3 + ("right",) * 5
@@ -136,11 +139,16 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def markdown(rows: pd.DataFrame, title: str, training: str) -> str:
     """The table for readers in Markdown, one part per arm; training: how the runs were, by the keys of config.yaml."""
-    parts = [f"# {title}", f"Training: {training}.", NOTE]
+    parts = [f"# {_plain(title)}", f"Training: {_plain(training)}.", NOTE]
     for arm, part in rows.groupby("arm", sort=False):
         cells = pd.DataFrame(map(_cells, part.to_dict("records")), columns=HEADER)
         parts += [f"## {ARMS[str(arm)]}", cells.to_markdown(index=False, disable_numparse=True, colalign=ALIGNMENT)]
     return "\n\n".join(parts) + "\n"
+
+
+def _plain(text: str) -> str:
+    """A text in one line of Markdown that shows it as it is."""
+    return "".join(f"\\{letter}" if letter in MARKDOWN else letter for letter in " ".join(text.split()))
 
 
 def latex(rows: pd.DataFrame, title: str, training: str) -> str:
@@ -192,7 +200,7 @@ def _number(value: float) -> str:
 
 def _escape(text: str) -> str:
     """Text as LaTeX; powers of ten as such, and no character that its default fonts lack."""
-    text = "".join(LATEX.get(character, character) for character in text)
+    text = "".join(LATEX.get(character, character) for character in " ".join(text.split()))
     return re.sub(r"(\d(?:\.\d+)?)e([+-]\d+)", lambda m: rf"${m[1]} \times 10^{{{int(m[2])}}}$", text)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
 from largestep.config.kinds import CUSTOM, kinds, tag_of
 from largestep.config.models import Layer
@@ -174,9 +176,19 @@ class DataSource(Strict):
 
     root: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="folder that holds the archives, in it, in `<kind>/` or one or two levels deeper; what is missing "
-        "is downloaded to `<kind>/`; null: `results/downloads`",
+        description="folder that holds the archives, in it, in `<kind>/` or one or two levels deeper; `~` and `$NAME` "
+        "are as in a shell; what is missing is downloaded to `<kind>/`; null: `results/downloads`",
     )
+
+    @field_validator("root")
+    @classmethod
+    def expanded(cls, root: str | None) -> str | None:
+        """What a shell makes of ~ and $NAME. Refuse those that it does not know, which would be folders so named."""
+        found = root and os.path.expanduser(os.path.expandvars(root))
+        if found and (found.startswith("~") or re.search(r"\$(\w|\{)", found)):
+            raise ValueError("names a variable or a home that is not there; set it, or write the folder out")
+        return found
+
     mirror: Annotated[str, Field(pattern=r"^https?://[^\s'\"$;]+$")] | None = Field(
         default=None, description="a server that holds them as `<kind>/<file>`; null: the published addresses"
     )

@@ -33,7 +33,7 @@ def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> Imag
     `channels` (1 or 3) and `background` (three levels, or None). What is left out is in the notes, with the reason.
     Raises StoreError when the folder is not so arranged, does not have the checksum or has a broken image.
     """
-    folder = root / settings["folder"]
+    folder = root / os.path.expanduser(os.path.expandvars(settings["folder"]))
     found = checksum(folder)
     if found != settings["sha256"]:
         raise StoreError(

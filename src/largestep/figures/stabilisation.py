@@ -100,7 +100,7 @@ def loss(ax: Axes, runs: xr.Dataset, schedule: Schedule) -> None:
     decay = int(runs["decay_step"][0])
     divide_by = style.step_axis(ax, steps)
     near = steps <= (1 + BEYOND) * decay
-    ax.set_xlim(0, steps[near][-1] / divide_by)
+    ax.set_xlim(0, max(steps[near][-1], 1) / divide_by)
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.axvline(decay / divide_by, color="black", linestyle=":", linewidth=0.8)
     values = runs["train_loss"].values[survived(runs).values][:, near]

@@ -52,6 +52,8 @@ LOST = "every run diverged"
 NOT_POSITIVE = "no value above 0"
 # Characters of a legend's entry of which two fit side by side.
 HALF_A_PAGE = 62
+# Inches of a legend: what every figure is made for, and what it can do with.
+USUAL_LEGEND, MOST_LEGEND = 0.5, 1.2
 # Characters of a line of notes.
 WHOLE_PAGE = 130
 # A logarithmic axis that spans no more than this needs ticks between the powers of ten.
@@ -98,7 +100,10 @@ RC: dict[Any, Any] = {
 @contextmanager
 def house() -> Iterator[None]:
     """The context in which every figure is drawn and saved; also decorates a function."""
-    with mpl.rc_context(RC):
+    with mpl.rc_context():
+        # Not what a matplotlibrc of the user's own says, such as usetex.
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
         yield
 
 
@@ -165,8 +170,16 @@ def legend(part: Figure | SubFigure, experiment: xr.Dataset, arm: str) -> None:
 
 
 def key(part: Figure | SubFigure, entries: Sequence[Artist], title: str, columns: int) -> None:
-    """A legend above the panels, under a title that heads them all."""
-    part.legend(handles=entries, title=title, loc="outside upper left", ncols=columns, alignment="left")
+    """A legend above the panels, under a title that heads them all; where it is too wide, in fewer columns or lines."""
+    labels = [str(entry.get_label()) for entry in entries]
+    for ncols, letters in [(columns, None), (1, None), (1, WHOLE_PAGE - 20), (1, HALF_A_PAGE)]:
+        shown = labels if letters is None else [fill(label, letters) for label in labels]
+        made = part.legend(entries, shown, title=title, loc="outside upper left", ncols=ncols, alignment="left")
+        # matplotlib cuts off what is wider than the figure, without a word.
+        if made.get_window_extent().width <= part.get_figure(root=True).bbox.width:
+            return
+        made.remove()
+    part.add_artist(made)
 
 
 def tint(shade: str, strength: float) -> str:
@@ -176,8 +189,9 @@ def tint(shade: str, strength: float) -> str:
 
 
 def letter(ax: Axes, index: int, title: str) -> None:
-    """Title of a panel after its letter."""
-    ax.set_title(f"{ascii_lowercase[index]}   {title}")
+    """Title of a panel after its letter; after z come aa, ab and so on."""
+    before, last = divmod(index, len(ascii_lowercase))
+    ax.set_title(f"{ascii_lowercase[before - 1] if before else ''}{ascii_lowercase[last]}   {title}")
 
 
 def note(figure: Figure | SubFigure, text: str, shown: xr.Dataset | None = None) -> None:
@@ -240,9 +254,20 @@ def laid_out(figure: Figure, dpi: float) -> Iterator[None]:
     With a layout engine, even with the placeholder that "none" leaves, matplotlib draws once more for each file.
     """
     figure.set_dpi(dpi)
+    make_room(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
     with mpl.rc_context({"figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)
         yield
+
+
+def make_room(figure: Figure) -> None:
+    """Make a figure taller by what its legends are taller than a few lines, so that panels keep their room."""
+    parts = [figure, *figure.subfigs]
+    tallest = max((each.get_window_extent().height for part in parts for each in part.legends), default=0.0)
+    if tallest / figure.dpi > MOST_LEGEND:
+        width, height = figure.get_size_inches()
+        more = tallest / figure.dpi - USUAL_LEGEND
+        figure.set_size_inches(width, height + more * max(len(figure.subfigs), 1))
