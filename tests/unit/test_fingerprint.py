@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 import pytest
 
+import largestep
 from largestep import fingerprint, registered, stages
 from largestep.fingerprint import definitions, users
 from largestep.toys.network import network
@@ -329,6 +335,50 @@ def test_of_an_installed_package_the_version_counts(monkeypatch: pytest.MonkeyPa
     assert fingerprint.user_fingerprint("torchvision.models.resnet34") == before
     monkeypatch.setattr(users, "version", lambda name: "0.0")
     assert fingerprint.user_fingerprint("torchvision.models.resnet18") != before
+
+
+class Finder:
+    """As setuptools installs a package as editable that lies in no folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [str(self.folder)]) if name == "own" else None
+
+
+@pytest.mark.parametrize("how", ["a folder in sys.path", "a finder"])
+def test_of_an_editable_install_the_code_counts(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Its version stays, whatever is edited."""
+    before = own_digest()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    if how == "a finder":
+        monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder(tmp_path)])
+    else:
+        monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    assert own_digest() == before
+    (own / "sizes.py").write_text("WIDTH = 4\n")
+    assert own_digest() != before
+
+
+def test_digests_are_those_of_a_copy_installed_in_a_path_with_spaces(tmp_path: Path) -> None:
+    """As a wheel leaves it in a site-packages."""
+    site = tmp_path / "my env" / "site-packages"
+    shutil.copytree(Path(largestep.__file__).parent, site / "largestep", ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        "import largestep; from largestep import stages; print(largestep.__file__, "
+        "stages.chain('sparsity', 'points', 'dense'), stages.code('figures', 'curves'), sep='\\n')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True
+    )
+    place, *digests = done.stdout.splitlines()
+    assert place.startswith(str(site)), done.stderr
+    assert digests == [stages.chain("sparsity", "points", "dense"), stages.code("figures", "curves")]
 
 
 @pytest.mark.parametrize("dotted", ["no_such_package.Net", "own.no_such_module.Net"])

@@ -9,7 +9,7 @@ import os
 import site
 import sysconfig
 from functools import cache
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -21,7 +21,8 @@ def user_fingerprint(dotted: str) -> str:
     """sha256 over the code behind a function or class, such as "my_nets.wide.Net", without running its module.
 
     Comments, formatting and docstrings do not count: what else decides nothing, we cannot know here. It covers the
-    module and all that it imports from the same folder; of an installed package, the version alone.
+    module and all that it imports from the same folder; of an installed package, the version alone, unless it is
+    installed as editable: then its files are somebody's own.
     Raises ModuleNotFoundError, one line, when no such module can be found.
     """
     top, *rest = dotted.split(".")[:-1]
@@ -30,8 +31,9 @@ def user_fingerprint(dotted: str) -> str:
         found = importlib.util.find_spec(top)
         if found is None:
             raise ModuleNotFoundError(f"there is no module {top} here or on PYTHONPATH")
-        names = packages_distributions().get(top, [])
-        return hashlib.sha256(repr([(name, version(name)) for name in sorted(set(names))]).encode()).hexdigest()
+        if _is_installed(found):
+            names = packages_distributions().get(top, [])
+            return hashlib.sha256(repr([(name, version(name)) for name in sorted(set(names))]).encode()).hexdigest()
     folder = Path(found.origin or next(iter(found.submodule_search_locations or ["."]))).resolve()
     root = folder.parent.parent if folder.name == "__init__.py" else folder.parent
     digest = hashlib.sha256()
@@ -43,9 +45,22 @@ def user_fingerprint(dotted: str) -> str:
     return digest.hexdigest()
 
 
+def _installed() -> set[str]:
+    """Folders of installed packages and of the standard library."""
+    known = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return {*site.getsitepackages(), site.getusersitepackages(), *known}
+
+
+def _is_installed(found: ModuleSpec) -> bool:
+    """Whether a module lies where packages are installed, or in Python itself."""
+    places = [found.origin] if found.has_location else list(found.submodule_search_locations or [])
+    folders = {Path(each).resolve() for each in _installed()}
+    return not any(place and folders.isdisjoint(Path(place).resolve().parents) for place in places)
+
+
 def _python_path() -> list[str]:
     """Folders of PYTHONPATH that hold a user's own code rather than installed packages."""
-    installed = {*site.getsitepackages(), sysconfig.get_path("stdlib"), str(ROOT.parent)}
+    installed = _installed() | {str(ROOT.parent)}
     return [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each and each not in installed]
 
 
