@@ -8,7 +8,11 @@ import sys
 
 from largestep.cli import run
 
-COMMANDS = {"compare": "largestep.compare.__main__", "verify": "largestep.verify"}
+COMMANDS = {
+    "compare": "largestep.compare.__main__",
+    "power": "largestep.claims.power",
+    "verify": "largestep.verify",
+}
 
 
 def main() -> None:
