@@ -12,11 +12,13 @@ import pandas as pd
 from largestep import store
 from largestep.claims import (
     alignment,
+    batch_sharpness,
     blocks,
     bouncing,
     column_norms,
     controls,
     duration,
+    exact_law,
     image_controls,
     kinks,
     label_noise,
@@ -58,6 +60,8 @@ MODULES = (
     layers,
     sde,
     noise_needed,
+    batch_sharpness,
+    exact_law,
 )
 # Of a row, only for the summary.
 NOT_IN_TABLE = ("headline", "beside", "companion", "margin")

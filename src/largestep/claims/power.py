@@ -1,8 +1,8 @@
 """How often the rules of the claims decide on made-up runs: false support without an effect, power at a named one.
 
-C4's kind: three durations of the large-step phase, and a measure that falls by `effect` standard deviations of the noise
-of a run from each to the next. A share of the runs of each duration diverges, the larger their own value the likelier,
-so that survivors alone are not like all runs. Every sample of seeds is one claim with this one headline.
+C4's kind: three durations of the large-step phase, and a measure that falls by `effect` standard deviations of the
+noise of a run from each to the next. A share of the runs of each duration diverges, the larger their own value the
+likelier, so that survivors alone are not like all runs. Every sample of seeds is one claim with this one headline.
 """
 
 from __future__ import annotations

@@ -112,6 +112,14 @@ class Net:
         """From the whole Hessian; the derivative of ReLU at 0 counts as 0."""
         return extremes(kernels.hessian(parameters, task, self.layout))
 
+    def along_gradient(self, parameters: Array, task: Task) -> tuple[float, float]:
+        """From the whole Hessian; the derivative of ReLU at 0 counts as 0."""
+        residuals = self.outputs(parameters[None], task.inputs[None])[0] - task.labels
+        jacobian = self.jacobian(parameters[None], task.inputs)[0]
+        gradient = task.residual_factor / len(task.labels) * np.einsum("np,n->p", jacobian, residuals)
+        turned = np.einsum("pq,q->p", kernels.hessian(parameters, task, self.layout), gradient)
+        return float(np.sum(gradient * turned)), float(np.sum(gradient**2))
+
     def module(self, parameters: Array) -> torch.nn.Module:
         """As torch sees it."""
         import torch

@@ -42,6 +42,37 @@ def advance_plain(state, task, course):
     return steps
 
 
+# Factors near 1 that are multiplied before a logarithm is taken.
+FACTORS = 16
+
+
+@kernel
+def follow_law(parameters, log_a, rho, task, indices, step_sizes):
+    """Take the steps in place, and add to log a and rho, (d,) each, what the law adds; returns the steps taken."""
+    d, steps = len(log_a), len(step_sizes)
+    u, v = parameters[:d], parameters[d:]
+    plus, minus = np.ones(d), np.ones(d)
+    for step in range(steps):
+        example, residual = indices[step], -task.labels[indices[step]]
+        for k in range(d):
+            residual += task.inputs[example, k] * u[k] * v[k]
+        if not np.isfinite(residual):
+            return step
+        change = step_sizes[step] * task.residual_factor * residual
+        for k in range(d):
+            moved = change * task.inputs[example, k]
+            u[k], v[k] = u[k] - moved * v[k], v[k] - moved * u[k]
+            plus[k] *= 1.0 - moved
+            minus[k] *= 1.0 + moved
+        if (step + 1) % FACTORS == 0 or step + 1 == steps:
+            for k in range(d):
+                grown, shrunk = np.log(np.abs(plus[k])), np.log(np.abs(minus[k]))
+                log_a[k] += grown + shrunk
+                rho[k] += grown - shrunk
+                plus[k], minus[k] = 1.0, 1.0
+    return steps
+
+
 # Examples that go through one loop over the parameters: twice as fast as one by one, and as BLAS, whose last digits
 # depend on the processor.
 TOGETHER = np.uint64(4)

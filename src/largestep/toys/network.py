@@ -75,6 +75,21 @@ class Linear(Protocol):
         """The linear predictor, (..., d), of parameters (..., p)."""
 
 
+@runtime_checkable
+class Curved(Protocol):
+    """A toy network that knows the curvature of a loss along its own gradient."""
+
+    def along_gradient(self, parameters: Array, task: Task) -> tuple[float, float]:
+        """g'Hg and g'g, with the gradient and the Hessian of the loss of the task, at parameters (p,)."""
+
+
+def curved(net: Network) -> Curved:
+    """The same network. Raises ValueError for one that does not know its curvature."""
+    if not isinstance(net, Curved):
+        raise ValueError(f"{type(net).__module__} has no along_gradient")
+    return net
+
+
 def linear(net: Network) -> Linear:
     """The same network. Raises ValueError for one that is not linear in its inputs."""
     if not isinstance(net, Linear):
