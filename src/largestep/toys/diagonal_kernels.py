@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from largestep.compiled import kernel
@@ -66,7 +68,7 @@ def follow_law(parameters, log_a, rho, task, indices, step_sizes):
             minus[k] *= 1.0 + moved
         if (step + 1) % FACTORS == 0 or step + 1 == steps:
             for k in range(d):
-                grown, shrunk = np.log(np.abs(plus[k])), np.log(np.abs(minus[k]))
+                grown, shrunk = math.log(abs(plus[k])), math.log(abs(minus[k]))
                 log_a[k] += grown + shrunk
                 rho[k] += grown - shrunk
                 plus[k], minus[k] = 1.0, 1.0
