@@ -1,8 +1,8 @@
 """C19: the exact law of diagonal networks, and the dose of large steps by which it makes them sparse.
 
 *Law.* Data: the studies of kind `exact_law`, runs that have not diverged. Statistic, per seed: the largest difference
-of a coordinate of the predictor from the law's at the end of training over the largest coordinate, below `ROUNDING`. Its
-logarithm was added when the first result had been seen, whose mean is that of one seed; the answer does not rest on it.
+of a coordinate of the predictor from the law's at the end of training over the largest coordinate, below `ROUNDING`.
+Its logarithm was added when the first result had been seen, whose mean is one seed's; no answer rests on it.
 
 *Dose.* The law shrinks the scale a by about (step size x gradient)^2 a step, over a phase of T steps at the level L of
 the loss by the dose D = step size^2 x 2 L x T. Data: the phase diagrams, all runs of a seed that survive, L being the

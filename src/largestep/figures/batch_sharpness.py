@@ -37,7 +37,7 @@ def draw(study: xr.Dataset) -> Figure:
         values = (run["batch_sharpness"] * run["step_size"] / 2.0).transpose("seed", "point").values[alive]
         steps = run["point_step"].values / divide_by
         if len(values):
-            low, middle, high = np.quantile(values, style.QUANTILES, axis=0)
+            low, middle, high = style.quartiles(values)
             ax.plot(steps, values[0], color=style.tint(SHADE, SINGLE), linewidth=0.6)
             ax.fill_between(steps, low, high, color=SHADE, alpha=0.2, linewidth=0)
             ax.plot(steps, middle, color=SHADE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -107,7 +106,7 @@ def at_the_end(ax: Axes, experiment: xr.Dataset, name: str, arm: str) -> None:
         if not len(runs):
             continue
         x = blocks + SPREAD * ((place + 0.5) / len(cells) - 0.5)
-        low, middle, high = np.quantile(runs, style.QUANTILES, axis=0)
+        low, middle, high = style.quartiles(runs)
         shade = style.colour(schedule.decay_fraction)
         ax.vlines(x, low, high, color=style.tint(shade, 0.6), linewidth=1.2)
         mark = style.MARKS[schedule.twin % len(style.MARKS)]

@@ -150,7 +150,7 @@ def all_layers(ax: Axes, experiment: xr.Dataset, arm: str, layers: Layers) -> No
 
 
 def _shortcuts(ax: Axes, x: NDArray[np.float64], runs: NDArray[np.float64], schedule: Schedule) -> None:
-    low, middle, high = np.quantile(runs, style.QUANTILES, axis=0)
+    low, middle, high = style.quartiles(runs)
     shade = style.colour(schedule.decay_fraction)
     ax.vlines(x, low, high, color=shade, linewidth=0.8, alpha=0.5)
     ax.plot(x, middle, "^", color="white", markeredgecolor=shade, markeredgewidth=0.8, markersize=3.5)

@@ -114,7 +114,7 @@ def show(ax: Axes, study: xr.Dataset, values: xr.DataArray, logarithmic: bool) -
         runs = _survivors(study, algorithm, values)
         if not len(runs):
             continue
-        low, middle, high = np.quantile(np.maximum(runs, FLOOR) if logarithmic else runs, style.QUANTILES, axis=0)
+        low, middle, high = style.quartiles(np.maximum(runs, FLOOR) if logarithmic else runs)
         shade = style.ALGORITHMS[algorithm][1]
         x = study[time].values / divide_by
         ax.fill_between(x, low, high, color=shade, alpha=0.2, linewidth=0)

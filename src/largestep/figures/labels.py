@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from largestep.measures.outcomes import dead, survived
+from largestep.measures.outcomes import dead, survived, without_value
 from largestep.measures.small_step import small_step
 from largestep.schedules import NO_DECAY, in_words
 
@@ -84,7 +84,9 @@ def outcomes(experiment: xr.Dataset, cell: str, arm: str) -> str:
     runs = experiment.sel(cell=cell, arm=arm)
     lost, died = ~survived(runs), int(dead(runs).sum())
     said = f"{int(lost.sum())} of {lost.size} diverged"
-    return f"{said}, {died} dead" if died else said
+    said += f", {died} dead" if died else ""
+    unknown = int(without_value(runs).sum())
+    return f"{said}, {unknown} not finite" if unknown else said
 
 
 def run_label(experiment: xr.Dataset, cell: str, arm: str, seed: int) -> str:

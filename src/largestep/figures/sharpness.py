@@ -112,7 +112,7 @@ def _band(ax: Axes, x: NDArray[np.float64], runs: NDArray[np.float64], single: N
     """The median over runs and their middle half, in front of one run; without runs there is nothing to draw."""
     if not len(runs):
         return
-    low, middle, high = np.quantile(runs, style.QUANTILES, axis=0)
+    low, middle, high = style.quartiles(runs)
     ax.plot(x, single[0], color=style.tint(shade, SINGLE), linewidth=0.6)
     ax.fill_between(x, low, high, color=shade, alpha=0.2, linewidth=0)
     ax.plot(x, middle, color=shade)

@@ -7,6 +7,7 @@ last.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,6 +123,31 @@ def line_style(schedule: Schedule) -> Any:
     return LINE_STYLES[schedule.twin % len(LINE_STYLES)]
 
 
+def quartiles(runs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The `QUANTILES` over runs (runs, ...), shape (3, ...), of those that have a value; NaN where none has.
+
+    np.quantile makes NaN of finite values beside an infinite one, and of all where a single run is NaN: one run would
+    take a whole band away.
+    """
+    if np.isfinite(runs).all():
+        return np.asarray(np.quantile(runs, QUANTILES, axis=0))
+    found = np.full((len(QUANTILES), *runs.shape[1:]), np.nan)
+    for place in np.ndindex(runs.shape[1:]):
+        column = runs[(slice(None), *place)]
+        known = np.sort(column[~np.isnan(column)])
+        if len(known):
+            found[(slice(None), *place)] = [_between(known, level * (len(known) - 1)) for level in QUANTILES]
+    return found
+
+
+def _between(ordered: NDArray[np.float64], position: float) -> float:
+    """The value at a position among ordered ones, linear between two; where one of these is infinite, that one."""
+    below, above = ordered[math.floor(position)], ordered[math.ceil(position)]
+    if below == above or np.isinf(below):
+        return float(below)
+    return float(below + (position % 1.0) * (above - below))
+
+
 def band(ax: Axes, x: NDArray[Any], runs: NDArray[np.float64], schedule: Schedule) -> None:
     """The median over runs as a line and their middle half as a band (see `BAND_NOTE`).
 
@@ -129,7 +155,7 @@ def band(ax: Axes, x: NDArray[Any], runs: NDArray[np.float64], schedule: Schedul
     """
     if not len(runs):
         return
-    low, middle, high = np.quantile(runs, QUANTILES, axis=0)
+    low, middle, high = quartiles(runs)
     shade = colour(schedule.decay_fraction)
     ax.fill_between(x, low, high, color=shade, alpha=0.2, linewidth=0)
     ax.plot(x, middle, color=shade, linestyle=line_style(schedule))

@@ -157,7 +157,7 @@ def show(ax: Axes, panel: Panel, points: xr.Dataset) -> None:
     for index, values in enumerate(panel.measures.values()):
         quantiles = np.full((3, len(x)), np.nan)
         for place in np.flatnonzero(alive.sum(axis=1) >= FEWEST):
-            quantiles[:, place] = np.quantile(values.values[place, alive[place]], style.QUANTILES)
+            quantiles[:, place] = style.quartiles(values.values[place, alive[place]])
         low, middle, high = quantiles
         line, marker = LINES[index]
         shift = 0.12 * index

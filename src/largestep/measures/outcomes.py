@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from largestep.registered import Measure, Row
 
+# Of those below, what a run that does not diverge ends with.
+FINAL = ("train_loss", "test_loss", "test_error")
 # What trainers record.
 MEASURES = {
     "train_loss": Measure(panel=None, row=Row("training loss")),
@@ -18,6 +21,15 @@ MEASURES = {
 def survived(experiment: xr.Dataset) -> xr.DataArray:
     """Which runs never diverged: booleans of dimensions (cell, arm, seed)."""
     return experiment["diverged_step"] < 0
+
+
+def without_value(experiment: xr.Dataset) -> xr.DataArray:
+    """Which surviving runs end with a loss or an error that is not finite: booleans of dimensions (cell, arm, seed)."""
+    found = xr.zeros_like(survived(experiment))
+    for name in FINAL:
+        if name in experiment:
+            found = found | ~np.isfinite(experiment[name].isel(step=-1, drop=True))
+    return found & survived(experiment)
 
 
 def dead(experiment: xr.Dataset) -> xr.DataArray:
