@@ -23,6 +23,7 @@ from largestep import elementary
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, above, below
 from largestep.measures.outcomes import survived
+from largestep.threshold_sweep import paper_first
 
 CLAIM = "C19"
 CLAIMS = {
@@ -71,8 +72,9 @@ def _dose(name: str, study: xr.Dataset) -> Iterator[Measured]:
     lasted = np.broadcast_to(study["decay_at"].values, study["phase_loss"].shape)
     dose = sizes**2 * 2.0 * study["phase_loss"].values * lasted
     usable = survived(study).values & np.isfinite(dose)
-    for place, threshold in enumerate(study["l0_threshold"].values):
-        counts = study["l0"].isel(l0_threshold=place).values
+    non_zeros = paper_first(study["l0"])
+    for place, threshold in enumerate(non_zeros["l0_threshold"].values):
+        counts = non_zeros.isel(l0_threshold=place).values
         found = np.array([_explained(*each) for each in zip(usable, counts, dose, sizes, lasted, strict=True)])
         at, headline = f"non-zeros at threshold {threshold:g}", place == 0
         yield Measured(CLAIM, name, DOSE.replace("non-zeros", at), found[:, 0], ORDERED, headline=headline)

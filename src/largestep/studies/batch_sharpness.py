@@ -29,11 +29,11 @@ BATCHES, FURTHER_SEEDS = 256, 1_000_000
 DESCRIBED = {
     "batch_sharpness": (("network", "seed", "point"), "1", "E[g'Hg] / E[g'g] over mini-batches, each of its own loss"),
     "step_size": (("network", "point"), "1", "step size of the update that follows"),
-    "point_step": (("network", "point"), "step", "updates before the measurement"),
-    "decay_step": (("network",), "step", "first step of the decayed size"),
-    "steps": (("network",), "step", "length of a run"),
+    "point_step": (("network", "point"), "1", "updates before the measurement"),
+    "decay_step": (("network",), "1", "first step of the decayed size"),
+    "steps": (("network",), "1", "length of a run"),
     "seeds_run": (("network",), "1", "seeds that were run, the first ones"),
-    "diverged_step": (("network", "seed"), "step", "step at which the run diverged, -1 for none"),
+    "diverged_step": (("network", "seed"), "1", "step at which the run diverged, -1 for none"),
 }
 
 

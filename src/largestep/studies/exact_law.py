@@ -73,12 +73,12 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
             "scale": variable(("seed", "step"), scale, "1", "median over coordinates of log10 |u^2 - v^2|"),
             "trained": variable(("seed", "coordinate"), ends[0], "1", "predictor at the end of training"),
             "law": variable(("seed", "coordinate"), ends[1], "1", "predictor by the law"),
-            "decay_step": variable((), schedule.decay_step, "step", "first step of the decayed size, -1 for none"),
-            "diverged_step": variable(("seed",), diverged_step, "step", "step at which the run diverged, -1 for none"),
+            "decay_step": variable((), schedule.decay_step, "1", "first step of the decayed size, -1 for none"),
+            "diverged_step": variable(("seed",), diverged_step, "1", "step at which the run diverged, -1 for none"),
         },
         {
             "seed": variable(("seed",), np.arange(seeds), "1", "seed of the run"),
-            "step": variable(("step",), times, "step", "updates before the comparison"),
+            "step": variable(("step",), times, "1", "updates before the comparison"),
         },
     )
 
