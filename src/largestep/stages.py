@@ -13,7 +13,7 @@ from largestep.fingerprint import fingerprint, user_fingerprint
 from largestep.keys import digest
 
 # Named by text and imported late, so that a stage depends on the one worker that it uses.
-TOY_DATA = ("sparse_regression", "points", "teacher_student")
+TOY_DATA = ("sparse_regression", "published_regression", "points", "teacher_student")
 IMAGE_SETS = {
     "digits": "largestep.data.digits",
     "mnist": "largestep.data.mnist",

@@ -274,7 +274,7 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "unknown data set",
         lambda c: experiment(c, DIGITS)["data"].update(kind="imagenet"),
         "experiments.digits.data",
-        "unknown kind 'imagenet'; choose one of sparse_regression, points",
+        "unknown kind 'imagenet'; choose one of sparse_regression, published_regression, points",
     ),
     (
         "model without a kind",
@@ -576,6 +576,8 @@ def test_the_projects_own_configuration(repository: Path) -> None:
     loaded = config.load(repository / "config.yaml")
     for name, settings in loaded.at_scale().items():
         least = {"diagonal": 100, "dense": 50, "resnet18": 3, "mlp": 20}[settings.model.kind]
+        # On the paper's own data set, where fewer diverge, a seed varies the order of the examples alone.
+        least = 30 if settings.data.kind == "published_regression" else least
         assert settings.training.seeds >= least, name
 
 

@@ -31,6 +31,15 @@ class SparseRegression(Strict):
         return self
 
 
+class PublishedRegression(SparseRegression):
+    """The same, drawn as the published code drew it: one stream for training set, test set and θ*."""
+
+    kind: Literal["published_regression"] = Field(  # type: ignore[assignment]
+        description="sparse linear regression as the published code drew it; in the arm `data` seed s has the stream "
+        "of `seed` + s + 1"
+    )
+
+
 class Points(Strict):
     """A fixed one-dimensional regression data set; in the arm `data` a seed puts its labels in another order."""
 
@@ -153,7 +162,7 @@ class CustomImages(Images):
     options: dict[str, JsonValue] = Field(default_factory=dict, description="its keyword arguments")
 
 
-DATA_KINDS = kinds(SparseRegression, Points, TeacherStudent, PublishedImages, ImageFolder)
+DATA_KINDS = kinds(SparseRegression, PublishedRegression, Points, TeacherStudent, PublishedImages, ImageFolder)
 
 
 def _tag(value: Any) -> str:
@@ -162,6 +171,7 @@ def _tag(value: Any) -> str:
 
 Data = Annotated[
     Annotated[SparseRegression, Tag("sparse_regression")]
+    | Annotated[PublishedRegression, Tag("published_regression")]
     | Annotated[Points, Tag("points")]
     | Annotated[TeacherStudent, Tag("teacher_student")]
     | Annotated[PublishedImages, Tag("digits")]

@@ -43,7 +43,7 @@ class ToyNet(Strict):
 class DiagonalNet(ToyNet):
     """A diagonal linear network, h(x) = ⟨u ⊙ v, x⟩, started at constant u and v."""
 
-    learns, linear, drawn = frozenset({"sparse_regression"}), True, False
+    learns, linear, drawn = frozenset({"sparse_regression", "published_regression"}), True, False
     kind: Literal["diagonal"] = Field(description="a diagonal linear network")
     u: float = Field(description="initial value of every coordinate of u")
     v: float = Field(description="initial value of every coordinate of v")
