@@ -33,6 +33,7 @@ from largestep.machine import processor  # noqa: E402
 from largestep.measures.thresholds import rank  # noqa: E402
 from largestep.models import dense  # noqa: E402
 from largestep.schedules import Schedule  # noqa: E402
+from largestep.specs.cells import ToyTrainSpec  # noqa: E402
 from largestep.toys import train as toy  # noqa: E402
 from largestep.toys.network import network  # noqa: E402
 from largestep.toys.runs import Problem, Runs  # noqa: E402
@@ -50,15 +51,14 @@ class Case:
 
     def __init__(self, cell: str) -> None:
         found = grid.cells(config.load(ROOT / "config.yaml"))[cell]
-        self.spec: dict[str, Any] = json.loads(found.spec("train"))
-        self.spec["training"]["arms"] = ["order"]
-        settings = self.spec["data"]["data"]
-        self.data: xr.Dataset = DRAW[settings["kind"]].draw(settings, 0)
+        self.spec = ToyTrainSpec.read(found.spec("train"))
+        settings = self.spec.data.data
+        self.data: xr.Dataset = DRAW[settings.kind].draw(settings, 0)
 
     def sizes(self) -> Array:
         """Step size of every step."""
-        training = self.spec["training"]
-        return Schedule(self.spec["schedule"], training["steps"], training["decay_after_update"]).sizes
+        training = self.spec.training
+        return Schedule(self.spec.schedule, training.steps, training.decay_after_update).sizes
 
     def indices(self, steps: int) -> NDArray[np.int64]:
         """One example a step for every seed: (seeds, steps, 1)."""
@@ -66,8 +66,8 @@ class Case:
 
     def checkpoints(self, seeds: int) -> tuple[Array, Array]:
         """Parameters (checkpoints, p) of trained seeds, from start to end, and the inputs of their Jacobians."""
-        self.spec["training"]["seeds"] = seeds
-        _, kept = toy.train(self.spec, self.data, 1)
+        training = self.spec.training.model_copy(update={"seeds": seeds, "arms": ["order"]})
+        _, kept = toy.train(self.spec.model, training, self.spec.schedule, self.data, label="bench", threads=1)
         flat = kept["parameters"].values.reshape(-1, kept.sizes["parameter"])
         return flat[np.isfinite(flat).all(axis=1)], self.data["rank_inputs"].values[: flat.shape[1]]
 
@@ -77,7 +77,7 @@ class Dense(Case):
 
     def __init__(self, cell: str) -> None:
         super().__init__(cell)
-        self.layers = self.spec["model"]["layers"]
+        self.layers = self.spec.model.layers
         self.inputs = self.data.sizes["input"]
         self.initial = np.stack([dense.draw(self.inputs, self.layers, seed) for seed in range(SEEDS)])
 

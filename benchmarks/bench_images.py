@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import plain
@@ -27,6 +26,11 @@ from bench import processor
 from torch.utils.data import DataLoader, TensorDataset
 
 from largestep import devices, store
+from largestep.config.cells import StepSizes
+from largestep.config.data import PublishedImages
+from largestep.config.measures import Activations
+from largestep.config.models import ResNet
+from largestep.config.training import Augmentation, ImageTraining
 from largestep.data import digits
 from largestep.data.image_set import ImageSet, from_arrays, part
 from largestep.images import trainer
@@ -37,20 +41,21 @@ from largestep.measures import image_features
 from largestep.measures.unit_tensors import unit_statistics
 from largestep.measures.units import feature_sparsity
 from largestep.models import networks
+from largestep.specs.cells import DataSpec, ImageTrainSpec
 
 THREADS, BATCH, PENALTY, STEP_SIZE = 2, 256, 5e-4, 0.1
 CPU_STEPS = 12
-TRAINING = {
-    "batch_size": BATCH,
-    "momentum": 0.0,
-    "weight_decay": PENALTY,
-    "label_noise": 0.0,
-    "sam_radius": 0.0,
-    "augmentation": {"crop_padding": 4, "flip": True},
-    "seeds": 1,
-    "arms": ["order"],
-}
-PLAIN = {"augmentation": {"crop_padding": 0, "flip": False}}
+TRAINING = ImageTraining(
+    epochs=1,
+    batch_size=BATCH,
+    weight_decay=PENALTY,
+    augmentation=Augmentation(crop_padding=4, flip=True),
+    seeds=1,
+    arms=["order"],
+    evaluations=2,
+    snapshots=2,
+)
+PLAIN = {"augmentation": Augmentation()}
 # What the issue asks of one H100, in seconds.
 GPU_GOAL, GPU_GOAL_MEASURED = 75, 110
 
@@ -75,8 +80,8 @@ def main() -> int:
     return 0 if same else 1
 
 
-def _model(width: int) -> dict[str, Any]:
-    return {"kind": "resnet18", "width": width, "normalisation": "batch"}
+def _model(width: int) -> ResNet:
+    return ResNet(kind="resnet18", width=width)
 
 
 def _pictures(n: int) -> ImageSet:
@@ -97,7 +102,7 @@ def _plain_loader(pictures: ImageSet) -> DataLoader:
 def _agree(where: torch.device) -> bool:
     """Whether a step of ours in float32 and one of the plain loop come to the same weights."""
     pictures = _pictures(BATCH)
-    training = TRAINING | PLAIN | {"precision": "float32"}
+    training = TRAINING.model_copy(update=PLAIN | {"precision": "float32"})
     stepper = Stepper(_net(16).to(where), Batches(pictures, training, where), training, where)
     stepper.begin(0, 0, np.array([STEP_SIZE]))
     ours = stepper.advance(0, 1)
@@ -116,7 +121,7 @@ def _on_cpu(where: torch.device) -> bool:
     loader, net = _plain_loader(pictures), _net(16).to(memory_format=torch.contiguous_format).train()
     ours: dict[str, Callable[[], object]] = {}
     for precision in ("float32", "bfloat16"):
-        training = TRAINING | {"precision": precision}
+        training = TRAINING.model_copy(update={"precision": precision})
         stepper = Stepper(_net(16), Batches(pictures, training, where), training, where)
 
         def epoch(stepper: Stepper = stepper) -> None:
@@ -141,10 +146,11 @@ def _on_cpu(where: torch.device) -> bool:
 def _sparsity() -> bool:
     """Five blocks of a network on a thousand digits, a thousand units each; one thread."""
     devices.prepare(1)
-    data = part(digits.prepare({"kind": "digits"}, Path(), None), {"examples": 1000, "test_examples": 1, "seed": 0})
+    settings = PublishedImages(kind="digits", examples=1000, test_examples=1)
+    data = part(digits.prepare(settings, Path(), None), settings)
     # Trained for four epochs: units that correlate cost the plain loop most.
     net, where = networks.draw(_model(16), 1, 10, data.size, seed=0), torch.device("cpu")
-    training = TRAINING | PLAIN | {"precision": "float32", "batch_size": 64, "weight_decay": 0.0}
+    training = TRAINING.model_copy(update=PLAIN | {"batch_size": 64, "weight_decay": 0.0})
     batches = Batches(data, training, where)
     stepper = Stepper(net, batches, training, where)
     for epoch in range(4):
@@ -173,15 +179,11 @@ def _on_gpu(where: torch.device) -> bool:
     pictures = _pictures(50_000)
     epochs = 100
 
-    def spec(recorded: int) -> dict[str, Any]:
-        training = TRAINING | {
-            "precision": "bfloat16",
-            "epochs": epochs,
-            "evaluations": recorded,
-            "snapshots": recorded,
-        }
-        schedule = {"step_size": STEP_SIZE, "warmup": None, "decays": [], "annealing": None}
-        return {"cell": "bench", "model": _model(64), "training": training, "schedule": schedule}
+    def spec(recorded: int) -> ImageTrainSpec:
+        changed = {"precision": "bfloat16", "epochs": epochs, "evaluations": recorded, "snapshots": recorded}
+        data = DataSpec(data=PublishedImages(kind="cifar10"), draws=0)
+        training, schedule = TRAINING.model_copy(update=changed), StepSizes(step_size=STEP_SIZE)
+        return ImageTrainSpec(cell="bench", data=data, model=_model(64), training=training, schedule=schedule)
 
     loader, net = _plain_loader(pictures), _net(64).to(where, memory_format=torch.contiguous_format).train()
     # As torch comes: fast kernels, rounded convolutions.
@@ -200,16 +202,13 @@ def _on_gpu(where: torch.device) -> bool:
         _row(f"training, ResNet-18 width 64, {epochs} epochs", "s", warm, slow, slow / GPU_GOAL)
 
         def measured() -> None:
-            about = spec(98)
-            trained = trainer.train(about, pictures, where, Checkpoints(Path(folder) / "measured", "key"))
+            trained = trainer.train(spec(98), pictures, where, Checkpoints(Path(folder) / "measured", "key"))
             path = Path(folder) / "snapshots.nc"
             about_store = {"title": "bench", "stage": "train", "spec": "{}", "code": "", "seeds": "0"}
             store.write(path, trained.snapshots, clock=store.Clock(), streamed=trained.streamed, **about_store)
-            measures = {"normalise_activations": False, "units_per_block": 1000, "probe_images": 10_752}
+            measures = Activations(units_per_block=1000, probe_images=10_752)
             with xr.open_dataset(path, cache=False) as snapshots:
-                image_features.features(
-                    {"cell": "bench", "train": about, "measures": measures}, pictures, snapshots, THREADS
-                )
+                image_features.features(_model(64), measures, pictures, snapshots, label="bench", threads=THREADS)
 
         _row("the same with evaluation and sparsity", "s", _seconds(measured), slow, slow / GPU_GOAL_MEASURED)
     print(f"goals: {GPU_GOAL} s and {GPU_GOAL_MEASURED} s on one H100; plain loop extrapolated from one epoch")

@@ -39,8 +39,7 @@ def main() -> None:
             print(f"{name:<28}  unknown: the shape of a data set of your own")
             continue
         cell = next(cell for cell in grid.cells(settings).values() if cell.experiment == name)
-        model = experiment.model.model_dump(mode="json")
-        size = len(networks.flatten(networks.draw(model, *SHAPES[experiment.data.kind], seed=0)))
+        size = len(networks.flatten(networks.draw(experiment.model, *SHAPES[experiment.data.kind], seed=0)))
         training = experiment.training
         snapshots = training.seeds * (training.snapshots + 1) * size * BYTES / 1e6
         state = size * BYTES * (2 if training.momentum else 1) / 1e6

@@ -26,6 +26,12 @@ import xarray as xr
 
 from largestep import config, grid, stages
 
+try:
+    from largestep.specs import cells as specs
+    from largestep.specs.studies import StudySpec
+except ImportError:  # a tree of before, whose trainers and studies take mappings
+    specs = None
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 # This tree's time over the other's.
 ALLOWED = 1.03
@@ -136,20 +142,26 @@ def serve() -> None:
 
 
 def _trained(spec: dict[str, Any]) -> xr.Dataset:
-    data = _data(json.dumps(spec["data"]["data"]))
-    curves, kept = stages.worker("train", spec["model"]["kind"]).train(spec, data, 1)
+    data, worker = _data(json.dumps(spec["data"])), stages.worker("train", spec["model"]["kind"])
+    if specs is None:
+        curves, kept = worker.train(spec, data, 1)
+    else:
+        cell = specs.ToyTrainSpec.model_validate(spec)
+        curves, kept = worker.train(cell.model, cell.training, cell.schedule, data, label="bench", threads=1)
     return xr.Dataset({"loss": curves["train_loss"], "parameters": kept["parameters"]})
 
 
 def _studied(spec: dict[str, Any]) -> xr.Dataset:
-    study: xr.Dataset = stages.worker("studies", spec["settings"]["kind"]).study(spec, 1)
+    told = spec if specs is None else StudySpec.model_validate(spec)
+    study: xr.Dataset = stages.worker("studies", spec["settings"]["kind"]).study(told, 1)
     return study[["train_loss", "loss_sample"]]
 
 
 @cache
 def _data(settings: str) -> xr.Dataset:
-    found = json.loads(settings)
-    drawn: xr.Dataset = stages.worker("data", found["kind"]).draw(found, 0)
+    spec = json.loads(settings)
+    told = spec["data"] if specs is None else specs.DataSpec.model_validate(spec).data
+    drawn: xr.Dataset = stages.worker("data", spec["data"]["kind"]).draw(told, 0)
     return drawn
 
 

@@ -13,7 +13,6 @@ Snakemake's records are written by Snakemake for jobs that are not run. A plan t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -34,6 +33,7 @@ from largestep import __version__, config, grid, sparsity, stages, store
 from largestep.measures import RUN, linear_features
 from largestep.recording import datasets, recorded_steps
 from largestep.schedules import Schedule
+from largestep.specs.cells import SparsitySpec, ToyTrainSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SNAKEFILE = REPOSITORY / "workflow/Snakefile"
@@ -210,17 +210,17 @@ def fill(results: Path, settings: config.Config) -> None:
     clock = store.Clock()
     cells = grid.cells(settings)
     first = next(iter(cells.values()))
-    spec = json.loads(first.spec("sparsity"))
-    trained = spec["features"]["train"]
-    data = stages.worker("data", "sparse_regression").draw(trained["data"]["data"], 0)
+    spec = SparsitySpec.read(first.spec("sparsity"))
+    trained = spec.features.train
+    data = stages.worker("data", "sparse_regression").draw(trained.data.data, 0)
     losses, snapshots = invented(trained)
-    found = linear_features.features(spec["features"], data, snapshots, 1)
+    found = linear_features.features(trained.model, spec.features.measures, data, snapshots, label="plan", threads=1)
     found = found.assign_coords({name: snapshots.variables[name] for name in RUN})
     made = {
         "train": losses,
         "snapshots": snapshots,
         "features": found,
-        "sparsity": sparsity.measures(found, spec["measures"]),
+        "sparsity": sparsity.measures(found, spec.measures),
     }
     templates = results / "templates"
     for name, dataset in made.items():
@@ -243,17 +243,17 @@ def fill(results: Path, settings: config.Config) -> None:
     shutil.rmtree(templates)
 
 
-def invented(spec: dict[str, Any]) -> tuple[Any, Any]:
+def invented(spec: ToyTrainSpec) -> tuple[Any, Any]:
     """Losses and snapshots like those of training, of random numbers."""
-    training, draw = spec["training"], np.random.default_rng(0)
-    schedule = Schedule(spec["schedule"], training["steps"], training["decay_after_update"])
-    evaluations, kept = recorded_steps(training["steps"], training["evaluations"], training["snapshots"])
-    runs = training["seeds"] * len(training["arms"])
+    training, draw = spec.training, np.random.default_rng(0)
+    schedule = Schedule(spec.schedule, training.steps, training.decay_after_update)
+    evaluations, kept = recorded_steps(training.steps, training.evaluations, training.snapshots)
+    runs = training.seeds * len(training.arms)
     curves = {name: (draw.random((runs, len(evaluations))), "1", name) for name in ("train_loss", "test_loss")}
-    parameters = draw.normal(size=(runs, len(kept), 2 * spec["data"]["data"]["dimension"]))
+    parameters = draw.normal(size=(runs, len(kept), 2 * spec.data["data"]["dimension"]))
     return datasets(
         training,
-        training["steps"],
+        training.steps,
         schedule,
         curves,
         parameters,

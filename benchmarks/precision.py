@@ -8,13 +8,11 @@ would be enough, by their scatter.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +28,7 @@ from largestep.measures import image_features
 from largestep.measures.unit_tensors import unit_statistics
 from largestep.measures.units import feature_sparsity
 from largestep.models import networks
+from largestep.specs.cells import ImageTrainSpec
 
 CELL, SEEDS = "digits.decay50", 48
 # Percentage points: about twice what one draw of 1,000 units scatters by, which the paper's values carry anyway.
@@ -73,14 +72,15 @@ def _measured(precision: str, seeds: int) -> dict[str, np.ndarray]:
     """Test error and the sparsity of every block at the end of training, in percent, of shape (seeds,)."""
     devices.prepare(1)
     settings = config.parse(config.read(ROOT / "config.yaml") | {"scale": "workstation"}, "config.yaml")
-    spec: dict[str, Any] = json.loads(grid.cells(settings)[CELL].spec("train"))
-    data = part(digits.prepare({"kind": "digits"}, Path(), None), spec["data"]["data"])
-    spec["training"] |= {"precision": precision, "seeds": seeds, "evaluations": 2, "snapshots": 2}
+    spec = ImageTrainSpec.read(grid.cells(settings)[CELL].spec("train"))
+    data = part(digits.prepare(spec.data.data, Path(), None), spec.data.data)
+    changed = {"precision": precision, "seeds": seeds, "evaluations": 2, "snapshots": 2}
+    spec = spec.model_copy(update={"training": spec.training.model_copy(update=changed)})
     with tempfile.TemporaryDirectory() as folder:
         trained = trainer.train(spec, data, torch.device("cpu"), Checkpoints(Path(folder), "key"))
         ends = list(trained.streamed["parameters"].slabs())[2::3]
     found = {"test error (%)": trained.losses["test_error"].values[0, :, -1]}
-    net = networks.draw(spec["model"], data.channels, data.classes, data.size, seed=0).eval()
+    net = networks.draw(spec.model, data.channels, data.classes, data.size, seed=0).eval()
     units = image_features.sampled_units(net, data.train_images, 1000)
     sparsity = []
     for flat in ends:

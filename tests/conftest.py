@@ -17,6 +17,7 @@ from largestep.data import digits
 from largestep.data.image_set import ImageSet, part
 from tests import forked
 from tests.image_runs import SETTINGS
+from tests.settings import as_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -43,7 +44,7 @@ def repository() -> Path:
 def data() -> ImageSet:
     """A few digits; torch computes with one thread from here on."""
     devices.prepare(1)
-    return part(digits.prepare({"kind": "digits"}, Path("unused"), None), SETTINGS)
+    return part(digits.prepare(as_settings({"kind": "digits"}), Path("unused"), None), as_settings(SETTINGS))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import xarray as xr
 from largestep.data.image_set import ImageSet
 from largestep.images import trainer as images
 from largestep.images.checkpoints import Checkpoints
+from tests.settings import as_settings
 
 EXAMPLES, BATCH = 70, 16
 SETTINGS = {"kind": "digits", "examples": EXAMPLES, "test_examples": 40, "seed": 0}
@@ -49,7 +50,7 @@ def train(
     about: dict[str, Any], data: ImageSet, folder: Path, kept: Checkpoints | None = None
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """The two stores of a cell, the parameters in memory."""
-    trained = images.train(about, data, CPU, kept or Checkpoints(folder, "key"))
+    trained = images.train(as_settings(about), data, CPU, kept or Checkpoints(folder, "key"))
     streamed = trained.streamed["parameters"]
     values = np.stack(list(streamed.slabs())).reshape(streamed.shape)
     return trained.losses, trained.snapshots.assign(parameters=(streamed.dims, values))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,13 @@ import xarray as xr
 
 from largestep import stages, store
 from largestep.cli import file_parser, read_spec, run
-from largestep.keys import canonical, digest
+from largestep.keys import digest
 from largestep.measures.stabilisation import stabilisation
 from largestep.schedules import NO_DECAY, decay_fraction
 from largestep.sparsity import SOURCES
+from largestep.specs.aggregates import AggregateSpec, ExperimentEntry, StudyEntry
+from largestep.specs.cells import SparsitySpec
+from largestep.specs.studies import StudySpec
 from largestep.store import variable
 
 
@@ -25,87 +27,90 @@ def main() -> None:
         "--output", required=True, type=Path, help="NetCDF file to write; cells/, data/ and studies/ lie beside it"
     )
     options = arguments.parse_args()
-    spec, results = read_spec(options), options.output.parent
+    spec, results = read_spec(options, AggregateSpec.read), options.output.parent
     groups: dict[str, xr.Dataset | store.Rows] = {
-        name: experiment(results, name, about) for name, about in spec["experiments"].items()
+        name: experiment(results, name, entry) for name, entry in spec.experiments.items()
     }
-    for name, about in spec["studies"].items():
-        groups[f"{store.STUDIES}/{name}"] = study(results / "studies" / f"{name}.nc", about)
+    for name, entry in spec.studies.items():
+        groups[f"{store.STUDIES}/{name}"] = study(results / "studies" / f"{name}.nc", entry)
     store.write_tree(
         options.output,
         groups,
         title="largestep: every experiment, cells side by side",
-        spec=canonical(spec),
+        spec=spec.text(),
         code=stages.code("aggregate"),
     )
 
 
-def experiment(results: Path, name: str, about: dict[str, Any]) -> store.Rows:
+def experiment(results: Path, name: str, entry: ExperimentEntry) -> store.Rows:
     """One experiment: the stores of its cells along the dimension `cell`, and what the paper reports."""
-    cells = ordered(about)
-    about = about | {"cells": {cell: about["cells"][cell] for cell in cells}}
+    cells = ordered(entry)
 
     def shared(first: xr.Dataset) -> xr.Dataset:
         found = xr.Dataset(coords=first.coords)
-        for key, (dims, values) in _published(about, first.sizes.get("block", 1)).items():
+        for key, (dims, values) in _published(entry, first.sizes.get("block", 1)).items():
             long_name = f"{key.replace('_', ' ')} of the paper's single run"
             found[f"published_{key}"] = variable(dims, values, first[key].attrs["units"], long_name)
         seals = []
-        if not stages.is_images(about["data"]):
-            data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", about["data"]))
+        if not stages.is_images(entry.data):
+            data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", entry.data))
             found = found.merge(_problem(data))
             seals.append(data.attrs["content_sha256"])
         return found.assign_attrs(
-            {key: about[key] for key in ("title", "paper", "algorithm", "training")}, stores_sha256=digest(*seals)
+            title=entry.title,
+            paper=entry.paper,
+            algorithm=entry.algorithm,
+            training=entry.training,
+            stores_sha256=digest(*seals),
         )
 
     return store.Rows(
         variable(("cell",), cells, "1", "cell: a step size and a schedule"),
-        (_row(results / "cells" / f"{name}.{cell}", about, cell) for cell in cells),
+        (_row(results / "cells" / f"{name}.{cell}", entry, cell) for cell in cells),
         shared,
     )
 
 
-def ordered(about: dict[str, Any]) -> list[str]:
+def ordered(entry: ExperimentEntry) -> list[str]:
     """The cells of an experiment by duration of the large steps, annealed ones last.
 
     The order of keys in config.yaml does not matter.
     """
-    durations = {cell: decay_fraction(settings["schedule"]) for cell, settings in about["cells"].items()}
+    durations = {cell: decay_fraction(each.schedule) for cell, each in entry.cells.items()}
     return sorted(durations, key=lambda cell: (np.nan_to_num(durations[cell], nan=np.inf), cell))
 
 
-def study(path: Path, about: dict[str, Any]) -> xr.Dataset:
+def study(path: Path, entry: StudyEntry) -> xr.Dataset:
     """The store of a study, refused unless it was made from the settings and the code of today."""
     found = store.read(path)
-    if digest(found.attrs["spec"]) != about["spec_sha256"]:
+    if digest(found.attrs["spec"]) != entry.spec_sha256:
         raise store.of_other_settings(path, found.attrs["spec"], path.stem)
-    spec = json.loads(found.attrs["spec"])
+    spec: StudySpec[Any, Any] = StudySpec.read(found.attrs["spec"])
     if found.attrs["code_fingerprint"] != stages.study_code(spec):
         raise store.StaleError(path, "is stale: it was made from other code")
     return found.drop_attrs(deep=False).assign_attrs(
-        kind=spec["settings"]["kind"],
-        title=about["title"],
-        paper=about["paper"],
+        kind=spec.settings.kind,
+        title=entry.title,
+        paper=entry.paper,
         stores_sha256=digest(found.attrs["content_sha256"]),
     )
 
 
-def _row(folder: Path, about: dict[str, Any], cell: str) -> xr.Dataset:
+def _row(folder: Path, entry: ExperimentEntry, cell: str) -> xr.Dataset:
     """The stores of one cell, refused unless they descend from the settings and the code of today."""
-    kinds, settings = (about["data"], about["model"]), about["cells"][cell]
+    kinds = entry.data, entry.model
     sparsity = store.read(folder / "sparsity.nc", code=stages.chain("sparsity", *kinds))
-    if digest(sparsity.attrs["spec"]) != settings["spec_sha256"]:
+    if digest(sparsity.attrs["spec"]) != entry.cells[cell].spec_sha256:
         raise store.of_other_settings(folder / "sparsity.nc", sparsity.attrs["spec"], folder.name)
-    spec = json.loads(sparsity.attrs["spec"])["features"]
-    features = store.read(folder / "features.nc", spec=canonical(spec), code=stages.chain("features", *kinds))
-    train = store.read(folder / "train.nc", spec=canonical(spec["train"]), code=stages.chain("train", *kinds))
+    spec = SparsitySpec.read(sparsity.attrs["spec"]).features
+    features = store.read(folder / "features.nc", spec=spec.text(), code=stages.chain("features", *kinds))
+    train = store.read(folder / "train.nc", spec=spec.train.text(), code=stages.chain("train", *kinds))
     # What ranks and sparsity were made from, which is large, stays in the stores of the cells.
     others = features.drop_vars(SOURCES, errors="ignore")
     parts = [part.drop_attrs(deep=False) for part in (train, sparsity, others)]
     joined = xr.merge(parts, compat="equals", join="exact")
     # As many decays as the cell of the experiment with the most has.
-    most = max(len(each["schedule"]["decays"]) for each in about["cells"].values())
+    most = max(len(each.schedule.decays) for each in entry.cells.values())
     joined = joined.pad(decay=(0, max(most, 1) - joined.sizes["decay"]), constant_values=NO_DECAY)
     seals = [part.attrs["content_sha256"] for part in (train, features, sparsity)]
     return joined.merge(stabilisation(joined.expand_dims("cell")).isel(cell=0)).assign_attrs(
@@ -113,10 +118,10 @@ def _row(folder: Path, about: dict[str, Any], cell: str) -> xr.Dataset:
     )
 
 
-def _published(about: dict[str, Any], blocks: int) -> dict[str, tuple[tuple[str, ...], list[Any]]]:
+def _published(entry: ExperimentEntry, blocks: int) -> dict[str, tuple[tuple[str, ...], list[Any]]]:
     """Dimensions and values of every measure for which the paper reports one; NaN for the other cells."""
     found: dict[str, tuple[tuple[str, ...], list[Any]]] = {}
-    reported = [entry["published"] for entry in about["cells"].values()]
+    reported = [entry.cells[cell].reported() for cell in ordered(entry)]
     for key in sorted({key for values in reported for key in values}):
         by_block = key in ("feature_sparsity", "active_fraction")
         missing = [np.nan] * blocks if by_block else np.nan

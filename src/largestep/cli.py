@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from largestep.keys import digest
 from largestep.machine import ProcessorError
 from largestep.store import RefusedError, StoreError, set_aside
+
+Spec = TypeVar("Spec")
 
 
 def parser(stage: str, description: str | None) -> argparse.ArgumentParser:
@@ -21,29 +22,49 @@ def parser(stage: str, description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"python -m largestep.{stage}", description=description)
 
 
-def spec_parser(stage: str, description: str | None, *, threads: bool = False) -> argparse.ArgumentParser:
-    """A parser for a stage that is told by a spec what to do, and perhaps with how many threads."""
+def spec_parser(
+    stage: str, description: str | None, read: Callable[[str], Spec], *, threads: bool = False
+) -> argparse.ArgumentParser:
+    """A parser for a stage that is told by a spec what to do, and perhaps with how many threads.
+
+    read: makes the spec of its text, or raises ValueError, one line; see `largestep.specs`.
+    """
     arguments = parser(stage, description)
     arguments.add_argument(
-        "--spec", required=True, type=_json, help="what to compute: canonical JSON, see `largestep.grid`"
+        "--spec", required=True, type=spec_type(read), help="what to compute: canonical JSON, see `largestep.specs`"
     )
     if threads:
         arguments.add_argument("--threads", type=int, default=1, help="threads to compute with (default: 1)")
     return arguments
 
 
+def spec_type(read: Callable[[str], Spec]) -> Callable[[str], Spec]:
+    """An argument type: a spec, of which `read` says in one line what is wrong."""
+
+    def spec(text: str) -> Spec:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return spec
+
+
 def file_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
     """A parser for a stage whose spec grows with the number of cells, too long for a command line; see `read_spec`."""
     arguments = parser(stage, description)
     arguments.add_argument(
-        "--spec-file", required=True, type=existing, help="what to do: file of canonical JSON, see `largestep.grid`"
+        "--spec-file", required=True, type=existing, help="what to do: file of canonical JSON, see `largestep.specs`"
     )
     arguments.add_argument("--spec-sha256", help="refuse another spec than the one with this checksum")
     return arguments
 
 
-def read_spec(options: argparse.Namespace) -> dict[str, Any]:
-    """The spec that `--spec-file` holds. Raises StoreError when it is none, or not the one that was asked for."""
+def read_spec(options: argparse.Namespace, read: Callable[[str], Spec]) -> Spec:
+    """The spec that `--spec-file` holds. Raises StoreError when it is none, or not the one that was asked for.
+
+    read: as of `spec_parser`.
+    """
     try:
         text = options.spec_file.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
@@ -51,8 +72,8 @@ def read_spec(options: argparse.Namespace) -> dict[str, Any]:
     if options.spec_sha256 not in (None, digest(text)):
         raise RefusedError(options.spec_file, "is stale: it was written for other settings")
     try:
-        return _json(text)
-    except argparse.ArgumentTypeError as error:
+        return read(text)
+    except ValueError as error:
         raise RefusedError(options.spec_file, str(error)) from error
 
 
@@ -90,13 +111,3 @@ def existing(path: str) -> Path:
     if not Path(path).is_file():
         raise argparse.ArgumentTypeError(f"{path}: there is no such file")
     return Path(path)
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError("not a JSON object")
-    return value

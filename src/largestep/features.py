@@ -6,32 +6,33 @@ from pathlib import Path
 
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
-from largestep.keys import canonical
 from largestep.measures import RUN
+from largestep.specs.cells import FeaturesSpec
 
 
 def main() -> None:
     """Read the snapshots of one cell and write its features."""
-    arguments = spec_parser("features", __doc__, threads=True)
+    arguments = spec_parser("features", __doc__, FeaturesSpec.read, threads=True)
     arguments.add_argument("--data", required=True, type=existing, help="what the data or the images stage made")
     arguments.add_argument("--snapshots", required=True, type=existing, help="snapshots of the training stage")
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
     options = arguments.parse_args()
     clock = store.Clock()
-    spec = options.spec
-    trained = spec["train"]
-    kinds = trained["data"]["data"]["kind"], trained["model"]["kind"]
-    data = stages.reader(kinds[0]).read_problem(options.data, trained["data"])
-    with store.opened(options.snapshots, spec=canonical(trained), code=stages.chain("train", *kinds)) as snapshots:
-        found = stages.worker("features", kinds[1]).features(spec, data, snapshots, options.threads)
+    spec: FeaturesSpec = options.spec
+    trained = spec.train
+    kinds = trained.data.data.kind, trained.model.kind
+    data = stages.reader(kinds[0]).read_problem(options.data, trained.data)
+    with store.opened(options.snapshots, spec=trained.text(), code=stages.chain("train", *kinds)) as snapshots:
+        worker = stages.worker("features", kinds[1])
+        found = worker.features(trained.model, spec.measures, data, snapshots, label=spec.cell, threads=options.threads)
         found = found.assign_coords({name: snapshots.variables[name].load() for name in RUN})
         seeds = snapshots.attrs["seeds"]
     store.write(
         options.output,
         found,
-        title=f"Features of {spec['cell']}",
+        title=f"Features of {spec.cell}",
         stage="features",
-        spec=canonical(spec),
+        spec=spec.text(),
         code=stages.chain("features", *kinds),
         seeds=seeds,
         clock=clock,

@@ -1,7 +1,6 @@
 """The cells of a configuration: their ids and, for each stage, the canonical JSON it depends on.
 
-A stage's spec holds only the keys that the stage reads, so that editing anything else reruns nothing.
-It nests the spec of the stage before, so that a store can be checked against the whole of its past.
+What each of these texts holds is in `largestep.specs`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,12 @@ from typing import Any
 
 from largestep import stages
 from largestep.config import CellConfig, Config, ConfigError, Experiment
-from largestep.config.studies.base import REPLICATES
-from largestep.data.image_spec import image_name, image_spec
-from largestep.keys import canonical, digest
+from largestep.config.measures import Measures
+from largestep.config.studies.base import REPLICATES, StudyBase
+from largestep.keys import digest
+from largestep.specs.aggregates import AggregateSpec, CellEntry, ClaimsSpec, ExperimentEntry, StudyEntry, StudyLeftOut
+from largestep.specs.cells import DataSpec, FeaturesSpec, ImageTrainSpec, SparsitySpec, ToyTrainSpec
+from largestep.specs.studies import StudySpec, UsedClassifier, UsedToy
 
 # Linux takes 131,072 bytes in one word, here with the rest of the command; JSON is all ASCII.
 LONGEST_SPEC = 120_000
@@ -39,47 +41,34 @@ class Cell:
 
     def spec(self, stage: str) -> str:
         """Canonical JSON of all that `stage` (data or images, train, features or sparsity) depends on."""
-        return canonical(self._spec(stage))
+        if stage == "data":
+            return data_spec(self.settings).text()
+        if stage == "images":
+            return data_spec(self.settings).image_set().text()
+        if stage == "train":
+            return self._train().text()
+        if stage == "features":
+            return self._features().text()
+        if stage == "sparsity":
+            return SparsitySpec(cell=self.id, features=self._features(), measures=self.settings.measures).text()
+        raise ValueError(f"no stage called {stage}")
 
     def code(self, stage: str) -> str:
         """Digest of the code of `stage` and of every stage before it, for this cell."""
         return stages.chain(stage, self.settings.data.kind, self.settings.model.kind)
 
-    def _spec(self, stage: str) -> dict[str, Any]:
-        settings = self.settings
-        if stage == "data":
-            return data_spec(settings)
-        if stage == "images":
-            return image_spec(settings.data.model_dump(mode="json"))
-        if stage == "train":
-            schedule = self.config.model_dump(mode="json", exclude={"published"})
-            return {
-                "cell": self.id,
-                "data": data_spec(settings),
-                "model": settings.model.model_dump(mode="json"),
-                "training": settings.training.model_dump(mode="json"),
-                "schedule": schedule,
-            }
-        measures = settings.measures
-        if stage == "features":
-            read = measures.model_dump(
-                mode="json", include={"normalise_activations", "units_per_block", "probe_images"}
-            )
-            return {"cell": self.id, "train": self._spec("train"), "measures": read}
-        if stage == "sparsity":
-            keys = {"rank_thresholds", "correlation_thresholds", "l0_thresholds"}
-            read = measures.model_dump(mode="json", include=keys)
-            return {"cell": self.id, "features": self._spec("features"), "measures": read}
-        raise ValueError(f"no stage called {stage}")
+    def _train(self) -> ToyTrainSpec | ImageTrainSpec:
+        given: dict[str, Any] = {"model": self.settings.model, "training": self.settings.training}
+        kind = ImageTrainSpec if self.settings.images else ToyTrainSpec
+        return kind(cell=self.id, data=data_spec(self.settings), schedule=self.config, **given)
+
+    def _features(self) -> FeaturesSpec:
+        return FeaturesSpec(cell=self.id, train=self._train(), measures=self.settings.measures)
 
 
-def data_spec(settings: Experiment) -> dict[str, Any]:
-    """What the data stage reads: the problem and, for the arm that varies it, how many draws.
-
-    For images, which are prepared once for all experiments, what the experiment takes of them.
-    """
-    draws = settings.training.seeds if "data" in settings.training.arms else 0
-    return {"data": settings.data.model_dump(mode="json"), "draws": draws}
+def data_spec(settings: Experiment) -> DataSpec:
+    """What the data stage reads of an experiment."""
+    return DataSpec(data=settings.data, draws=settings.training.seeds if "data" in settings.training.arms else 0)
 
 
 def image_sets(config: Config) -> dict[str, Cell]:
@@ -87,7 +76,7 @@ def image_sets(config: Config) -> dict[str, Cell]:
     found: dict[str, Cell] = {}
     for cell in cells(config).values():
         if cell.settings.images:
-            found.setdefault(image_name(cell.settings.data.model_dump(mode="json")), cell)
+            found.setdefault(data_spec(cell.settings).image_set().name, cell)
     return found
 
 
@@ -99,7 +88,7 @@ def cells(config: Config) -> dict[str, Cell]:
 
 def study_spec(config: Config, name: str) -> str:
     """Canonical JSON of all that a study depends on: its settings, and what it takes from experiments."""
-    return canonical(_study_spec(config, name))
+    return _study_spec(config, name).text()
 
 
 def study_code(config: Config, name: str) -> str:
@@ -107,54 +96,50 @@ def study_code(config: Config, name: str) -> str:
     return stages.study_code(_study_spec(config, name))
 
 
-def _study_spec(config: Config, name: str) -> dict[str, Any]:
+def _study_spec(config: Config, name: str) -> StudySpec[StudyBase, UsedToy | UsedClassifier]:
     study = config.studies[name]
-    return {
-        "study": name,
-        "settings": study.model_dump(mode="json", exclude={"title", "paper", "scale"}),
-        "experiments": {
-            used: {
-                "data": data_spec(config.experiments[used]),
-                "model": config.experiments[used].model.model_dump(mode="json"),
-                "training": config.experiments[used].training.model_dump(mode="json"),
-                "measures": config.experiments[used].measures.model_dump(mode="json", include=study.thresholds()),
-                "schedules": {
-                    cell: config.experiments[used].cells[cell].model_dump(mode="json", exclude={"published"})
-                    for cell in cells
-                },
-            }
-            for used, cells in study.uses().items()
-        },
+    experiments = {
+        used: _used(config.experiments[used], cells, study.thresholds()) for used, cells in study.uses().items()
     }
+    return StudySpec(study=name, settings=study, experiments=experiments)
+
+
+def _used(settings: Experiment, cells: list[str], thresholds: set[str]) -> UsedToy | UsedClassifier:
+    kind = UsedClassifier if settings.images else UsedToy
+    given: dict[str, Any] = {"model": settings.model, "training": settings.training}
+    return kind(
+        data=data_spec(settings),
+        measures=Measures(**{key: getattr(settings.measures, key) for key in thresholds}),
+        schedules={cell: settings.cells[cell] for cell in cells},
+        **given,
+    )
 
 
 def aggregate_spec(config: Config) -> str:
     """Canonical JSON of what the aggregates need beside the stores: order, titles and the paper's values."""
     studies = {
-        name: {"title": study.title, "paper": study.paper, "spec_sha256": digest(study_spec(config, name))}
+        name: StudyEntry(title=study.title, paper=study.paper, spec_sha256=digest(study_spec(config, name)))
         for name, study in config.studies_at_scale().items()
     }
-    experiments = {name: _experiment_spec(name, settings) for name, settings in config.at_scale().items()}
-    return canonical({"studies": studies, "experiments": experiments})
+    experiments = {name: _experiment(name, settings) for name, settings in config.at_scale().items()}
+    return AggregateSpec(studies=studies, experiments=experiments).text()
 
 
-def _experiment_spec(name: str, settings: Experiment) -> dict[str, Any]:
-    return {
-        "title": settings.title,
-        "paper": settings.paper,
-        "data": settings.data.kind,
-        "model": settings.model.kind,
-        "training": _in_words(settings),
-        "algorithm": "GD" if settings.training.batch_size == "full" else "SGD",
-        "cells": {
-            cell: {
-                "schedule": c.model_dump(mode="json", exclude={"published"}),
-                "published": c.published.model_dump(exclude_none=True),
-                "spec_sha256": digest(Cell(name, cell, settings).spec("sparsity")),
-            }
+def _experiment(name: str, settings: Experiment) -> ExperimentEntry:
+    return ExperimentEntry(
+        title=settings.title,
+        paper=settings.paper,
+        data=settings.data.kind,
+        model=settings.model.kind,
+        training=_in_words(settings),
+        algorithm="GD" if settings.training.batch_size == "full" else "SGD",
+        cells={
+            cell: CellEntry(
+                schedule=c, published=c.published, spec_sha256=digest(Cell(name, cell, settings).spec("sparsity"))
+            )
             for cell, c in settings.cells.items()
         },
-    }
+    )
 
 
 def _in_words(settings: Experiment) -> str:
@@ -164,37 +149,30 @@ def _in_words(settings: Experiment) -> str:
 
 
 def claims_spec(config: Config) -> str:
-    """Canonical JSON of what the claims may ask for and this run leaves out: names, scales (or `only`), kinds.
-
-    comparisons: the kind of model of every such experiment whose cells keep large steps for different durations.
-    replicates: what the seeds of each arm, study, or run of a study that is run replicate, by name.
-    """
+    """Canonical JSON of what the claims may ask for and this run leaves out."""
     here, studies_here = config.at_scale(), config.studies_at_scale()
-    return canonical(
-        {
-            "experiments": {
-                name: config.missing(e.scale) for name, e in config.experiments.items() if name not in here
+    left_out = {name: each for name, each in config.experiments.items() if name not in here}
+    return ClaimsSpec(
+        experiments={name: config.missing(each.scale) for name, each in left_out.items()},
+        comparisons={
+            name: each.model.kind
+            for name, each in left_out.items()
+            if each.training.batch_size != "full" and _durations(each) > 1
+        },
+        studies={
+            name: StudyLeftOut(scale=config.missing(study.scale), kind=study.kind)
+            for name, study in config.studies.items()
+            if name not in studies_here
+        },
+        replicates={
+            **{f"{name}/{arm}": REPLICATES[arm] for name, each in here.items() for arm in each.training.arms},
+            **{
+                f"{name}/{run}".rstrip("/"): unit
+                for name, study in studies_here.items()
+                for run, unit in study.replicates().items()
             },
-            "comparisons": {
-                name: e.model.kind
-                for name, e in config.experiments.items()
-                if name not in here and e.training.batch_size != "full" and _durations(e) > 1
-            },
-            "studies": {
-                name: {"scale": config.missing(study.scale), "kind": study.kind}
-                for name, study in config.studies.items()
-                if name not in studies_here
-            },
-            "replicates": {
-                **{f"{name}/{arm}": REPLICATES[arm] for name, e in here.items() for arm in e.training.arms},
-                **{
-                    f"{name}/{run}".rstrip("/"): unit
-                    for name, study in studies_here.items()
-                    for run, unit in study.replicates().items()
-                },
-            },
-        }
-    )
+        },
+    ).text()
 
 
 def _durations(settings: Experiment) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from largestep.schedules import Schedule
 from largestep.store import Streamed, variable
+
+if TYPE_CHECKING:
+    from largestep.config.training import Training
 
 # Purposes of the random streams of a seed; their numbers are part of what a result depends on.
 ORDER, LABEL_NOISE, AUGMENTATION, NETWORK, EVALUATION = 1, 2, 3, 4, 5
@@ -49,7 +52,7 @@ def recorded_steps(steps: int, evaluations: int, snapshots: int) -> tuple[NDArra
 
 
 def datasets(
-    training: Mapping[str, Any],
+    training: Training,
     steps: int,
     schedule: Schedule,
     curves: Mapping[str, tuple[NDArray[np.floating], str, str]],
@@ -66,9 +69,9 @@ def datasets(
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the parameters, with
     dimensions (arm, seed, snapshot_step, parameter).
     """
-    arms, seeds = training["arms"], training["seeds"]
+    arms, seeds = training.arms, training.seeds
     shape = (len(arms), seeds)
-    evaluation_steps, snapshot_steps = recorded_steps(steps, training["evaluations"], training["snapshots"])
+    evaluation_steps, snapshot_steps = recorded_steps(steps, training.evaluations, training.snapshots)
     sizes = schedule.sizes[np.minimum(evaluation_steps, schedule.steps - 1)]
     coordinates = {
         "arm": variable(("arm",), arms, "1", "what a seed varies: order and init, or the data set as well"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -14,24 +14,53 @@ from numpy.typing import NDArray
 from largestep import elementary
 from largestep.store import variable
 
+if TYPE_CHECKING:
+    from largestep.config.cells import StepSizes
+    from largestep.config.schedules import Warmup
+
 # The published code of deep networks counts the update that it is about to take, that of toy networks does not.
 PHASE_OF_IMAGES = 1
 NO_DECAY = -1
 
 
 @dataclass(frozen=True)
+class Decay:
+    """One division of the step size, at a fraction of training."""
+
+    at: float
+    divide_by: float
+
+
+@dataclass(frozen=True)
+class Rise:
+    """Growth of the step size along a straight line, until the first decay; factor: were it to last to the end."""
+
+    factor: float
+    exponent: float = 1.0
+    kind: Literal["power"] = "power"
+
+
+@dataclass(frozen=True)
+class Law:
+    """Step sizes of a study's own runs; those of a cell, `config.cells.StepSizes`, have the same parts."""
+
+    step_size: float
+    decays: Sequence[Decay] = ()
+    warmup: Rise | None = None
+    annealing: None = None
+
+
+@dataclass(frozen=True)
 class Schedule:
     """The step size of every step of a run, and when it ceases to be large.
 
-    law: `step_size`, `warmup` (None, or a power, exponential or linear law), `decays`, a list of
-    `at` (fraction of training) and `divide_by`, and perhaps `annealing`, cosine or None, as in a cell of
-    `config.yaml`.
+    law: of a cell, as in `config.yaml`, or of a study.
     decay_after_update: the published diagonal-network code divides after the update of the step
     at which the decay falls due, the ReLU code before it.
     phase: step k of N, from 0 on, counts as the fraction (k + phase) / N of training.
     """
 
-    law: Mapping[str, Any]
+    law: StepSizes | Law
     steps: int
     decay_after_update: bool = False
     phase: int = 0
@@ -40,18 +69,18 @@ class Schedule:
     def sizes(self) -> NDArray[np.float64]:
         """The step size of every step, (steps,)."""
         step, law = np.arange(self.steps) + self.phase, self.law
-        sizes = np.full(self.steps, float(law["step_size"]))
-        decays, warmup = law["decays"], law["warmup"]
+        sizes = np.full(self.steps, float(law.step_size))
+        decays, warmup = law.decays, law.warmup
         risen = 0
         if warmup is not None:
-            risen = int((warmup["until"] if warmup["kind"] == "linear" else decays[0]["at"]) * self.steps)
+            risen = int((warmup.until if warmup.kind == "linear" else decays[0].at) * self.steps)
             # The step size stays at its peak after the warm-up: the decays divide that peak.
             # A straight line ends at the step size by itself, also where that is between two steps.
-            rising = step if warmup["kind"] == "linear" else np.minimum(step, risen)
+            rising = step if warmup.kind == "linear" else np.minimum(step, risen)
             sizes *= _warmup(warmup, rising / self.steps)
-        for decay, first in zip(decays, self.decay_steps, strict=True):
-            sizes[first:] /= decay["divide_by"]
-        if law.get("annealing") is not None:
+        for index, first in enumerate(self.decay_steps):
+            sizes[first:] /= decays[index].divide_by
+        if law.annealing is not None:
             # Half a cosine from the end of the warm-up to 0 where training ends (Loshchilov and Hutter 2017).
             sizes *= 0.5 * (1.0 + np.cos(np.pi * np.maximum(step - risen, 0) / (self.steps - risen)))
         return sizes
@@ -60,12 +89,12 @@ class Schedule:
     def decay_steps(self) -> list[int]:
         """The first step of every divided size."""
         late = self.decay_after_update - self.phase
-        return [max(0, int(decay["at"] * self.steps) + late) for decay in self.law["decays"]]
+        return [max(0, int(decay.at * self.steps) + late) for decay in self.law.decays]
 
     @property
     def decay_step(self) -> int:
         """The first step after the large-step phase, -1 where no step size is divided."""
-        return self.decay_steps[0] if self.law["decays"] else NO_DECAY
+        return self.decay_steps[0] if self.law.decays else NO_DECAY
 
     @property
     def peak(self) -> float:
@@ -106,16 +135,16 @@ def in_words(fraction: float) -> str:
     return "cosine annealing" if np.isnan(fraction) else f"decay at {100 * fraction:.3g}%"
 
 
-def decay_fraction(schedule: Mapping[str, Any]) -> float:
+def decay_fraction(law: StepSizes | Law) -> float:
     """Fraction of training spent before the first decay; 0 for a constant step size, NaN for an annealed one."""
-    if schedule.get("annealing") is not None:
+    if law.annealing is not None:
         return np.nan
-    return float(schedule["decays"][0]["at"]) if schedule["decays"] else 0.0
+    return float(law.decays[0].at) if law.decays else 0.0
 
 
-def _warmup(law: Mapping[str, Any], progress: NDArray[np.float64]) -> NDArray[np.float64]:
-    if law["kind"] == "power":
-        return 1.0 + (law["factor"] - 1.0) * elementary.power(progress, law["exponent"])
-    if law["kind"] == "linear":
-        return np.minimum(law["start"] + (1.0 - law["start"]) * progress / law["until"], 1.0)
-    return elementary.power(law["base"], 100.0 * progress)
+def _warmup(law: Warmup | Rise, progress: NDArray[np.float64]) -> NDArray[np.float64]:
+    if law.kind == "power":
+        return 1.0 + (law.factor - 1.0) * elementary.power(progress, law.exponent)
+    if law.kind == "linear":
+        return np.minimum(law.start + (1.0 - law.start) * progress / law.until, 1.0)
+    return elementary.power(law.base, 100.0 * progress)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
-from largestep.keys import canonical
 from largestep.measures import RUN
 from largestep.measures.thresholds import effective_rank, l0_norm, rank
 from largestep.measures.units import feature_sparsity, sampling_error
+from largestep.specs.cells import SparsitySpec
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
+
+if TYPE_CHECKING:
+    from largestep.config.measures import Thresholds
 
 # Features that measures are made from here; all others are measures already.
 SOURCES = (
@@ -26,32 +29,31 @@ SOURCES = (
 
 def main() -> None:
     """Read the features of one cell and write its measures."""
-    arguments = spec_parser("sparsity", __doc__)
+    arguments = spec_parser("sparsity", __doc__, SparsitySpec.read)
     arguments.add_argument("--features", required=True, type=existing, help="store of the features stage")
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
     options = arguments.parse_args()
     clock = store.Clock()
-    spec = options.spec
-    upstream = spec["features"]
-    kinds = upstream["train"]["data"]["data"]["kind"], upstream["train"]["model"]["kind"]
-    features = store.read(options.features, spec=canonical(upstream), code=stages.chain("features", *kinds))
+    spec: SparsitySpec = options.spec
+    kinds = spec.features.train.data.data.kind, spec.features.train.model.kind
+    features = store.read(options.features, spec=spec.features.text(), code=stages.chain("features", *kinds))
     store.write(
         options.output,
-        measures(features, spec["measures"]),
-        title=f"Rank and sparsity of {spec['cell']}",
+        measures(features, spec.measures),
+        title=f"Rank and sparsity of {spec.cell}",
         stage="sparsity",
-        spec=canonical(spec),
+        spec=spec.text(),
         code=stages.chain("sparsity", *kinds),
         seeds=features.attrs["seeds"],
         clock=clock,
     )
 
 
-def measures(features: xr.Dataset, thresholds: dict[str, Any]) -> xr.Dataset:
+def measures(features: xr.Dataset, thresholds: Thresholds) -> xr.Dataset:
     """Every measure that the features allow, with one dimension per kind of threshold."""
     found = xr.Dataset(coords={name: features.variables[name] for name in RUN})
     if "singular_values" in features:
-        sweep = thresholds["rank_thresholds"]
+        sweep = thresholds.rank_thresholds
         ranks = np.stack([rank(features["singular_values"].values, t) for t in sorted(sweep)], axis=-1)
         found["rank"] = variable((*RUN, "rank_threshold"), ranks, "1", "rank of the Jacobian")
         found["effective_rank"] = variable(
@@ -66,7 +68,7 @@ def measures(features: xr.Dataset, thresholds: dict[str, Any]) -> xr.Dataset:
             )
         )
     if "predictor" in features:
-        sweep = thresholds["l0_thresholds"]
+        sweep = thresholds.l0_thresholds
         norms = np.stack([l0_norm(features["predictor"].values, t) for t in sorted(sweep)], axis=-1)
         found["l0"] = variable(
             (*RUN, "l0_threshold"), norms, "1", "number of non-zero coordinates of the predictor u * v"
@@ -75,7 +77,7 @@ def measures(features: xr.Dataset, thresholds: dict[str, Any]) -> xr.Dataset:
             l0_threshold=coordinate("l0_threshold", sweep, "coordinates above this absolute value count")
         )
     if "unit_active_count" in features:
-        found = found.merge(_sparsity_of_blocks(features, thresholds["correlation_thresholds"]))
+        found = found.merge(_sparsity_of_blocks(features, thresholds.correlation_thresholds))
     return found
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from largestep import registered
 from largestep.fingerprint import fingerprint, user_fingerprint
 from largestep.keys import digest
+
+if TYPE_CHECKING:
+    from largestep.specs.studies import StudySpec
 
 # Named by text and imported late, so that a stage depends on the one worker that it uses.
 TOY_DATA = ("sparse_regression", "published_regression", "points", "teacher_student")
@@ -106,22 +108,24 @@ def _worker(stage: str, kind: str) -> str:
     return WORKERS[stage][kind]
 
 
-def study_code(spec: Mapping[str, Any]) -> str:
+def study_code(spec: StudySpec[Any, Any]) -> str:
     """Digest of the code of a study and of the workers that it calls for the data and models it uses.
 
-    spec: as `largestep.grid.study_spec` gives it. Data and model may also stand among the study's own settings.
+    Data and model may also stand among the study's own settings.
     """
-    settings = spec["settings"]
-    used = [(e["data"]["data"]["kind"], e["model"]["kind"]) for _, e in sorted(spec["experiments"].items())]
-    if "data" in settings:
-        used.append((settings["data"]["kind"], settings["model"]["kind"]))
+    settings = spec.settings
+    used = [(each.data.data.kind, each.model.kind) for _, each in sorted(spec.experiments.items())]
+    # A study without experiments has its own.
+    data, model = getattr(settings, "data", None), getattr(settings, "model", None)
+    if data is not None and model is not None:
+        used.append((data.kind, model.kind))
     workers = [chain("images" if is_images(data) else "data", data) for data, _ in used]
     workers += [fingerprint(_worker("models", model)) for data, model in used if is_images(data)]
-    if "features" in registered.workers_called(f"studies.{settings['kind']}"):
+    if "features" in registered.workers_called(f"studies.{settings.kind}"):
         workers += [code("features", model) for _, model in used]
     # With the study, because a method of a network counts where something calls it.
     networks = {TOYS[model] for _, model in used if model in TOYS}
-    study = ("largestep.studies.__main__", _worker("studies", settings["kind"]), *sorted(networks))
+    study = ("largestep.studies.__main__", _worker("studies", settings.kind), *sorted(networks))
     found = fingerprint(*study, every_method=any(is_images(data) for data, _ in used))
     return digest(found, *workers)
 

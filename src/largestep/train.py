@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
-from largestep.keys import canonical
 from largestep.recording import Trained
+from largestep.specs.cells import ImageTrainSpec, ToyTrainSpec
 
 
 def main() -> None:
     """Train one cell and write its two stores."""
-    options = arguments("train", __doc__).parse_args()
+    options = arguments("train", __doc__, ToyTrainSpec.read).parse_args()
     clock = store.Clock()
-    spec = options.spec
-    data = stages.reader(spec["data"]["data"]["kind"]).read_problem(options.data, spec["data"])
-    trained = stages.worker("train", spec["model"]["kind"]).train(spec, data, options.threads)
+    spec: ToyTrainSpec = options.spec
+    data = stages.reader(spec.data.data.kind).read_problem(options.data, spec.data)
+    worker = stages.worker("train", spec.model.kind)
+    trained = worker.train(spec.model, spec.training, spec.schedule, data, label=spec.cell, threads=options.threads)
     write(Trained(*trained), spec, options, clock)
 
 
-def arguments(stage: str, description: str | None) -> argparse.ArgumentParser:
-    """The arguments that every trainer takes."""
-    parser = spec_parser(stage, description, threads=True)
+def arguments(
+    stage: str, description: str | None, read: Callable[[str], ToyTrainSpec | ImageTrainSpec]
+) -> argparse.ArgumentParser:
+    """The arguments that every trainer takes; read: as of `cli.spec_parser`."""
+    parser = spec_parser(stage, description, read, threads=True)
     parser.add_argument("--data", required=True, type=existing, help="what the data or the images stage made")
     parser.add_argument("--output", required=True, type=Path, help="NetCDF store of the losses to write")
     parser.add_argument("--snapshots", required=True, type=Path, help="NetCDF store of the parameters to write")
     return parser
 
 
-def write(trained: Trained, spec: dict[str, Any], options: argparse.Namespace, clock: store.Clock) -> None:
+def write(
+    trained: Trained, spec: ToyTrainSpec | ImageTrainSpec, options: argparse.Namespace, clock: store.Clock
+) -> None:
     """Write both stores. Raises StoreError when one cannot be written."""
     # The losses last: the stage is done when they are there.
     for path, dataset, streamed, what in (
@@ -41,11 +46,11 @@ def write(trained: Trained, spec: dict[str, Any], options: argparse.Namespace, c
         store.write(
             path,
             dataset,
-            title=f"{what} of {spec['cell']}",
+            title=f"{what} of {spec.cell}",
             stage="train",
-            spec=canonical(spec),
-            code=stages.chain("train", spec["data"]["data"]["kind"], spec["model"]["kind"]),
-            seeds=f"0 to {spec['training']['seeds'] - 1}, arms: {', '.join(spec['training']['arms'])}",
+            spec=spec.text(),
+            code=stages.chain("train", spec.data.data.kind, spec.model.kind),
+            seeds=f"0 to {spec.training.seeds - 1}, arms: {', '.join(spec.training.arms)}",
             clock=clock,
             streamed=streamed,
             device=trained.device,

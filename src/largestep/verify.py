@@ -27,8 +27,8 @@ from typing import Any
 from largestep import aggregate, config, grid, stages, store
 from largestep.cli import parser, run
 from largestep.data import image_set
-from largestep.data.image_spec import image_name
 from largestep.keys import digest
+from largestep.specs.aggregates import AggregateSpec
 from largestep.store import StoreError
 
 # In the order in which the last line counts them.
@@ -296,7 +296,7 @@ def _name_stages(settings: config.Config, checked: Iterable[Checked]) -> None:
 
 def _source(cell: grid.Cell, stage: str) -> str:
     if stage == "images":
-        return f"images/{image_name(cell.settings.data.model_dump(mode='json'))}.safetensors"
+        return f"images/{grid.data_spec(cell.settings).image_set().name}.safetensors"
     return f"data/{cell.experiment}.nc"
 
 
@@ -319,28 +319,32 @@ def _aggregate(settings: config.Config, results: Path, contents: Mapping[str, st
     except StoreError as error:
         yield Finding(name, "damaged", getattr(error, "problem", str(error)))
         return
-    wanted = json.loads(grid.aggregate_spec(settings))
-    old = _parsed(str(attributes.get("spec")))
-    if old != wanted:
-        yield Finding(name, "stale", f"settings: {described(old, wanted)}")
+    wanted = grid.aggregate_spec(settings)
+    old, new = _parsed(str(attributes.get("spec"))), json.loads(wanted)
+    if old != new:
+        yield Finding(name, "stale", f"settings: {described(old, new)}")
     elif attributes.get("code_fingerprint") != stages.code("aggregate"):
         yield Finding(name, "stale", "code of stage aggregate")
-    elif other := [group for group, seal in _seals(wanted, contents) if groups[group].get("stores_sha256") != seal]:
+    elif other := [
+        group
+        for group, seal in _seals(AggregateSpec.read(wanted), contents)
+        if groups[group].get("stores_sha256") != seal
+    ]:
         more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
         yield Finding(name, "stale", f"made from other stores than there are now of {', '.join(other[:NAMED])}{more}")
 
 
-def _seals(spec: Mapping[str, Any], contents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _seals(spec: AggregateSpec, contents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The attribute `stores_sha256` that each group must have, where all its stores are fresh."""
-    for name, about in spec["experiments"].items():
-        data = [] if stages.is_images(about["data"]) else [f"data/{name}.nc"]
+    for name, entry in spec.experiments.items():
+        data = [] if stages.is_images(entry.data) else [f"data/{name}.nc"]
         cells = [
             [f"cells/{name}.{cell}/{stage}.nc" for stage in ("train", "features", "sparsity")]
-            for cell in aggregate.ordered(about)
+            for cell in aggregate.ordered(entry)
         ]
         if all(path in contents for paths in (data, *cells) for path in paths):
             yield name, digest(*(digest(*(contents[path] for path in paths)) for paths in (data, *cells)))
-    for name in spec["studies"]:
+    for name in spec.studies:
         if f"studies/{name}.nc" in contents:
             yield f"{store.STUDIES}/{name}", digest(contents[f"studies/{name}.nc"])
 

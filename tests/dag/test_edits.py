@@ -60,15 +60,27 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     "the description of a module": ("train.py", '"""Train every seed of one cell of a toy', '"""Train a toy'),
     "a docstring": ("schedules.py", '"""Fraction of training spent', '"""Part of training spent'),
     "a comment": ("schedules.py", "        # The step size stays", "        # It stays"),
-    "an argument's type": ("schedules.py", "law: Mapping[str, Any], progress", "law: dict[str, Any], progress"),
+    "an argument's type": ("schedules.py", "law: Warmup | Rise, progress", "law: Any, progress"),
     "a result's type": ("schedules.py", "-> float:", "-> float | None:"),
     "a variable's type": ("schedules.py", "    risen = 0\n", "    risen: int = 0\n"),
-    "an import for types": ("schedules.py", "from typing import Any", "from typing import Any, Never"),
+    "an import for types": (
+        "schedules.py",
+        "from typing import TYPE_CHECKING, Literal",
+        "from typing import TYPE_CHECKING, Any, Literal",
+    ),
     "spelling and order": ("schedules.py", "np.full(self.steps, float(", "np.full(\n            self.steps, float("),
     "what a progress bar says": ("toys/train.py", 'unit="step"', 'unit="update"'),
     "what it says of a seed": ("images/trainer.py", ", seed {run + 1}/", ", run {run + 1} of "),
-    "what training prints": ("images/trainer.py", "{spec['cell']}: {kept", "{spec['cell']} is done: {kept"),
+    "what training prints": ("images/trainer.py", "{spec.cell}: {kept", "{spec.cell} is done: {kept"),
     "a table of workers": ("stages.py", 'TOY_DATA = ("sparse', 'TOY_DATA = ("points", "sparse'),
+    "an import of settings for types": (
+        "toys/train.py",
+        "    from largestep.config.cells import StepSizes\n",
+        "    from largestep.config.cells import CellConfig, StepSizes\n",
+    ),
+    "what a setting means": ("config/training.py", "decay of the velocity per step", "decay of the velocity"),
+    "what the configuration refuses": ("config/schedules.py", "if value <= 1:", "if value <= 1.001:"),
+    "how specs are read": ("specs.py", "        except ValidationError", "        except (ValidationError, TypeError)"),
     "what nothing uses": ("images/step.py", "from __future__", "UNUSED = 1\nfrom __future__"),
 }
 SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
@@ -90,7 +102,7 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
         after("train", *ALL) | studies(*{*STUDIES} - {"bouncing", "sde_convergence"}),
     ),
     "when the decay comes": (
-        *("schedules.py", 'if schedule["decays"] else 0.0', 'if schedule["decays"] else 0.00001'),
+        *("schedules.py", "if law.decays else 0.0", "if law.decays else 0.00001"),
         after("train", *ALL) | {"aggregate"} | studies(*{*STUDIES} - {"bouncing", "sde_convergence"}),
     ),
     "a network": (

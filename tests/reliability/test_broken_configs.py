@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from largestep import config, grid
-from largestep.data.image_spec import image_name
 from tests.conftest import REPOSITORY
 from tests.reliability.conftest import Counted
 from tests.reliability.small import KILLS
@@ -169,7 +168,7 @@ def check_sound(found: config.Config) -> None:
         assert (Path("results/cells") / cell.id).name == cell.id
         cell.spec("sparsity")
         if cell.settings.images:
-            assert re.fullmatch(r"[A-Za-z0-9_-]+", image_name(cell.settings.data.model_dump(mode="json")))
+            assert re.fullmatch(r"[A-Za-z0-9_-]+", grid.data_spec(cell.settings).image_set().name)
     grid.aggregate_spec(found)
     grid.claims_spec(found)
 

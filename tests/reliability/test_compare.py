@@ -6,7 +6,7 @@ takes. LARGESTEP_COMPARISONS: how many comparisons of each kind.
 
 from __future__ import annotations
 
-import copy
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +20,8 @@ from largestep import config, grid, stages
 from largestep.compare import identity, judge, samples
 from largestep.compare.gather import Run
 from tests.reliability.conftest import Counted
+from tests.settings import as_settings
+from tests.settings import train as training
 
 ROOT = Path(__file__).parents[2]
 COMPARISONS = int(os.environ.get("LARGESTEP_COMPARISONS", "4"))
@@ -36,7 +38,7 @@ def train() -> Callable[[str, float], xr.Dataset]:
     cells = grid.cells(settings)
 
     def one(cell: str, factor: float) -> xr.Dataset:
-        spec: dict[str, Any] = copy.deepcopy(cells[cell]._spec("train"))
+        spec: dict[str, Any] = json.loads(cells[cell].spec("train"))
         spec["training"] |= {
             "seeds": 2 * COMPARISONS * SEEDS,
             "arms": ["order"],
@@ -45,8 +47,8 @@ def train() -> Callable[[str, float], xr.Dataset]:
         spec["training"]["evaluations"] = 20
         spec["data"]["data"]["test_examples"] = 100
         spec["schedule"]["step_size"] *= factor
-        data = stages.worker("data", spec["data"]["data"]["kind"]).draw(spec["data"]["data"], 0)
-        losses, _ = stages.worker("train", spec["model"]["kind"]).train(spec, data, 2)
+        data = stages.worker("data", spec["data"]["data"]["kind"]).draw(as_settings(spec["data"]["data"]), 0)
+        losses, _ = training(spec, data, threads=2)
         return losses.expand_dims(cell=[cell.partition(".")[2]])
 
     return one

@@ -17,6 +17,7 @@ from largestep.data import digits, image_set
 from largestep.keys import canonical
 from tests.image_runs import spec
 from tests.reliability.conftest import Counted
+from tests.settings import as_settings
 
 KILLS = int(os.environ.get("LARGESTEP_KILLS", "3"))
 # A job is killed at a random moment after its first save. All kills together leave it most of its work to do.
@@ -40,7 +41,7 @@ def job(folder: Path, name: str, epochs: int) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    images = digits.prepare({"kind": "digits"}, tmp_path, None)
+    images = digits.prepare(as_settings({"kind": "digits"}), tmp_path, None)
     path = tmp_path / "digits.safetensors"
     image_set.write(path, images, spec=canonical({"data": {"kind": "digits"}}), code=stages.chain("images", "digits"))
     return tmp_path

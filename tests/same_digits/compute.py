@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 from threadpoolctl import threadpool_info
@@ -17,6 +16,8 @@ from threadpoolctl import threadpool_info
 from largestep import config, grid, stages
 from largestep.machine import attributes
 from largestep.sparsity import measures
+from largestep.specs.cells import SparsitySpec
+from largestep.specs.studies import StudySpec
 from largestep.store import content_digest
 
 
@@ -35,33 +36,34 @@ def main() -> None:
         for part, dataset in cell(grid.cells(settings)[name], options.steps, options.threads).items():
             found[f"{name} {part}"] = content_digest(dataset)
     for name in options.studies:
-        found[f"study {name}"] = content_digest(study(json.loads(grid.study_spec(settings, name)), options.threads))
+        found[f"study {name}"] = content_digest(study(grid.study_spec(settings, name), options.threads))
     blas = sorted({str(each.get("architecture")) for each in threadpool_info() if each["user_api"] == "blas"})
     json.dump({"machine": attributes(), "blas": blas, "digests": found}, sys.stdout)
 
 
 def cell(found: grid.Cell, steps: int | None, threads: int) -> dict[str, xr.Dataset]:
     """What the stages make of a cell, by stage."""
-    spec: dict[str, Any] = json.loads(found.spec("sparsity"))
-    train = spec["features"]["train"]
-    training, drawn, model = train["training"], train["data"]["data"], train["model"]["kind"]
+    spec = SparsitySpec.read(found.spec("sparsity"))
+    train = spec.features.train
+    training, drawn, model, own = train.training, train.data.data, train.model, {"label": "test", "threads": threads}
     if steps:
-        training |= {"steps": steps, "seeds": 2, "evaluations": 10, "snapshots": 2}
-    data = stages.worker("data", drawn["kind"]).draw(drawn, training["seeds"])
-    losses, snapshots = stages.worker("train", model).train(train, data, threads)
-    features = stages.worker("features", model).features(spec["features"], data, snapshots, threads)
+        training = training.model_copy(update={"steps": steps, "seeds": 2, "evaluations": 10, "snapshots": 2})
+    data = stages.worker("data", drawn.kind).draw(drawn, training.seeds)
+    losses, snapshots = stages.worker("train", model.kind).train(model, training, train.schedule, data, **own)
+    features = stages.worker("features", model.kind).features(model, spec.features.measures, data, snapshots, **own)
     features = features.assign_coords({name: snapshots.variables[name] for name in snapshots.coords})
     return {
         "data": data,
         "losses": losses,
         "parameters": snapshots,
         "features": features,
-        "measures": measures(features, spec["measures"]),
+        "measures": measures(features, spec.measures),
     }
 
 
-def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
+def study(text: str, threads: int) -> xr.Dataset:
     """What a study finds; of the label noise the part in float64 on toy networks, the rest of which torch computes."""
+    spec = json.loads(text)
     settings = spec["settings"]
     exact = settings["kind"] == "label_noise"
     if exact:
@@ -70,7 +72,7 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
         ]
         for name in images:
             del spec["experiments"][name], settings["networks"][name]
-    found: xr.Dataset = stages.worker("studies", settings["kind"]).study(spec, threads)
+    found: xr.Dataset = stages.worker("studies", settings["kind"]).study(StudySpec.model_validate(spec), threads)
     return found.sel(precision="float64") if exact else found
 
 

@@ -18,8 +18,10 @@ from largestep.claims.verdict import Row, decide
 from largestep.figures import bouncing as figure
 from largestep.figures import style
 from largestep.measures.bouncing import HIGHEST_ITERATE, HIGHEST_LOSS, LOWEST_ITERATE, gap, inside
+from largestep.specs.aggregates import StudyLeftOut
 from largestep.studies import bouncing as studies
 from largestep.toys import bouncing
+from tests.settings import study_of
 
 RANGES = [[0.8, 0.95], [0.9, 1.1], [1.0001, 1.25], [1.05, 1.2], [1.3, 1.6]]
 SETTINGS = {
@@ -35,7 +37,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def found() -> xr.Dataset:
-    return studies.study({"study": "bouncing", "settings": SETTINGS, "experiments": {}}, 1)
+    return studies.study(study_of({"study": "bouncing", "settings": SETTINGS, "experiments": {}}), 1)
 
 
 def test_a_step_is_one_of_sgd() -> None:
@@ -149,7 +151,7 @@ def test_outside_the_interval_it_does_not(found: xr.Dataset) -> None:
 
 
 def test_seeds_differ_and_reruns_do_not(found: xr.Dataset) -> None:
-    again = studies.study({"study": "bouncing", "settings": SETTINGS, "experiments": {}}, 2)
+    again = studies.study(study_of({"study": "bouncing", "settings": SETTINGS, "experiments": {}}), 2)
     xr.testing.assert_identical(found, again)
     assert len(np.unique(found["typical_tail_loss"].sel(range="1.05 to 1.2"))) == SETTINGS["seeds"]
 
@@ -198,7 +200,7 @@ def test_a_share_at_the_criterion_is_rarely_supported_and_all_runs_nearly_always
 def test_a_run_without_the_study_says_so() -> None:
     (row,) = rows(Results())
     assert row.verdict == "not run"
-    (row,) = rows(Results(later_studies={"bouncing": {"kind": "bouncing", "scale": "paper"}}))
+    (row,) = rows(Results(later_studies={"bouncing": StudyLeftOut(kind="bouncing", scale="paper")}))
     assert "scale=paper" in row.note
 
 

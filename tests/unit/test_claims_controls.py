@@ -12,6 +12,7 @@ import xarray as xr
 from largestep.claims import controls, over_regularisation, permitting, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Row, decide
+from largestep.specs.aggregates import StudyLeftOut
 from tests.draws import DRAWS
 
 SEEDS = 40
@@ -284,5 +285,5 @@ def test_without_any_study_every_claim_has_a_row(module: Any) -> None:
     rows = decide(module.measured(Results()))
     assert {row.claim for row in rows} == set(module.CLAIMS)
     assert {row.verdict for row in rows} == {"not run"}
-    later = Results(later_studies={"big": {"scale": "paper", "kind": "sweep"}})
+    later = Results(later_studies={"big": StudyLeftOut(scale="paper", kind="sweep")})
     assert all("scale=paper" in row.note for row in decide(module.measured(later)))

@@ -12,6 +12,7 @@ import xarray as xr
 from largestep.claims import regimes, saddles, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
+from largestep.specs.aggregates import StudyLeftOut
 from tests.draws import DRAWS
 
 BLOCKS, STEPS, DECAY = 200, 1000, 500
@@ -165,7 +166,7 @@ def test_diverged_runs_are_left_out_and_counted() -> None:
 
 
 def test_what_is_not_there_is_said() -> None:
-    later = Results(later_studies={"sharpness_large": {"scale": "paper", "kind": "sharpness"}})
+    later = Results(later_studies={"sharpness_large": StudyLeftOut(scale="paper", kind="sharpness")})
     for module, count in ((regimes, 7), (saddles, 3)):
         rows = list(decide(module.measured(later)))
         assert len(rows) == count

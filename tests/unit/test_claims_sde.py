@@ -10,6 +10,7 @@ from scipy.stats import ks_2samp
 from largestep.claims import noise_needed, sde, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
+from largestep.specs.aggregates import StudyLeftOut
 from largestep.studies.flows import ALGORITHMS
 from tests.draws import DRAWS
 
@@ -184,7 +185,7 @@ def test_gradient_descent_at_its_own_step_size(gd: float, answer: str) -> None:
     """Paired by data set: the seeds that both have and on which neither diverges."""
     results = Results(
         {noise_needed.GD: matched(gd, 30, diverged=4), noise_needed.SGD: matched(33.0, 20)},
-        later_studies={"flows": {"scale": "workstation", "kind": "flows"}},
+        later_studies={"flows": StudyLeftOut(scale="workstation", kind="flows")},
     )
     rows = decide(noise_needed.measured(results))
     asked = [row for row in rows if row.experiment == "diagonal_gd/data" and not row.companion]

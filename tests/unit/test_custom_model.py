@@ -17,6 +17,7 @@ from largestep.models import networks
 from largestep.models.networks import Network
 from largestep.store import StoreError
 from tests.image_runs import CPU
+from tests.settings import as_settings
 
 SOURCE = '''
 import torch
@@ -96,7 +97,12 @@ def my_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def draw(kind: str, seed: int = 0, channels: int = 1, classes: int = 10, side: int = 8, **settings: Any) -> Network:
-    return networks.draw({"kind": kind, **settings}, channels, classes, (side, side), seed)
+    return networks.draw(
+        as_settings({"kind": kind, "options": {}, "blocks": [], **settings}), channels, classes, (side, side), seed
+    )
+
+
+TRIED = {"batch_size": 4, "precision": "float32"}
 
 
 def tried(kind: str, **settings: Any) -> None:
@@ -104,7 +110,7 @@ def tried(kind: str, **settings: Any) -> None:
     seen = np.random.default_rng(0).integers(0, 256, (8, settings.get("channels", 1), 8, 8), np.uint8)
     part = seen, np.arange(8)
     images = from_arrays(part, part, classes=10)
-    try_out(lambda seed: draw(kind, seed, **settings), images, {"batch_size": 4, "precision": "float32"}, CPU)
+    try_out(lambda seed: draw(kind, seed, **settings), images, as_settings(TRIED), CPU)
 
 
 def test_a_class_is_given_what_its_signature_names_and_the_options() -> None:

@@ -17,10 +17,10 @@ from largestep.figures import sharpness as sharpness_figure
 from largestep.figures import stabilisation as stabilisation_figure
 from largestep.measures.stabilisation import stabilisation
 from largestep.recording import datasets
-from largestep.schedules import PHASE_OF_IMAGES, Schedule, is_large, second_half
+from largestep.schedules import PHASE_OF_IMAGES, Decay, Law, Rise, Schedule, is_large, second_half
 from largestep.studies import flows, loss_slice, sharpness
-from largestep.toys.train import train
 from tests.conftest import REPOSITORY
+from tests.settings import as_settings, study_of, train
 
 # Of the 401 steps of the tiny diagonal network, which are divided at half.
 DUE = 200
@@ -38,7 +38,7 @@ def dotted(axes: list[Any]) -> set[float]:
     return {float(line.get_xdata()[0]) for ax in axes for line in ax.lines if line.get_linestyle() == ":"}
 
 
-def study_of(tiny: Any, name: str) -> dict[str, Any]:
+def spec_of(tiny: Any, name: str) -> dict[str, Any]:
     spec: dict[str, Any] = json.loads(grid.study_spec(tiny, name))
     return spec
 
@@ -51,8 +51,8 @@ def after_update(request: pytest.FixtureRequest) -> bool:
 def cell(tiny: Any) -> xr.Dataset:
     """The cell decay50 as the aggregate has it."""
     spec = json.loads(grid.cells(tiny)["diagonal.decay50"].spec("train"))
-    data = stages.worker("data", "sparse_regression").draw(spec["data"]["data"], spec["data"]["draws"])
-    losses, _ = train(spec | {"training": spec["training"] | {"evaluations": 400, "arms": ["order"]}}, data, 1)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(spec["data"]["data"]), spec["data"]["draws"])
+    losses, _ = train(spec | {"training": spec["training"] | {"evaluations": 400, "arms": ["order"]}}, data)
     found = losses.expand_dims(cell=["decay50"]).assign(decay_fraction=("cell", [0.5]))
     return found.merge(stabilisation(found)).assign_attrs(title="t", paper="p")
 
@@ -78,13 +78,13 @@ def test_training_measures_and_views_agree(after_update: bool) -> None:
 
 def test_studies_agree(after_update: bool) -> None:
     tiny, first = parsed(after_update), DUE + after_update
-    along = flows.study(study_of(tiny, "flows"), 1)
+    along = flows.study(study_of(spec_of(tiny, "flows")), 1)
     assert along["decay_step"] == first
     assert along["sample"].min() == first // 2
     assert along["sample"].max() <= first
-    spec = study_of(tiny, "sharpness")
+    spec = spec_of(tiny, "sharpness")
     spec["settings"]["runs"] = {"sgd": spec["settings"]["runs"]["sgd"] | {"evaluate_every": 1}}
-    curvatures = sharpness.study(spec, 1)
+    curvatures = sharpness.study(study_of(spec), 1)
     assert curvatures["decay_step"].values.tolist() == [first]
     assert curvatures["late_to"].values.tolist() == [first]
     assert dotted(sharpness_figure.draw(curvatures).axes) == {first}
@@ -92,39 +92,35 @@ def test_studies_agree(after_update: bool) -> None:
 
 def test_the_slice_of_the_loss_marks_the_step_that_is_divided() -> None:
     """Its diagonal network divides after the update."""
-    spec = study_of(parsed(True), "loss_slice")
-    found = loss_slice.study(spec | {"settings": spec["settings"] | {"evaluations": 400}}, 1)
+    spec = spec_of(parsed(True), "loss_slice")
+    found = loss_slice.study(study_of(spec | {"settings": spec["settings"] | {"evaluations": 400}}), 1)
     assert found["decay_step"] == DUE + 1
     assert DUE + 1 in dotted(slice_figure.draw(found).axes)
     assert DUE + 1 in animation.frames(found)
 
 
 def test_later_decays_have_their_steps_too() -> None:
-    law = {"step_size": 1.0, "warmup": None, "decays": [{"at": 0.5, "divide_by": 2.0}, {"at": 0.8, "divide_by": 2.0}]}
-    schedule = Schedule(law, 11, decay_after_update=True)
+    schedule = Schedule(Law(1.0, [Decay(0.5, 2.0), Decay(0.8, 2.0)]), 11, decay_after_update=True)
     assert schedule.decay_steps == [6, 9]
     np.testing.assert_array_equal(schedule.sizes, [1.0] * 6 + [0.5] * 3 + [0.25] * 2)
     np.testing.assert_array_equal(np.flatnonzero(second_half(np.arange(11), schedule.decay_step)), [3, 4, 5, 6])
 
 
 def test_without_a_decay_no_step_is_of_the_phase() -> None:
-    schedule = Schedule({"step_size": 1.0, "warmup": None, "decays": []}, 5)
+    schedule = Schedule(Law(1.0), 5)
     assert not is_large(np.arange(5), schedule.decay_step).any()
 
 
 def test_a_decay_before_the_first_update_divides_every_size() -> None:
-    law = {"step_size": 1.0, "warmup": None, "decays": [{"at": 0.05, "divide_by": 4.0}]}
-    schedule = Schedule(law, 12, phase=PHASE_OF_IMAGES)
+    schedule = Schedule(Law(1.0, [Decay(0.05, 4.0)]), 12, phase=PHASE_OF_IMAGES)
     assert schedule.decay_steps == [0]
     np.testing.assert_array_equal(schedule.sizes, np.full(12, 0.25))
 
 
 def test_stores_have_the_peak_even_where_it_is_not_recorded() -> None:
-    law = {"step_size": 1.0, "warmup": None, "decays": [{"at": 0.5, "divide_by": 2.0}]}
-    warm = law | {"warmup": {"kind": "power", "factor": 3.0, "exponent": 1.0}}
-    schedule = Schedule(warm, 100)
+    schedule = Schedule(Law(1.0, [Decay(0.5, 2.0)], Rise(3.0)), 100)
     curves = {"train_loss": (np.ones((1, 3)), "1", "loss")}
-    training = {"arms": ["order"], "seeds": 1, "evaluations": 2, "snapshots": 1}
+    training = as_settings({"arms": ["order"], "seeds": 1, "evaluations": 2, "snapshots": 1})
     losses, _ = datasets(training, 100, schedule, curves, None, np.array([-1]), np.array([0]))
     assert losses["step"].values.tolist() == [0, 50, 99]
     assert losses["peak_step_size"] == schedule.sizes[49] > losses["step_size"].max()

@@ -17,11 +17,13 @@ import torch
 import xarray as xr
 
 from largestep import sparsity
+from largestep.config.measures import Thresholds
 from largestep.data.image_set import ImageSet, from_arrays
 from largestep.images.batches import Batches
 from largestep.measures import RUN, image_features
 from largestep.models import networks
 from tests.image_runs import CPU, EXAMPLES, NO_AUGMENTATION, spec, train
+from tests.settings import as_settings
 
 STEPS, BATCH = 30, 14
 PER_EPOCH = EXAMPLES // BATCH
@@ -61,7 +63,7 @@ def written_out(
     data: ImageSet, size: Callable[[int], float], momentum: float, decay: float, augmentation: dict[str, Any]
 ) -> tuple[list[float], torch.nn.Module]:
     """Mini-batch losses and the last network, in float64; the penalty is decay / 2 times |w|^2 of all parameters."""
-    net = networks.draw(MODEL, 1, 10, (8, 8), 0).double()
+    net = networks.draw(as_settings(MODEL), 1, 10, (8, 8), 0).double()
     x, y = data.train_images.double() / 16.0, data.train_labels
     velocities = [torch.zeros_like(p) for p in net.parameters()]
     losses = []
@@ -144,17 +146,17 @@ def test_how_often_one_evaluates_changes_no_step(data: ImageSet, tmp_path: Path)
 
 def test_sparsity_of_a_network_with_copied_channels_is_that_of_greedy_merging(data: ImageSet) -> None:
     """Every second channel of all layers is a copy: at least half of the units of a block go, one by one, in order."""
-    net = networks.draw(MODEL | {"width": 4}, 1, 10, (8, 8), 3).eval()
+    net = networks.draw(as_settings(MODEL | {"width": 4}), 1, 10, (8, 8), 3).eval()
     with torch.no_grad():
         for name, tensor in net.state_dict().items():
             if tensor.dim() > 0 and "head" not in name:
                 tensor[1::2] = tensor[::2]
     measures = {"normalise_activations": False, "units_per_block": 60, "probe_images": None}
     kept = xr.Dataset({"parameters": ((*RUN, "parameter"), networks.flatten(net)[None, None, None])})
-    about = {"cell": "test.images", "train": spec() | {"model": MODEL | {"width": 4}}, "measures": measures}
-    features = image_features.features(about, data, kept.isel(snapshot_step=[0, 0]), 1)
+    model, kept = as_settings(MODEL | {"width": 4}), kept.isel(snapshot_step=[0, 0])
+    features = image_features.features(model, as_settings(measures), data, kept, label="test.images", threads=1)
     features = features.assign_coords(arm=["order"], seed=[0], snapshot_step=[0, 1])
-    found = sparsity.measures(features, {"correlation_thresholds": [0.95]}).isel(arm=0, seed=0, snapshot_step=0)
+    found = sparsity.measures(features, Thresholds(correlation_thresholds=[0.95])).isel(arm=0, seed=0, snapshot_step=0)
     with torch.inference_mode():
         blocks = net.blocks(data.train_images.float() / 16.0)
     for number, block in enumerate(blocks, start=1):
@@ -195,7 +197,9 @@ def test_crops_take_each_offset_and_flips_one_in_two() -> None:
     count = 8100
     levels = np.arange(1, 82, dtype=np.uint8).reshape(1, 1, 9, 9)
     pictures = from_arrays((levels.repeat(count, 0), np.zeros(count, int)), (levels, [0]), classes=10, white_level=81)
-    batches = Batches(pictures, spec(batch_size=count, augmentation={"crop_padding": 4, "flip": True})["training"], CPU)
+    batches = Batches(
+        pictures, as_settings(spec(batch_size=count, augmentation={"crop_padding": 4, "flip": True})["training"]), CPU
+    )
     batches.begin(seed=0, epoch=0)
     taken = (batches.take(torch.zeros(1, dtype=torch.int64))[0][:, 0] * 81).round().numpy().astype(int)
     # The pixel in the middle of every crop is on the image; along a row levels rise unless it is flipped.
@@ -219,7 +223,7 @@ def test_labels_are_redrawn_one_by_one_from_all_classes() -> None:
     batch, rate = 100, 0.2
     images, labels = np.zeros((20_000, 1, 1, 1), np.uint8), np.arange(20_000) % 10
     pictures = from_arrays((images, labels), (images[:1], labels[:1]), classes=10)
-    batches = Batches(pictures, spec(batch_size=batch, label_noise=rate)["training"], CPU)
+    batches = Batches(pictures, as_settings(spec(batch_size=batch, label_noise=rate)["training"]), CPU)
     batches.begin(seed=0, epoch=0)
     positions = [torch.tensor([place]) for place in range(batches.count)]
     given = np.stack([batches.take(position)[1].numpy() for position in positions])

@@ -10,6 +10,7 @@ from torchvision.models import DenseNet as Torchvisions
 from largestep.models import networks
 from largestep.models.densenet import DenseNet
 from largestep.store import StoreError
+from tests.settings import as_settings
 
 
 def torchvisions(layers: int, growth: int) -> Torchvisions:
@@ -27,7 +28,7 @@ def with_weights_of(reference: Torchvisions, layers: int, growth: int) -> DenseN
 
 
 def test_depth_100_and_growth_12_have_the_published_number_of_parameters() -> None:
-    net = networks.draw({"kind": "densenet", "depth": 100, "growth": 12}, 3, 10, (32, 32), 0)
+    net = networks.draw(as_settings({"kind": "densenet", "depth": 100, "growth": 12}), 3, 10, (32, 32), 0)
     assert sum(parameter.numel() for parameter in net.parameters()) == 769162
 
 
@@ -62,7 +63,9 @@ def test_blocks_are_what_torchvisions_network_computes_after_those_norms() -> No
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (1, 28), (3, 32), (3, 64), (1, 4)])
 def test_the_blocks_halve_in_the_transitions(channels: int, side: int) -> None:
-    net = networks.draw({"kind": "densenet", "depth": 10, "growth": 4}, channels, 10, (side, side), 0).eval()
+    net = networks.draw(
+        as_settings({"kind": "densenet", "depth": 10, "growth": 4}), channels, 10, (side, side), 0
+    ).eval()
     blocks = net.blocks(torch.rand(2, channels, side, side))
     assert [block.shape[-1] for block in blocks[:4]] == [side, side, side // 2, side // 4]
 
@@ -79,4 +82,4 @@ def test_nothing_is_computed_twice() -> None:
 
 def test_images_too_small_to_halve_twice_are_refused_in_one_line() -> None:
     with pytest.raises(StoreError, match=r"^config\.yaml: model\.kind densenet: needs images of 4x4 or more, not 3x8$"):
-        networks.draw({"kind": "densenet", "depth": 10, "growth": 4}, 1, 10, (3, 8), 0)
+        networks.draw(as_settings({"kind": "densenet", "depth": 10, "growth": 4}), 1, 10, (3, 8), 0)

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -252,7 +253,7 @@ def test_a_toy_network_depends_on_no_other(kind: str) -> None:
 
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(ValueError, match=r"^no toys of kind cubic; there are dense, diagonal$"):
-        network({"kind": "cubic"}, 3)
+        network(SimpleNamespace(kind="cubic"), 3)
 
 
 @pytest.mark.parametrize("left", ["data", "models"])

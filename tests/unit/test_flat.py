@@ -10,16 +10,19 @@ import torch
 
 from largestep.models import dense
 from largestep.models.flat import layers_of, layout_of
+from tests.settings import as_settings
 
 LAW = {"law": "gaussian", "scale": 0.7}
 
 
 @pytest.mark.parametrize("biased", [(True, False, True), (False, False, False), (True, True, True)])
 def test_layers_are_those_of_torch(biased: tuple[bool, ...]) -> None:
-    layers: list[dict[str, Any]] = [
-        {"units": units, "weight": LAW, "bias": LAW if bias else None}
-        for units, bias in zip((4, 3, 1), biased, strict=True)
-    ]
+    layers: list[Any] = as_settings(
+        [
+            {"units": units, "weight": LAW, "bias": LAW if bias else None}
+            for units, bias in zip((4, 3, 1), biased, strict=True)
+        ]
+    )
     flat = np.stack([dense.draw(2, layers, seed) for seed in range(2)])
     layout = layout_of(2, layers)
     found = layers_of(flat, layout)

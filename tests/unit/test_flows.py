@@ -19,7 +19,7 @@ from largestep.recording import LABEL_NOISE, ORDER
 from largestep.schedules import Schedule
 from largestep.store import StoreError
 from largestep.studies import flows, sde_convergence
-from largestep.toys import train as toy
+from tests.settings import as_settings, study_of, train
 
 Array = NDArray[np.float64]
 TINY = yaml.safe_load((Path(__file__).parents[1] / "tiny" / "config.yaml").read_text())
@@ -38,12 +38,12 @@ DENSE = {"experiment": "points", "seeds": 3, "pairs": 3}
 def test_sgd_is_the_cell(changes: dict[str, Any]) -> None:
     """Seed by seed the losses that the cell's training stage records."""
     spec = spec_of(**changes)
-    found = flows.study(spec, 1).sel(algorithm="sgd")
+    found = flows.study(study_of(spec), 1).sel(algorithm="sgd")
     about = spec["experiments"][spec["settings"]["experiment"]]
     training = about["training"] | {"arms": ["order"], "snapshots": spec["settings"]["snapshots"]}
     cell = {"cell": "x", "model": about["model"], "training": training, "schedule": about["schedules"]["decay50"]}
-    data = stages.worker("data", about["data"]["data"]["kind"]).draw(about["data"]["data"], 0)
-    losses, _ = toy.train(cell, data, 1)
+    data = stages.worker("data", about["data"]["data"]["kind"]).draw(as_settings(about["data"]["data"]), 0)
+    losses, _ = train(cell, data)
     expected = losses.isel(arm=0).sel(seed=found["seed"].values)
     np.testing.assert_array_equal(found["step"], expected["step"])
     np.testing.assert_allclose(found["train_loss"], expected["train_loss"], rtol=1e-9)
@@ -54,12 +54,12 @@ def test_sgd_is_the_cell(changes: dict[str, Any]) -> None:
 def test_sde_is_euler_and_maruyama() -> None:
     """Against the formulas of the paper in plain numpy, with the same Brownian increments and nothing tuned."""
     spec = spec_of(pairs=2)
-    found = flows.study(spec, 1)
+    found = flows.study(study_of(spec), 1)
     about, m = spec["experiments"]["diagonal"], spec["settings"]["substeps"]
-    data = stages.worker("data", "sparse_regression").draw(about["data"]["data"], 0)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(about["data"]["data"]), 0)
     x, y = data["train_inputs"].values[0], data["train_labels"].values[0]
     steps, n = about["training"]["steps"], len(y)
-    sizes = Schedule(about["schedules"]["decay50"], steps, about["training"]["decay_after_update"]).sizes
+    sizes = Schedule(as_settings(about["schedules"]["decay50"]), steps, about["training"]["decay_after_update"]).sizes
     seed = int(found["seed"][1])
     normal = np.random.default_rng([LABEL_NOISE, seed]).standard_normal(((steps - 1) * m, n))
     sgd = _sgd(x, y, sizes, seed)
@@ -108,7 +108,7 @@ def test_seeds_on_which_sgd_diverges_are_replaced_and_counted() -> None:
     raw["experiments"]["diagonal"]["cells"]["decay50"]["step_size"] = 0.7
     raw["studies"] = {"flows": TINY["studies"]["flows"] | {"seeds": 40, "pairs": 4}}
     spec = json.loads(grid.study_spec(config.parse(raw, "tiny"), "flows"))
-    found = flows.study(spec, 1)
+    found = flows.study(study_of(spec), 1)
     assert found["seeds_lost"] > 0
     assert found["seeds_tried"] == found["seed"].max() + 1 == found["seeds_lost"] + 4
     assert (found["diverged_step"].sel(algorithm="sgd") == -1).all()
@@ -118,7 +118,7 @@ def test_seeds_on_which_sgd_diverges_are_replaced_and_counted() -> None:
     raw["experiments"]["diagonal"]["cells"]["decay50"]["step_size"] = 50.0
     spec = json.loads(grid.study_spec(config.parse(raw, "tiny"), "flows"))
     with pytest.raises(StoreError, match=r"SGD diverges on all 40 seeds of diagonal\.decay50"):
-        flows.study(spec, 1)
+        flows.study(study_of(spec), 1)
 
 
 def test_autocorrelation_time_of_an_autoregression() -> None:
@@ -147,7 +147,7 @@ def test_levels_share_their_brownian_paths() -> None:
     """Every level in plain numpy, with increments that are sums of the finest level's."""
     spec = spec_of("sde_convergence", paths=3, seeds=2)
     settings = spec["settings"]
-    found = sde_convergence.study(spec, 1)
+    found = sde_convergence.study(study_of(spec), 1)
     data = stages.worker("data", "sparse_regression").draw(settings["data"], 0)
     x, y = data["train_inputs"].values[0], data["train_labels"].values[0]
     finest = settings["substeps"] * 2 ** (settings["levels"] - 1)
@@ -164,7 +164,7 @@ def test_levels_share_their_brownian_paths() -> None:
 
 
 def test_weak_order_is_one() -> None:
-    found = sde_convergence.study(spec_of("sde_convergence", seeds=10, paths=60, levels=4), 1)
+    found = sde_convergence.study(study_of(spec_of("sde_convergence", seeds=10, paths=60, levels=4)), 1)
     assert not found["diverged"].any()
     changes = np.abs(found["loss_change"].mean("seed").values)
     slope = np.polyfit(np.log(found["halved_time_step"].values), np.log(changes), 1)[0]
@@ -172,7 +172,7 @@ def test_weak_order_is_one() -> None:
 
 
 def test_figure_needs_what_the_study_has() -> None:
-    found = flows.study(spec_of(**DENSE), 1)
+    found = flows.study(study_of(spec_of(**DENSE)), 1)
     assert set(figure.NEEDS) <= set(found.variables)
     drawn = figure.draw(found)
     assert [ax.get_title(loc="left")[4:] for ax in drawn.axes] == [
@@ -185,7 +185,7 @@ def test_figure_needs_what_the_study_has() -> None:
 
 def test_diverged_paths_count_at_no_level(tmp_path: Path) -> None:
     """A coarse step that lets some paths explode: means stay finite, over the paths that no level loses."""
-    found = sde_convergence.study(spec_of("sde_convergence", step_size=0.9, paths=40, horizon=40), 1)
+    found = sde_convergence.study(study_of(spec_of("sde_convergence", step_size=0.9, paths=40, horizon=40)), 1)
     assert 0 < int(found["diverged"].max()) < 40
     assert np.isfinite(found["loss"]).all()
     assert isinstance(found, xr.Dataset)
@@ -193,7 +193,7 @@ def test_diverged_paths_count_at_no_level(tmp_path: Path) -> None:
 
 def test_figure_of_the_weak_error() -> None:
     """The dotted line goes through the change at the smallest time step."""
-    found = sde_convergence.study(spec_of("sde_convergence"), 1)
+    found = sde_convergence.study(study_of(spec_of("sde_convergence")), 1)
     assert set(error_figure.NEEDS) <= set(found.variables)
     for ax, name in zip(error_figure.draw(found).axes, error_figure.TITLES, strict=True):
         line = ax.lines[0]

@@ -14,14 +14,17 @@ from largestep.measures.spikes import rise_after_peak, spikes
 from largestep.models import dense
 from largestep.toys.network import network
 from largestep.toys.update import Task
+from tests.settings import as_settings
 
 Array = NDArray[np.float64]
 LAW = {"law": "gaussian", "scale": 0.7}
 FACTORS = [pytest.param(1.0, id="half_mse"), pytest.param(2.0, id="mse")]
 
 
-def _layers(*units: int, biased: tuple[bool, ...]) -> list[dict[str, Any]]:
-    return [{"units": n, "weight": LAW, "bias": LAW if b else None} for n, b in zip(units, biased, strict=True)]
+def _layers(*units: int, biased: tuple[bool, ...]) -> list[Any]:
+    return as_settings(
+        [{"units": n, "weight": LAW, "bias": LAW if b else None} for n, b in zip(units, biased, strict=True)]
+    )
 
 
 NETS = {
@@ -37,12 +40,12 @@ def _problem(d: int, n: int = 12) -> tuple[Array, Array]:
 
 
 def diagonal_extremes(flat: Array, x: Array, y: Array, residual_factor: float) -> Array:
-    net = network({"kind": "diagonal", "u": 0.0, "v": 0.0}, x.shape[1])
+    net = network(as_settings({"kind": "diagonal", "u": 0.0, "v": 0.0}), x.shape[1])
     return net.hessian_extremes(flat, Task(x, y, residual_factor))
 
 
-def dense_extremes(flat: Array, x: Array, y: Array, layers: list[dict[str, Any]], residual_factor: float) -> Array:
-    net = network({"kind": "dense", "layers": layers}, x.shape[1])
+def dense_extremes(flat: Array, x: Array, y: Array, layers: list[Any], residual_factor: float) -> Array:
+    net = network(as_settings({"kind": "dense", "layers": layers}), x.shape[1])
     return net.hessian_extremes(flat, Task(x, y, residual_factor))
 
 

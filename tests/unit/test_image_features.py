@@ -17,6 +17,7 @@ from largestep.measures.thresholds import effective_rank
 from largestep.measures.units import feature_sparsity, sampling_error, unit_statistics
 from largestep.models import networks
 from tests.image_runs import EXAMPLES, spec, train
+from tests.settings import as_settings
 
 RUN = ("arm", "seed", "snapshot_step")
 BLOCKS = [128, 64, 32, 16, 16]
@@ -30,9 +31,9 @@ def kept(data: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset
 def measured(
     data: ImageSet, kept: xr.Dataset, limit: int | None = None, probe: int | None = None, **model: Any
 ) -> xr.Dataset:
-    measures = {"normalise_activations": False, "units_per_block": limit, "probe_images": probe}
-    trained = spec() | {"model": spec()["model"] | model}
-    return image_features.features({"cell": "test.images", "train": trained, "measures": measures}, data, kept, 1)
+    measures = as_settings({"normalise_activations": False, "units_per_block": limit, "probe_images": probe})
+    net = as_settings(spec()["model"] | model)
+    return image_features.features(net, measures, data, kept, label="test.images", threads=1)
 
 
 def test_features_are_the_statistics_of_every_block(data: ImageSet, kept: xr.Dataset) -> None:
@@ -40,7 +41,7 @@ def test_features_are_the_statistics_of_every_block(data: ImageSet, kept: xr.Dat
     assert found["unit_active_count"].dims == (*RUN, "unit")
     assert found["examples"].item() == EXAMPLES
     np.testing.assert_array_equal(np.bincount(found["unit_block"]), [0, *BLOCKS])
-    net = networks.draw(spec()["model"], 1, 10, (8, 8), 0).eval()
+    net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0).eval()
     networks.load(net, kept["parameters"].values[0, 1, -1])
     with torch.inference_mode():
         blocks = net.blocks(data.train_images.float() / 16.0)
@@ -129,7 +130,7 @@ def test_units_and_probe_images_are_sampled_once_for_all_snapshots(data: ImageSe
 
 
 def test_activations_are_normalised_over_the_whole_block_when_asked(data: ImageSet) -> None:
-    net = networks.draw(spec()["model"], 1, 10, (8, 8), 0).eval()
+    net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0).eval()
     some = [torch.arange(3)] * 5
     raw, shares = image_features.activations(net, data.train_images, data, [torch.arange(n) for n in BLOCKS], False)
     scaled, same = image_features.activations(net, data.train_images, data, some, True)
@@ -141,7 +142,7 @@ def test_activations_are_normalised_over_the_whole_block_when_asked(data: ImageS
 
 @pytest.mark.parametrize("alive", [0, 1])
 def test_a_dead_block_has_no_activity(data: ImageSet, alive: int) -> None:
-    net = networks.draw(spec()["model"], 1, 10, (8, 8), 0)
+    net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0)
     with torch.no_grad():
         for norm in (net.stages[3][0].downsample[1], net.stages[3][0].bn2, net.stages[3][1].bn2):
             norm.bias[alive:] = -1e6
@@ -167,7 +168,7 @@ def test_a_diverged_snapshot_has_no_statistics(data: ImageSet, kept: xr.Dataset)
 
 def test_distances_are_those_of_each_layer_and_of_each_part(data: ImageSet, kept: xr.Dataset) -> None:
     found = measured(data, kept)
-    start, end = (networks.draw(spec()["model"], 1, 10, (8, 8), 0) for _ in range(2))
+    start, end = (networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0) for _ in range(2))
     networks.load(start, kept["parameters"].values[0, 1, 0])
     networks.load(end, kept["parameters"].values[0, 1, -1])
     assert list(found["layer"].values) == ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
@@ -186,7 +187,7 @@ def test_distances_are_those_of_each_layer_and_of_each_part(data: ImageSet, kept
 def test_filters_are_the_weights_of_the_first_layer(data: ImageSet, kept: xr.Dataset) -> None:
     found = measured(data, kept)["filters"]
     assert found.dims == ("arm", "seed", "moment", "filter", "channel", "row", "column")
-    net = networks.draw(spec()["model"], 1, 10, (8, 8), 0)
+    net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0)
     networks.load(net, kept["parameters"].values[0, 1, -1])
     np.testing.assert_array_equal(found.values[0, 1, 1], net.stem[0].weight.detach())
 

@@ -20,6 +20,7 @@ from largestep.measures import stabilisation as phase
 from largestep.models import networks
 from largestep.store import variable
 from tests.made_up import set_peaks
+from tests.settings import as_settings
 from tests.unit.test_figures import RUN, SEEDS, SNAPSHOTS, STEPS, diverged, made_up, said, texts
 
 SMALL_AND_LARGE = {"small": 0.0, "decay10": 0.1, "decay50": 0.5}
@@ -36,7 +37,7 @@ MODELS = {
 
 @cache
 def network(kind: str, channels: int = 3) -> networks.Network:
-    return networks.draw(MODELS[kind], channels, 10, (8, 8), 0)
+    return networks.draw(as_settings(MODELS[kind]), channels, 10, (8, 8), 0)
 
 
 def classifier(

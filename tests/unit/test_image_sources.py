@@ -34,6 +34,7 @@ from largestep.fingerprint import closure
 from largestep.keys import canonical
 from largestep.store import StoreError
 from tests import forked
+from tests.settings import as_settings
 
 RNG = np.random.default_rng(0)
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")
@@ -48,7 +49,7 @@ def put(monkeypatch: pytest.MonkeyPatch, kind: str, path: Path) -> None:
 
 def refused(prepare: Callable[..., ImageSet], settings: Mapping[str, Any], root: Path) -> str:
     with pytest.raises(StoreError) as error:
-        prepare(settings, root, None)
+        prepare(as_settings(settings), root, None)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -70,7 +71,7 @@ def equal(images: ImageSet, train: tuple[np.ndarray, object], test: tuple[np.nda
 
 
 def test_digits_are_split_once_and_for_all() -> None:
-    images = digits.prepare({"kind": "digits"}, Path("nowhere"), None)
+    images = digits.prepare(as_settings({"kind": "digits"}), Path("nowhere"), None)
     order = np.random.RandomState(0).permutation(1797)
     pictures, labels = load_digits(return_X_y=True)
     pictures = pictures.reshape(-1, 1, 8, 8)
@@ -105,7 +106,7 @@ def put_idx(monkeypatch: pytest.MonkeyPatch, path: Path, content: bytes) -> None
 
 
 def test_mnist_is_read(tmp_path: Path, idx_files: dict[str, np.ndarray]) -> None:
-    images = mnist.prepare({"kind": "mnist"}, tmp_path, None)
+    images = mnist.prepare(as_settings({"kind": "mnist"}), tmp_path, None)
     a, b, c, d = idx_files.values()
     equal(images, (a[:, None], b), (c[:, None], d))
     assert (images.white_level, images.classes) == (255, 10)
@@ -136,7 +137,7 @@ def test_the_packaged_fashion_mnist_is_read() -> None:
     if not PACKAGED.exists():
         pytest.skip("needs Debian's package dataset-fashion-mnist")
     for root in (PACKAGED, PACKAGED.parent):
-        images = mnist.prepare({"kind": "fashion_mnist"}, root, None)
+        images = mnist.prepare(as_settings({"kind": "fashion_mnist"}), root, None)
     assert image_set.fault(images) is None
     assert images.train_images.shape == (60000, 1, 28, 28)
     assert images.test_images.shape == (10000, 1, 28, 28)
@@ -160,7 +161,7 @@ def write_svhn(monkeypatch: pytest.MonkeyPatch, root: Path, name: str, **changes
 def test_svhn_is_read_with_ten_for_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(svhn, "EXAMPLES", {"train_32x32.mat": 5, "test_32x32.mat": 3})
     train, test = (write_svhn(monkeypatch, tmp_path, name)["X"] for name in svhn.EXAMPLES)
-    images = svhn.prepare({"kind": "svhn"}, tmp_path, None)
+    images = svhn.prepare(as_settings({"kind": "svhn"}), tmp_path, None)
     order = (3, 2, 0, 1)
     equal(images, (train.transpose(order), [0, 9, 8, 7, 6]), (test.transpose(order), [0, 9, 8]))
     # Pixel (row 4, column 7) of the red channel of image 2.
@@ -233,7 +234,7 @@ def test_cifar_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: st
     root = tmp_path / "root"
     root.mkdir()
     *train, test = write_cifar(monkeypatch, root, kind).values()
-    images = cifar.prepare({"kind": kind}, root, None)
+    images = cifar.prepare(as_settings({"kind": kind}), root, None)
     # CIFAR-100 has the coarse label before the fine one.
     before = {"cifar10": 0, "cifar100": 1}[kind]
     parts = [
@@ -307,7 +308,7 @@ def test_tiny_imagenet_is_read_with_its_validation_part_as_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     members = write_tiny_imagenet(monkeypatch, tmp_path)
-    images = tiny_imagenet.prepare({"kind": "tiny_imagenet"}, tmp_path, None)
+    images = tiny_imagenet.prepare(as_settings({"kind": "tiny_imagenet"}), tmp_path, None)
     train = [f"train/{n}/images/{n}_{i}.JPEG" for n in ("n02", "n01") for i in (0, 1)]
     test = [f"val/images/val_{i}.JPEG" for i in (1, 0, 2)]
     expected = [
@@ -392,7 +393,7 @@ def of_folder(path: Path, **changes: object) -> dict[str, object]:
 
 
 def test_a_folder_is_read_by_class_and_name(pictures: Path) -> None:
-    images = folder.prepare(of_folder(pictures), pictures.parent, None)
+    images = folder.prepare(as_settings(of_folder(pictures)), pictures.parent, None)
     assert image_set.fault(images) is None
     assert images.train_labels.tolist() == [0, 0, 0, 1, 1]
     assert images.test_labels.tolist() == [0, 0, 1, 1]
@@ -402,7 +403,7 @@ def test_a_folder_is_read_by_class_and_name(pictures: Path) -> None:
     np.testing.assert_array_equal(images.train_images[1], expected)
     with Image.open(pictures / "test/cat/z.ppm") as image:
         np.testing.assert_array_equal(images.test_images[1], np.asarray(image).transpose(2, 0, 1))
-    grey = folder.prepare(of_folder(pictures, channels=1, folder=str(pictures)), Path("elsewhere"), None)
+    grey = folder.prepare(as_settings(of_folder(pictures, channels=1, folder=str(pictures))), Path("elsewhere"), None)
     assert grey.train_images.shape == (5, 1, 8, 10)
 
 
@@ -544,7 +545,7 @@ def test_transparent_pixels_lie_on_the_stated_colour_or_are_refused(pictures: Pa
     line = refused(folder.prepare, of_folder(pictures), pictures.parent)
     assert line.startswith(f"{path}: has transparent pixels; set data.background in config.yaml to the colour")
     settings = of_folder(pictures, background=[200, 100, 50])
-    found = folder.prepare(settings, pictures.parent, None)
+    found = folder.prepare(as_settings(settings), pictures.parent, None)
     names = sorted(each.name for each in (pictures / "train/cat").iterdir() if each.name in "a.jpg b.png b.webp c.PNG")
     image = found.train_images[names.index(path.name)].numpy()
     assert image[:, 0, 0].tolist() == [200, 100, 50]
@@ -554,7 +555,7 @@ def test_transparent_pixels_lie_on_the_stated_colour_or_are_refused(pictures: Pa
 def test_opaque_pixels_need_no_background(pictures: Path) -> None:
     with Image.open(pictures / "train/cat/b.png") as image:
         image.convert("RGB").convert("RGBA").save(pictures / "train/cat/b.png")
-    assert image_set.fault(folder.prepare(of_folder(pictures), pictures.parent, None)) is None
+    assert image_set.fault(folder.prepare(as_settings(of_folder(pictures)), pictures.parent, None)) is None
 
 
 def test_a_photograph_is_turned_as_its_exif_says(pictures: Path) -> None:
@@ -563,7 +564,7 @@ def test_a_photograph_is_turned_as_its_exif_says(pictures: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     Image.fromarray(levels).save(pictures / "train/cat/b.png", exif=exif)
-    image = folder.prepare(of_folder(pictures), pictures.parent, None).train_images[1]
+    image = folder.prepare(as_settings(of_folder(pictures)), pictures.parent, None).train_images[1]
     assert (image[:, 0, 0].tolist(), image[:, 7, 0].tolist()) == ([0] * 3, [255] * 3)
 
 
@@ -581,7 +582,7 @@ def test_what_is_left_out_and_what_is_odd_is_noted(pictures: Path, tmp_path: Pat
     Image.new("RGB", (10, 8), (7, 7, 7)).save(cat / "zz.png")
     for copy in ("test/cat/copy.png", "train/dog/copy.png"):
         shutil.copy(cat / "b.png", pictures / copy)
-    notes = folder.prepare(of_folder(pictures), pictures.parent, None).notes
+    notes = folder.prepare(as_settings(of_folder(pictures)), pictures.parent, None).notes
     endings = ", ".join(sorted(folder.SUFFIXES))
     for expected in (
         f"{pictures}: 1 folders that are no part and no class (val)",
@@ -646,7 +647,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ImageS
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("own_images", "own_broken", "own_exiting"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    return lambda name, **options: custom_images.prepare({"kind": name, "options": options}, Path("r"), None)
+    return lambda name, **options: custom_images.prepare(
+        as_settings({"kind": name, "options": options}), Path("r"), None
+    )
 
 
 def test_images_of_ones_own_function_are_taken(own: Callable[..., ImageSet]) -> None:
@@ -768,7 +771,10 @@ def test_the_command_prints_the_checksum_of_a_folder_and_takes_the_root_from_the
             {"kind": "own_images.raises", "options": {"error": "OSError(28, 'No space left')"}},
             r"own_images\.raises: it",
         ),
-        ({"kind": "folder", "folder": "none", "sha256": "", "size": [1, 1], "channels": 1}, "root/none/train: cannot"),
+        (
+            {"kind": "folder", "folder": "none", "sha256": "0" * 64, "size": [1, 1], "channels": 1},
+            "root/none/train: cannot",
+        ),
     ],
 )
 def test_the_command_fails_with_one_line(tmp_path: Path, data: dict[str, object], message: str) -> None:

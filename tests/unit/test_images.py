@@ -21,6 +21,7 @@ from largestep.images.checkpoints import Checkpoints
 from largestep.images.step import Stepper
 from largestep.models import networks
 from tests.image_runs import BATCH, CPU, EXAMPLES, NO_AUGMENTATION, spec, train
+from tests.settings import as_settings
 
 RUN = ("arm", "seed", "snapshot_step")
 
@@ -36,7 +37,7 @@ def in_eager_torch(
     augmentation: dict[str, Any] = NO_AUGMENTATION,
 ) -> tuple[np.ndarray, torch.nn.Module]:
     """The mini-batch losses and the last network of SGD in float64, written out without the package's trainer."""
-    net = networks.draw(spec()["model"], 1, 10, (8, 8), seed).double()
+    net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), seed).double()
     x, y = data.train_images.double() / 16.0, data.train_labels
     velocities = [torch.zeros_like(p) for p in net.parameters()]
     losses = []
@@ -125,7 +126,7 @@ def test_the_training_loss_is_that_of_augmented_images_in_evaluation_mode(
     monkeypatch.setattr(image_batches, "EVALUATED", 50)
     losses, kept = train(spec(0.3, 2, augmentation=augmentation, label_noise=0.5), data, tmp_path)
     x, y = data.train_images.float() / 16.0, data.train_labels
-    net = networks.draw(spec()["model"], 1, 10, (8, 8), 0).eval()
+    net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0).eval()
     for seed, step in ((0, 0), (1, 4), (1, 8)):
         draws = np.random.default_rng([5, seed, step])
         chosen = draws.permutation(EXAMPLES)[:50]
@@ -153,9 +154,9 @@ def test_an_update_in_float32_is_that_of_float64() -> None:
     training = spec(batch_size=128)["training"]
 
     def update(seed: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        net = networks.draw(model, 3, 10, (32, 32), seed).to(dtype)
+        net = networks.draw(as_settings(model), 3, 10, (32, 32), seed).to(dtype)
         before = [parameter.detach().clone() for parameter in net.parameters()]
-        stepper = Stepper(net, Batches(pictures, training, CPU), training, CPU)
+        stepper = Stepper(net, Batches(pictures, as_settings(training), CPU), as_settings(training), CPU)
         stepper.begin(0, 0, np.ones(1))
         stepper.advance(0, 1)
         moved = zip(net.parameters(), before, strict=True)
@@ -175,7 +176,7 @@ def test_a_snapshot_gives_back_its_evaluation_in_float32(data: ImageSet, tmp_pat
     losses, kept = train(spec(0.1, 2, precision=precision), data, tmp_path)
     assert kept["parameters"].dims == (*RUN, "parameter")
     assert kept["parameters"].dtype == np.float32
-    net = networks.draw(spec()["model"], 1, 10, (8, 8), 0).eval()
+    net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0).eval()
     for seed in (0, 1):
         for step in kept["snapshot_step"].values:
             at = kept.sel(arm="order", seed=seed, snapshot_step=step)

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from largestep.measures.thresholds import rank
 from largestep.models import dense
-from largestep.models.flat import Layers
 from largestep.toys.dense import Net
 from largestep.toys.network import network
+from tests.settings import as_settings
 
 Array = NDArray[np.float64]
 LAW = {"law": "gaussian", "scale": 0.7}
 
 
-def _layers(*units: int, biased: tuple[bool, ...]) -> list[dict[str, Any]]:
-    return [{"units": n, "weight": LAW, "bias": LAW if b else None} for n, b in zip(units, biased, strict=True)]
+def _layers(*units: int, biased: tuple[bool, ...]) -> list[Any]:
+    return as_settings(
+        [{"units": n, "weight": LAW, "bias": LAW if b else None} for n, b in zip(units, biased, strict=True)]
+    )
 
 
 DIAGONAL = {"kind": "diagonal", "u": 0.0, "v": 0.0}
@@ -31,11 +33,11 @@ NETS = {
 }
 
 
-def _net(inputs: int, layers: Layers) -> Net:
-    return Net({"layers": layers}, inputs)
+def _net(inputs: int, layers: Any) -> Net:
+    return Net(as_settings({"layers": layers}), inputs)
 
 
-def _one_backward_per_example(flat: Array, inputs: Array, layers: Layers) -> Array:
+def _one_backward_per_example(flat: Array, inputs: Array, layers: Any) -> Array:
     model = dense.network(inputs.shape[1], layers)
     torch.nn.utils.vector_to_parameters(torch.tensor(flat), model.parameters())
     rows = []
@@ -62,7 +64,7 @@ def test_dense_singular_values(net: str, rows: int) -> None:
     d, layers = NETS[net]
     inputs = np.random.default_rng(0).standard_normal((rows, d))
     parameters = np.stack([dense.draw(d, layers, seed) for seed in range(4)])
-    output = -layers[-2]["units"] - (layers[-1]["bias"] is not None)  # where the output weights start
+    output = -layers[-2].units - (layers[-1].bias is not None)  # where the output weights start
     parameters[1, output : output + 3] = 0.0
     parameters[2, output : output + 3] *= 1e6
     parameters[3, : output + 1] = 0.0
@@ -92,7 +94,7 @@ def test_diagonal_singular_values() -> None:
     for index in np.ndindex(2, 4):
         u, v = np.split(parameters[index], 2)
         expected[index] = np.linalg.svd(np.hstack([inputs * u, inputs * v]), compute_uv=False)[:30]
-    found = network(DIAGONAL, inputs.shape[1]).singular_values(parameters, inputs)
+    found = network(as_settings(DIAGONAL), inputs.shape[1]).singular_values(parameters, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-13 * expected.max())
     for threshold in (1e-2, 1e-4):
         np.testing.assert_array_equal(rank(found, threshold), rank(expected, threshold))
@@ -103,7 +105,7 @@ def test_rank_of_sparse_zero_and_diverged_runs() -> None:
     parameters = np.zeros((3, 20))
     parameters[0, [1, 4, 14, 17]] = 1.0  # coordinates 1, 4 and 7
     parameters[2, 3] = np.nan
-    values = network(DIAGONAL, inputs.shape[1]).singular_values(parameters, inputs)
+    values = network(as_settings(DIAGONAL), inputs.shape[1]).singular_values(parameters, inputs)
     np.testing.assert_array_equal(rank(values, 1e-12), [3.0, 0.0, np.nan])
     np.testing.assert_array_equal(rank(np.full((2, 3), np.nan), 1e-4), [np.nan, np.nan])
 

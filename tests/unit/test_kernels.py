@@ -17,15 +17,18 @@ from largestep.models import dense as architecture
 from largestep.toys.runs import Problem
 from largestep.toys.runs import Runs as Trained
 from largestep.toys.update import Rule
+from tests.settings import as_settings
 
 Array = NDArray[np.float64]
 STEPS = 100
 EXAMPLES = 12
 
 
-def _layers(*units: int, biased: tuple[bool, ...]) -> list[dict[str, Any]]:
+def _layers(*units: int, biased: tuple[bool, ...]) -> list[Any]:
     law = {"law": "gaussian", "scale": 0.5}
-    return [{"units": n, "weight": law, "bias": law if b else None} for n, b in zip(units, biased, strict=True)]
+    return as_settings(
+        [{"units": n, "weight": law, "bias": law if b else None} for n, b in zip(units, biased, strict=True)]
+    )
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Net:
     """A network under test: layers is empty for the diagonal one."""
 
     inputs: int
-    layers: list[dict[str, Any]]
+    layers: list[Any]
     step_size: float
 
     def initial(self, seed: int) -> Array:
@@ -49,7 +52,7 @@ class Net:
             }
         )
         model = {"kind": "dense", "layers": self.layers} if self.layers else {"kind": "diagonal", "u": 0.0, "v": 0.0}
-        return Problem(model, data, {1.0: "half_mse", 2.0: "mse"}[residual_factor])
+        return Problem(as_settings(model), data, {1.0: "half_mse", 2.0: "mse"}[residual_factor])
 
 
 NETS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,17 +15,18 @@ from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
 from largestep.figures import label_noise as figure
 from largestep.figures import style
+from largestep.specs.studies import StudySpec
 from largestep.studies import label_noise as studies
 from tests.conftest import REPOSITORY
 
 TINY = REPOSITORY / "tests" / "tiny" / "config.yaml"
 
 
-def spec(seeds: int = 2, **networks: dict[str, object]) -> dict[str, object]:
+def spec(seeds: int = 2, **networks: dict[str, object]) -> StudySpec[Any, Any]:
     raw = config.read(TINY)
     about = {"kind": "label_noise", "title": "", "paper": "", "scale": "laptop", "seeds": seeds}
     raw["studies"] = {"label_noise": about | {"networks": networks}}
-    return json.loads(grid.study_spec(config.parse(raw, "tiny"), "label_noise"))
+    return StudySpec.read(grid.study_spec(config.parse(raw, "tiny"), "label_noise"))
 
 
 NETWORKS = {

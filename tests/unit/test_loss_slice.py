@@ -23,6 +23,7 @@ from largestep.figures import style
 from largestep.recording import ORDER
 from largestep.studies import loss_slice
 from tests.conftest import REPOSITORY
+from tests.settings import as_settings, study_of
 
 Array = np.ndarray
 
@@ -44,13 +45,13 @@ def settings() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def problem(settings: dict[str, Any]) -> tuple[Array, Array, Array]:
     """Inputs, labels and truth."""
-    data = sparse_regression.draw(settings["data"], 0)
+    data = sparse_regression.draw(as_settings(settings["data"]), 0)
     return data["train_inputs"].values[0], data["train_labels"].values[0], data["truth"].values[0]
 
 
 @pytest.fixture(scope="module")
 def found() -> xr.Dataset:
-    return loss_slice.study(spec_of(), 1)
+    return loss_slice.study(study_of(spec_of()), 1)
 
 
 def gradient(w: Array, x: Array, y: Array) -> Array:
@@ -138,7 +139,7 @@ def test_loss_on_the_plane(found: xr.Dataset, problem: tuple[Array, Array, Array
 
 
 def test_diverged_runs_are_nan_and_named() -> None:
-    study = loss_slice.study(spec_of(step_sizes={"flow": 0.03, "gd": 9.0, "sgd": 0.6}), 1)
+    study = loss_slice.study(study_of(spec_of(step_sizes={"flow": 0.03, "gd": 9.0, "sgd": 0.6})), 1)
     lost = study["diverged_step"].sel(path="sgd") >= 0
     assert lost.any()
     assert not (study["diverged_step"].sel(path="flow") >= 0).any()

@@ -6,10 +6,11 @@ import torch
 
 from largestep.models import networks
 from largestep.models.mlp import MLP
+from tests.settings import as_settings
 
 
 def test_it_computes_matrix_products_with_relu_between_them() -> None:
-    net = networks.draw({"kind": "mlp", "hidden": [5, 4]}, 2, 3, (2, 3), 0)
+    net = networks.draw(as_settings({"kind": "mlp", "hidden": [5, 4]}), 2, 3, (2, 3), 0)
     images = torch.rand(6, 2, 2, 3)
     state = net.state_dict()
     first = (images.reshape(6, 12) @ state["layers.0.weight"].T + state["layers.0.bias"]).clamp_min(0)

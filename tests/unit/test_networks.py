@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from largestep.models import networks
 from largestep.models.networks import Network
 from tests import forked
+from tests.settings import as_settings
 
 MODELS: dict[str, dict[str, Any]] = {
     "resnet18": {"width": 4, "normalisation": "batch"},
@@ -28,7 +29,7 @@ kinds = pytest.mark.parametrize("kind", MODELS)
 
 
 def draw(kind: str, channels: int = 3, side: int = 16, seed: int = 0, **settings: Any) -> Network:
-    return networks.draw({"kind": kind, **MODELS[kind], **settings}, channels, 10, (side, side), seed)
+    return networks.draw(as_settings({"kind": kind, **MODELS[kind], **settings}), channels, 10, (side, side), seed)
 
 
 def images(channels: int = 3, side: int = 16, count: int = 4) -> Tensor:
@@ -219,7 +220,7 @@ def test_inputs_lie_between_zero_and_one() -> None:
 
 @kinds
 def test_images_need_not_be_square(kind: str) -> None:
-    net = networks.draw({"kind": kind, **MODELS[kind]}, 3, 7, (12, 20), 0).eval()
+    net = networks.draw(as_settings({"kind": kind, **MODELS[kind]}), 3, 7, (12, 20), 0).eval()
     assert net(torch.rand(2, 3, 12, 20)).shape == (2, 7)
 
 
@@ -236,7 +237,7 @@ def test_narrow_shortcuts_compute_what_strided_convolutions_do() -> None:
 
 def five_gradients_of_narrow_shortcuts() -> None:
     for _ in range(5):
-        net = networks.draw({"kind": "resnet18", "width": 4, "normalisation": "batch"}, 3, 10, (64, 64), 0)
+        net = networks.draw(as_settings({"kind": "resnet18", "width": 4, "normalisation": "batch"}), 3, 10, (64, 64), 0)
         net(torch.rand(4, 3, 64, 64)).sum().backward()
 
 

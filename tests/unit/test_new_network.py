@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from largestep import config, grid, stages
 from largestep.studies import label_noise, sharpness
-from largestep.toys import train as toy
 from largestep.toys.update import Course, Rule, State, Task
 from tests.conftest import REPOSITORY
+from tests.settings import as_settings, train
 
 Array = NDArray[np.float64]
 MODEL = {"kind": "linear"}
@@ -80,8 +80,8 @@ def spec_of(study: str) -> dict[str, Any]:
 def test_it_is_trained() -> None:
     tiny = config.load(REPOSITORY / "tests/tiny/config.yaml")
     spec = json.loads(grid.cells(tiny)["diagonal.small"].spec("train")) | {"model": MODEL}
-    data = stages.worker("data", "sparse_regression").draw(spec["data"]["data"], spec["data"]["draws"])
-    losses, snapshots = toy.train(spec, data, 1)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(spec["data"]["data"]), spec["data"]["draws"])
+    losses, snapshots = train(spec, data)
     assert (losses["diverged_step"] == -1).all()
     assert (losses["train_loss"].isel(step=-1) < 0.5 * losses["train_loss"].isel(step=0)).all()
     assert snapshots.sizes["parameter"] == 10
@@ -90,7 +90,7 @@ def test_it_is_trained() -> None:
 def test_its_sharpness_is_studied() -> None:
     spec = spec_of("sharpness")
     spec["settings"]["runs"] = {"gd": spec["settings"]["runs"]["gd"]}
-    found = sharpness.study(spec, 1).sel(run="gd")
+    found = sharpness.study(as_settings(spec), 1).sel(run="gd")
     assert not found["linear"].item()
     # The loss is quadratic: one curvature everywhere, and no step beyond its edge of stability.
     np.testing.assert_allclose(found["sharpness"], found["sharpness"].values[:, :1].repeat(12, axis=1))
@@ -100,5 +100,5 @@ def test_its_sharpness_is_studied() -> None:
 def test_proposition_2_1_holds_for_it() -> None:
     spec = spec_of("label_noise")
     spec["settings"]["networks"] = {"diagonal": spec["settings"]["networks"]["diagonal"]}
-    found = label_noise.study(spec, 1)
+    found = label_noise.study(as_settings(spec), 1)
     assert float(found["update_error"].sel(precision="float64").max()) < 1e-12

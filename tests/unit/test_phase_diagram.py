@@ -21,10 +21,11 @@ from largestep.claims.verdict import Row, decide
 from largestep.data import sparse_regression
 from largestep.figures import phase_diagram as figure
 from largestep.figures import style
+from largestep.specs.aggregates import StudyLeftOut
 from largestep.studies import phase_diagram
-from largestep.toys import train as toy
 from tests.conftest import REPOSITORY
 from tests.draws import DRAWS
+from tests.settings import CONSTANT, as_settings, study_of, train
 
 # Powers of two apart, so that a division gives the decayed step size to the bit.
 LARGE, DECAYED = 0.25, 0.0625
@@ -44,15 +45,15 @@ def cells(spec: dict[str, Any], decay_at: float, arm: str) -> tuple[xr.Dataset, 
     """The data, losses and snapshots of a cell with the step size LARGE."""
     experiment = spec["experiments"]["diagonal"]
     training = experiment["training"] | {"arms": [arm], "seeds": spec["settings"]["seeds"]}
-    schedule = {"step_size": LARGE, "warmup": None, "decays": [{"at": decay_at, "divide_by": LARGE / DECAYED}]}
-    data = sparse_regression.draw(experiment["data"]["data"], training["seeds"])
+    schedule = CONSTANT | {"step_size": LARGE, "decays": [{"at": decay_at, "divide_by": LARGE / DECAYED}]}
+    data = sparse_regression.draw(as_settings(experiment["data"]["data"]), training["seeds"])
     cell = {"cell": "made.up", "model": experiment["model"], "training": training, "schedule": schedule}
-    return data, *toy.train(cell, data, 1)
+    return data, *train(cell, data)
 
 
 @pytest.fixture(scope="module")
 def found() -> xr.Dataset:
-    return phase_diagram.study(spec_of(), 1)
+    return phase_diagram.study(study_of(spec_of()), 1)
 
 
 @pytest.mark.parametrize("arm", ["order", "data"])
@@ -61,7 +62,7 @@ def test_runs_are_those_of_the_cells(arm: str, after_update: bool) -> None:
     """Also where the update of the decay's own step is a large one, as for the published diagonal networks."""
     spec = spec_of(arm=arm)
     spec["experiments"]["diagonal"]["training"]["decay_after_update"] = after_update
-    diagram = phase_diagram.study(spec, 1).isel(step_size=1)
+    diagram = phase_diagram.study(study_of(spec), 1).isel(step_size=1)
     assert float(diagram["step_size"]) == LARGE
     for decay_at in spec["settings"]["decay_at"]:
         _, losses, _ = cells(spec, decay_at, arm)
@@ -77,7 +78,7 @@ def test_what_is_measured_before_the_decay() -> None:
     spec = spec_of()
     training = spec["experiments"]["diagonal"]["training"]
     training["snapshots"] = training["evaluations"]
-    diagram = phase_diagram.study(spec, 1).isel(step_size=1)
+    diagram = phase_diagram.study(study_of(spec), 1).isel(step_size=1)
     for decay_at in spec["settings"]["decay_at"]:
         data, losses, snapshots = cells(spec, decay_at, "order")
         decay, steps = int(losses["decay_step"][0]), losses["step"].values
@@ -94,7 +95,7 @@ def test_what_is_measured_before_the_decay() -> None:
 
 def test_non_zeros_of_the_last_predictor() -> None:
     spec = spec_of()
-    diagram = phase_diagram.study(spec, 1).isel(step_size=1)
+    diagram = phase_diagram.study(study_of(spec), 1).isel(step_size=1)
     _, _, snapshots = cells(spec, 0.4, "order")
     u, v = np.split(snapshots["parameters"].isel(arm=0, snapshot_step=-1).values, 2, axis=-1)
     for threshold in diagram["l0_threshold"].values:
@@ -103,7 +104,7 @@ def test_non_zeros_of_the_last_predictor() -> None:
 
 
 def test_diverged_runs_have_no_values() -> None:
-    diagram = phase_diagram.study(spec_of(step_sizes={"low": 0.4, "high": 0.8, "count": 2}), 1)
+    diagram = phase_diagram.study(study_of(spec_of(step_sizes={"low": 0.4, "high": 0.8, "count": 2})), 1)
     lost = diagram["diverged_step"] >= 0
     assert 0 < int(lost.sum()) < lost.size
     for measure in ("test_loss", "train_loss", "phase_loss", "support_rmse", "off_support", "l0"):
@@ -122,14 +123,14 @@ def test_diverged_runs_have_no_values() -> None:
 
 
 def test_threads_do_not_matter(found: xr.Dataset) -> None:
-    xr.testing.assert_identical(phase_diagram.study(spec_of(), 2), found)
+    xr.testing.assert_identical(phase_diagram.study(study_of(spec_of()), 2), found)
 
 
 def test_label_noise_is_refused() -> None:
     spec = spec_of()
     spec["experiments"]["diagonal"]["training"]["label_noise"] = 0.1
     with pytest.raises(ValueError, match="experiment diagonal has label noise"):
-        phase_diagram.study(spec, 1)
+        phase_diagram.study(study_of(spec), 1)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_nothing_to_measure_is_said() -> None:
     assert {row.verdict for row in rows_of(study)} == {"undecided"}
     late = diagram(np.random.default_rng(6), -3.0).isel(decay_at=slice(4, None))
     assert {row.note for row in rows_of(late)} == {"not run: fewer than two decay times up to 50%"}
-    later = Results({}, {}, later_studies={"phase_diagram": {"scale": "paper", "kind": "phase_diagram"}})
+    later = Results({}, {}, later_studies={"phase_diagram": StudyLeftOut(scale="paper", kind="phase_diagram")})
     rows = decide(claims.measured(later))
     assert {(row.claim, row.verdict) for row in rows} == {("C4", "not run"), ("C5", "not run")}
 

@@ -20,14 +20,15 @@ from largestep.measures.support import off_support_median, off_support_norm, sup
 from largestep.measures.thresholds import effective_rank
 from largestep.models import dense
 from largestep.toys.network import network
+from tests.settings import as_settings
 
 Array = NDArray[np.float64]
 HIDDEN = {"weight": {"law": "gaussian", "scale": 1.0}, "bias": {"law": "gaussian", "scale": 1.0}}
 OUTPUT = {"units": 1, "weight": {"law": "gaussian", "scale": 1.0}, "bias": None}
 
 
-def layers(*units: int) -> list[dict[str, Any]]:
-    return [*({"units": count, **HIDDEN} for count in units), OUTPUT]
+def layers(*units: int) -> list[Any]:
+    return as_settings([*({"units": count, **HIDDEN} for count in units), OUTPUT])
 
 
 def snapshots(parameters: Array, data_set: list[list[int]]) -> xr.Dataset:
@@ -39,9 +40,10 @@ def snapshots(parameters: Array, data_set: list[list[int]]) -> xr.Dataset:
     )
 
 
-def dense_spec(model: list[dict[str, Any]]) -> dict[str, Any]:
-    measures = {"normalise_activations": True, "units_per_block": None}
-    return {"cell": "made_up", "train": {"model": {"kind": "dense", "layers": model}}, "measures": measures}
+def features(model: list[Any], data: xr.Dataset, kept: xr.Dataset) -> xr.Dataset:
+    """Of a dense network."""
+    net, measures = as_settings({"layers": model}), as_settings({"normalise_activations": True})
+    return dense_features.features(net, measures, data, kept, label="made up", threads=1)
 
 
 def test_effective_rank_is_the_exponential_of_the_entropy() -> None:
@@ -62,7 +64,7 @@ def test_columns_of_a_diagonal_network_are_those_of_its_jacobian() -> None:
         return torch.from_numpy(inputs) @ (flat[:3] * flat[3:])
 
     jacobian = torch.autograd.functional.jacobian(outputs, torch.from_numpy(parameters)).numpy()
-    net = network({"kind": "diagonal", "u": 0.0, "v": 0.0}, 3)
+    net = network(as_settings({"kind": "diagonal", "u": 0.0, "v": 0.0}), 3)
     np.testing.assert_allclose(net.column_norms(parameters, inputs), np.linalg.norm(jacobian, axis=0))
 
 
@@ -158,11 +160,12 @@ def test_distance_is_relative_to_the_init_of_the_layer_or_of_the_network() -> No
 
 def test_features_of_a_diagonal_network() -> None:
     settings = {"examples": 4, "dimension": 5, "support": 2, "test_examples": 9, "seed": 0}
-    data = sparse_regression.draw(settings, 2)
+    data = sparse_regression.draw(as_settings(settings), 2)
     parameters = np.random.default_rng(0).standard_normal((2, 2, 3, 10))
     parameters[1, 1, 2] = np.nan
-    spec = {"train": {"model": {"kind": "diagonal", "u": 0.1, "v": 0.0}}}
-    found = linear_features.features(spec, data, snapshots(parameters, [[0, 0], [1, 2]]), 1)
+    model = as_settings({"kind": "diagonal", "u": 0.1, "v": 0.0})
+    kept = snapshots(parameters, [[0, 0], [1, 2]])
+    found = linear_features.features(model, as_settings({}), data, kept, label="made up", threads=1)
     u, v = parameters[1, 0, 1, :5], parameters[1, 0, 1, 5:]
     x, truth = data["train_inputs"].values[1], data["truth"].values[1]
     at = found.isel(arm=1, seed=0, snapshot_step=1)
@@ -179,10 +182,11 @@ def test_features_of_a_diagonal_network() -> None:
 @pytest.mark.filterwarnings("error")
 def test_features_of_a_network_on_points() -> None:
     model = layers(6)
-    data = points.draw({"inputs": [-1.0, 0.0, 2.0], "labels": [0.0, 1.0, 2.0], "rank_inputs": 20, "seed": 0}, 1)
+    settings = {"inputs": [-1.0, 0.0, 2.0], "labels": [0.0, 1.0, 2.0], "rank_inputs": 20, "seed": 0}
+    data = points.draw(as_settings(settings), 1)
     parameters = np.stack([dense.draw(1, model, seed) for seed in range(6)]).reshape(1, 2, 3, -1)
     parameters[0, 1, 2] = np.nan
-    found = dense_features.features(dense_spec(model), data, snapshots(parameters.copy(), [[0, 1]]), 1)
+    found = features(model, data, snapshots(parameters.copy(), [[0, 1]]))
     w, b, a = np.split(parameters[0, 0, 1], 3)
     places = -b / w
     assert float(found["kinks"][0, 0, 1]) <= np.sum((places > -1) & (places < 2))
@@ -196,10 +200,10 @@ def test_features_of_a_network_on_points() -> None:
 def test_features_of_a_student_use_the_data_set_of_the_run() -> None:
     teacher = [{"units": 2, "weight": {"law": "sphere", "scale": 1.0}, "bias": None}, OUTPUT]
     settings = {"examples": 7, "dimension": 3, "test_examples": 40, "seed": 0, "teacher": teacher}
-    data = teacher_student.draw(settings, 2)
-    model = [{"units": 4, "weight": {"law": "gaussian", "scale": 1.0}, "bias": None}, OUTPUT]
+    data = teacher_student.draw(as_settings(settings), 2)
+    model = as_settings([{"units": 4, "weight": {"law": "gaussian", "scale": 1.0}, "bias": None}, OUTPUT])
     parameters = np.stack([dense.draw(3, model, seed) for seed in range(8)]).reshape(2, 2, 2, -1)
-    found = dense_features.features(dense_spec(model), data, snapshots(parameters, [[0, 0], [1, 2]]), 1)
+    found = features(model, data, snapshots(parameters, [[0, 0], [1, 2]]))
     flat, inputs = torch.from_numpy(parameters[1, 1, 1]), torch.from_numpy(data["train_inputs"].values[2])
 
     def outputs(values: torch.Tensor) -> torch.Tensor:
@@ -218,11 +222,11 @@ def test_features_of_a_student_use_the_data_set_of_the_run() -> None:
 
 def test_a_deeper_student_has_no_alignment_and_no_biases_in_its_distances() -> None:
     settings = {"examples": 7, "dimension": 3, "test_examples": 90, "seed": 0, "teacher": layers(2, 2)}
-    data, model = teacher_student.draw(settings, 0), layers(4, 4)
+    data, model = teacher_student.draw(as_settings(settings), 0), layers(4, 4)
     start = dense.draw(3, model, 0)
     moved = start.copy()
     moved[12:16] += 1.0  # the biases of the first layer
     moved[16:32] *= 3.0  # the weights of the second
-    found = dense_features.features(dense_spec(model), data, snapshots(np.stack([start, moved])[None, None], [[0]]), 1)
+    found = features(model, data, snapshots(np.stack([start, moved])[None, None], [[0]]))
     assert "student_alignment" not in found
     np.testing.assert_allclose(found["distance"][0, 0, 1], [0.0, 2.0, 0.0])

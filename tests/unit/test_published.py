@@ -10,6 +10,7 @@ import pytest
 from largestep.data import published_regression, sparse_regression, teacher_student
 from largestep.models import dense
 from largestep.toys.runs import Problem, Runs
+from tests.settings import as_settings
 
 # The last evaluation of the published run, and its losses, from a rerun of the published code.
 UPDATES = 14_032
@@ -28,16 +29,16 @@ def test_two_layer_baseline() -> None:
         "seed": 1,
         "teacher": [_layer(3, "sphere"), _layer(1, "rademacher")],
     }
-    data = teacher_student.draw(problem, draws=0)
+    data = teacher_student.draw(as_settings(problem), draws=0)
     labels = data["train_labels"].values
     np.testing.assert_allclose(labels[0, :4], [0.9664, -0.5862, 0.4440, 0.9520], atol=5e-5)
 
-    layers = [_layer(20, "gaussian", 0.5), _layer(1, "gaussian", 0.0)]
+    layers = as_settings([_layer(20, "gaussian", 0.5), _layer(1, "gaussian", 0.0)])
     parameters = dense.draw(2, layers, seed=0)[None]
     order = np.random.RandomState(0)
     indices = np.array([order.choice(15, size=1, replace=False) for _ in range(UPDATES)])[None]
     # The loss is the mean square, without a half.
-    runs = Runs(Problem({"kind": "dense", "layers": layers}, data, "mse"), parameters)
+    runs = Runs(Problem(as_settings({"kind": "dense", "layers": layers}), data, "mse"), parameters)
     runs.advance(np.full(UPDATES, 0.13), indices)
 
     assert runs.diverged_step[0] == -1

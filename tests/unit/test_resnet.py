@@ -11,6 +11,7 @@ from torchvision.models import resnet18, resnet34
 
 from largestep.models import networks
 from largestep.models.resnet import DEPTHS, ResNet
+from tests.settings import as_settings
 
 MODEL = {"kind": "resnet18", "width": 2, "normalisation": "batch"}
 published = pytest.mark.parametrize(("kind", "theirs"), [("resnet18", resnet18), ("resnet34", resnet34)])
@@ -52,13 +53,13 @@ def test_blocks_are_the_stages_and_the_pooled_features(kind: str, channels: int,
 
 
 def test_a_seed_has_the_weights_that_it_always_had() -> None:
-    flat = networks.flatten(networks.draw(MODEL, 1, 10, (8, 8), 0))
+    flat = networks.flatten(networks.draw(as_settings(MODEL), 1, 10, (8, 8), 0))
     expected = [-0.3757014274597168, 0.04644130915403366, 0.13360783457756042, 0.0]
     assert flat[[0, 1, -11, -1]].tolist() == expected
 
 
 def test_parts_are_the_stem_the_stages_and_the_head() -> None:
-    found = networks.parts(networks.draw(MODEL, 1, 10, (8, 8), 0))
+    found = networks.parts(networks.draw(as_settings(MODEL), 1, 10, (8, 8), 0))
     assert {name: len(tensors) for name, tensors in found.items()} == {
         "stem": 1,
         "stage 1": 4,
@@ -69,7 +70,7 @@ def test_parts_are_the_stem_the_stages_and_the_head() -> None:
 
 @pytest.mark.parametrize(("normalisation", "kind"), [("group", nn.GroupNorm), ("none", nn.Identity)])
 def test_another_normalisation_takes_the_place_of_every_batchnorm(normalisation: str, kind: type) -> None:
-    net = networks.draw(MODEL | {"normalisation": normalisation}, 1, 10, (8, 8), 0)
+    net = networks.draw(as_settings(MODEL | {"normalisation": normalisation}), 1, 10, (8, 8), 0)
     modules = list(net.modules())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in modules)
     assert sum(isinstance(module, kind) for module in modules) == 20
@@ -80,7 +81,7 @@ def test_another_normalisation_takes_the_place_of_every_batchnorm(normalisation:
 
 @pytest.mark.parametrize(("width", "groups"), [(16, 8), (2, 1), (5, 5), (1, 1)])
 def test_a_group_has_two_channels_or_one_where_they_are_odd(width: int, groups: int) -> None:
-    net = networks.draw(MODEL | {"width": width, "normalisation": "group"}, 1, 10, (8, 8), 0)
+    net = networks.draw(as_settings(MODEL | {"width": width, "normalisation": "group"}), 1, 10, (8, 8), 0)
     first = next(module for module in net.modules() if isinstance(module, nn.GroupNorm))
     assert first.num_groups == groups
     assert net(torch.rand(2, 1, 8, 8)).isfinite().all()

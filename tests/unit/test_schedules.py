@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from largestep.schedules import PHASE_OF_IMAGES, Schedule, decay_fraction
+from tests.settings import CONSTANT, as_settings
 
 
-def step_sizes(
-    law: dict[str, object], steps: int, decay_after_update: bool = False, phase: int = 0
-) -> NDArray[np.float64]:
+def step_sizes(law: Any, steps: int, decay_after_update: bool = False, phase: int = 0) -> NDArray[np.float64]:
     return Schedule(law, steps, decay_after_update, phase).sizes
 
 
-def schedule(**changes: object) -> dict[str, object]:
-    return {"step_size": 0.1, "warmup": None, "decays": []} | changes
+def schedule(**changes: object) -> Any:
+    return as_settings(CONSTANT | {"step_size": 0.1} | changes)
 
 
 def test_constant() -> None:
@@ -42,7 +42,7 @@ def test_power_warmup_of_the_one_dimensional_case() -> None:
     """eta_i = eta + (F - 1) eta i / N up to the decay, which divides the peak (published settings of Fig. 4)."""
     law = {"kind": "power", "factor": 200.0, "exponent": 1.0}
     steps = 31623
-    sizes = step_sizes({"step_size": 2e-4, "warmup": law, "decays": [{"at": 0.5, "divide_by": 3.0}]}, steps)
+    sizes = step_sizes(schedule(step_size=2e-4, warmup=law, decays=[{"at": 0.5, "divide_by": 3.0}]), steps)
     until = int(0.5 * steps)
     assert sizes[1000] == pytest.approx(2e-4 + 199 * 2e-4 * 1000 / steps)
     peak = 2e-4 + 199 * 2e-4 * until / steps
@@ -55,7 +55,7 @@ def test_exponential_warmup_of_the_deep_nets() -> None:
     law = {"kind": "exponential", "base": 1.05}
     for at, peak in ((0.1, 1.63), (0.3, 4.32), (0.5, 11.47)):
         decays = [{"at": at, "divide_by": 10.0}, {"at": 0.9, "divide_by": 10.0}]
-        sizes = step_sizes({"step_size": 1.0, "warmup": law, "decays": decays}, 1500)
+        sizes = step_sizes(schedule(step_size=1.0, warmup=law, decays=decays), 1500)
         assert sizes[int(at * 1500)] == pytest.approx(peak / 10, rel=1e-3)
         assert sizes[-1] == pytest.approx(peak / 100, rel=1e-3)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import xarray as xr
 
 from largestep import config, grid, stages
 from largestep.figures import sharpness as figure
+from largestep.specs.studies import StudySpec
 from largestep.studies import sharpness
-from largestep.toys import train as toy
+from tests.settings import as_settings, train
 
 TINY = Path(__file__).parents[1] / "tiny" / "config.yaml"
 SGD = {"experiment": "diagonal", "arm": "order", "cell": "decay50", "evaluate_every": 5}
@@ -30,7 +30,7 @@ def _raw(runs: dict[str, Any], **settings: Any) -> dict[str, Any]:
 
 def _study(runs: dict[str, Any], **settings: Any) -> xr.Dataset:
     parsed = config.parse(_raw(runs, **settings), "made up")
-    return sharpness.study(json.loads(grid.study_spec(parsed, "made_up")), 1)
+    return sharpness.study(StudySpec.read(grid.study_spec(parsed, "made_up")), 1)
 
 
 def test_sgd_is_that_of_the_cells() -> None:
@@ -38,10 +38,10 @@ def test_sgd_is_that_of_the_cells() -> None:
     parsed = config.parse(_raw({"sgd": SGD}), "made up")
     settings = parsed.experiments["diagonal"].model_dump(mode="json")
     settings["training"] |= {"evaluations": 80, "seeds": 2, "arms": ["order"]}
-    data = stages.worker("data", "sparse_regression").draw(settings["data"], 0)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(settings["data"]), 0)
     schedule = settings["cells"]["decay50"]
     spec = {"cell": "c", "model": settings["model"], "training": settings["training"], "schedule": schedule}
-    cell, _ = toy.train(spec, data, 1)
+    cell, _ = train(spec, data)
     np.testing.assert_array_equal(found["block_step"], cell["step"])
     # With one evaluation in each block, median and maximum are the loss itself.
     for name in ("loss_median", "loss_max"):
@@ -83,7 +83,7 @@ def test_first_step_of_gradient_descent() -> None:
     found = _study({"gd": GD}, blocks=60).sel(run="gd")
     parsed = config.parse(_raw({"gd": GD}), "made up")
     drawn = parsed.experiments["diagonal"].data.model_dump(mode="json")
-    data = stages.worker("data", "sparse_regression").draw(drawn, 2)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(drawn), 2)
     for seed in range(2):
         x, y = (data[f"train_{name}"].values[seed + 1] for name in ("inputs", "labels"))
         u, v = np.full(10, 0.1), np.zeros(10)

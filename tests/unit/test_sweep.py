@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 import xarray as xr
 
 from largestep import config, stages
+from largestep.config.studies.sweep import Held, Varied
 from largestep.figures import sweep as figure
 from largestep.schedules import Schedule
+from largestep.specs.studies import StudySpec
 from largestep.studies import sweep
-from largestep.toys import train as toy
 from largestep.toys.orders import Order
+from tests.settings import CONSTANT, as_settings, study_of, train
 
 EXAMPLES = 6
 
@@ -65,18 +68,17 @@ def test_a_full_batch_has_nothing_to_sample(sampling: str) -> None:
 
 
 def test_schedule_of_a_point() -> None:
-    point = {"step_size": 0.3, "warmup_from": None, "decay_at": 0.4, "decayed_step_size": 0.02}
-    np.testing.assert_allclose(Schedule(sweep.schedule(point), 10).sizes, [0.3] * 4 + [0.02] * 6)
-    warm = Schedule(sweep.schedule(point | {"warmup_from": 0.1}), 10).sizes
+    point = point_of(step_size=0.3, decay_at=0.4, decayed_step_size=0.02)
+    np.testing.assert_allclose(Schedule(sweep.law(point), 10).sizes, [0.3] * 4 + [0.02] * 6)
+    warm = Schedule(sweep.law(replace(point, warmup_from=0.1)), 10).sizes
     np.testing.assert_allclose(warm, [0.1, 0.15, 0.2, 0.25] + [0.02] * 6)
-    same = Schedule(sweep.schedule(point | {"warmup_from": 0.3}), 10).sizes
+    same = Schedule(sweep.law(replace(point, warmup_from=0.3)), 10).sizes
     np.testing.assert_allclose(same, [0.3] * 4 + [0.02] * 6)
 
 
 def test_lists_go_side_by_side_with_what_is_held() -> None:
-    varied = {"vary": "batch_size", "batch_size": [1, 2], "step_size": [0.1, 0.2], "momentum": None}
-    points = sweep.points_of(varied | {"hold": {"weight_decay": 0.5, "steps": None}})
-    assert points == [
+    varied = Varied(batch_size=[1, 2], step_size=[0.1, 0.2], hold=Held(weight_decay=0.5))
+    assert sweep.points_of(varied) == [
         {"weight_decay": 0.5, "batch_size": 1, "step_size": 0.1},
         {"weight_decay": 0.5, "batch_size": 2, "step_size": 0.2},
     ]
@@ -111,13 +113,19 @@ DIAGONAL = {
         "snapshots": 2,
     },
     "measures": {"rank_thresholds": [1e-15, 1e-4], "l0_thresholds": [1e-50, 1e-4], "correlation_thresholds": []},
+    "schedules": {},
 }
 BASE = {"step_size": 0.1, "decay_at": 0.5, "decayed_step_size": 0.05}
 
 
-def spec(arm: str, sweeps: dict[str, Any], seeds: int = 3) -> dict[str, Any]:
+def point_of(**settings: Any) -> sweep.Point:
+    training = DIAGONAL["training"]
+    return sweep.Point(**{key: training[key] for key in sweep.TRAINING}, **settings)
+
+
+def spec(arm: str, sweeps: dict[str, Any], seeds: int = 3) -> StudySpec[Any, Any]:
     settings = {"kind": "sweep", "experiment": "diagonal", "arm": arm, "seeds": seeds, "base": BASE, "sweeps": sweeps}
-    return {"study": "made_up", "settings": settings, "experiments": {"diagonal": DIAGONAL}}
+    return study_of({"study": "made_up", "settings": settings, "experiments": {"diagonal": DIAGONAL}})
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +145,10 @@ def study() -> xr.Dataset:
 
 def test_a_point_is_trained_like_a_cell(study: xr.Dataset) -> None:
     training = DIAGONAL["training"] | {"arms": ["data"]}
-    schedule = {"step_size": 0.1, "warmup": None, "decays": [{"at": 0.3, "divide_by": 2.0}]}
-    data = stages.worker("data", "sparse_regression").draw(DIAGONAL["data"]["data"], 3)
+    schedule = CONSTANT | {"step_size": 0.1, "decays": [{"at": 0.3, "divide_by": 2.0}]}
+    data = stages.worker("data", "sparse_regression").draw(as_settings(DIAGONAL["data"]["data"]), 3)
     cell = {"cell": "x", "model": DIAGONAL["model"], "training": training, "schedule": schedule}
-    losses, kept = toy.train(cell, data, 1)
+    losses, kept = train(cell, data)
     point = study.isel(point=0)
     np.testing.assert_array_equal(point["train_loss"], losses["train_loss"].isel(arm=0, step=-1))
     np.testing.assert_allclose(point["test_loss"], losses["test_loss"].isel(arm=0, step=-1), rtol=1e-12)
@@ -165,9 +173,10 @@ def test_diverged_runs_are_nan_and_named(study: xr.Dataset) -> None:
 
 def test_level_is_the_mean_over_the_second_half_of_the_phase(study: xr.Dataset) -> None:
     training = DIAGONAL["training"] | {"arms": ["data"], "evaluations": sweep.EVALUATIONS, "snapshots": 1}
-    data = stages.worker("data", "sparse_regression").draw(DIAGONAL["data"]["data"], 3)
-    cell = {"cell": "x", "model": DIAGONAL["model"], "training": training, "schedule": sweep.schedule(_full(BASE))}
-    losses, _ = toy.train(cell, data, 1)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(DIAGONAL["data"]["data"]), 3)
+    schedule = CONSTANT | {"step_size": 0.1, "decays": [{"at": 0.5, "divide_by": 2.0}]}
+    cell = {"cell": "x", "model": DIAGONAL["model"], "training": training, "schedule": schedule}
+    losses, _ = train(cell, data)
     steps = losses["step"].values
     inside = (steps >= 75) & (steps <= 150)
     assert inside.sum() > 5
@@ -175,18 +184,14 @@ def test_level_is_the_mean_over_the_second_half_of_the_phase(study: xr.Dataset) 
     np.testing.assert_allclose(study["phase_loss"].values[1], wanted)
 
 
-def _full(base: dict[str, Any]) -> dict[str, Any]:
-    return {"warmup_from": None} | base
-
-
 def test_sharpness_aware_steps_by_hand() -> None:
     """Training with `sam_radius` is a plain loop in NumPy over the same examples."""
     radius, size = 0.1, 0.05
     training = DIAGONAL["training"] | {"sam_radius": radius, "steps": 40, "seeds": 1}
-    data = stages.worker("data", "sparse_regression").draw(DIAGONAL["data"]["data"], 0)
-    schedule = {"step_size": size, "warmup": None, "decays": []}
+    data = stages.worker("data", "sparse_regression").draw(as_settings(DIAGONAL["data"]["data"]), 0)
+    schedule = CONSTANT | {"step_size": size}
     cell = {"cell": "x", "model": DIAGONAL["model"], "training": training, "schedule": schedule}
-    _, kept = toy.train(cell, data, 1)
+    _, kept = train(cell, data)
     x, y = data["train_inputs"].values[0], data["train_labels"].values[0]
     u, v = np.full(10, 0.1), np.zeros(10)
     for i in np.random.default_rng([1, 0]).integers(8, size=39):

@@ -17,6 +17,7 @@ from largestep.images.trial import try_out
 from largestep.models import networks
 from largestep.store import StoreError
 from tests.image_runs import spec, train
+from tests.settings import as_settings
 
 TOP = """
 import random
@@ -192,7 +193,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def written(name: str, source: str, top: str = TOP) -> dict[str, Any]:
         (tmp_path / f"trial_{name}.py").write_text(top + source)
-        return {"kind": f"trial_{name}.Own", "blocks": ["body"]}
+        return {"kind": f"trial_{name}.Own", "options": {}, "blocks": ["body"]}
 
     yield written
     for name in [name for name in sys.modules if name.startswith("trial_")]:
@@ -207,9 +208,10 @@ def noise(size: int = 8, count: int = 20) -> ImageSet:
 def tried(
     model: dict[str, Any], batch: int = 4, precision: str = "float32", size: int = 8, images: ImageSet | None = None
 ) -> None:
-    training = {"batch_size": batch, "precision": precision}
+    training = as_settings({"batch_size": batch, "precision": precision})
     images = images or noise(size)
-    try_out(lambda seed: networks.draw(model, 1, 10, images.size, seed), images, training, torch.device("cpu"))
+    made = as_settings(model)
+    try_out(lambda seed: networks.draw(made, 1, 10, images.size, seed), images, training, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("name", SAID)

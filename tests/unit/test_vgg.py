@@ -11,6 +11,7 @@ from torchvision.models import vgg11, vgg16
 
 from largestep.models import networks
 from largestep.models.vgg import DEPTHS, VGG
+from tests.settings import as_settings
 
 published = pytest.mark.parametrize(("kind", "theirs"), [("vgg11", vgg11), ("vgg16", vgg16)])
 
@@ -42,7 +43,9 @@ def test_the_last_block_is_what_torchvisions_features_are_before_their_last_maxi
     [(1, (8, 4, 2, 1, 1)), (1, (28, 14, 7, 3, 1)), (3, (32, 16, 8, 4, 2)), (3, (64, 32, 16, 8, 4)), (1, (1,) * 5)],
 )
 def test_blocks_are_the_stages_halved_as_long_as_they_can_be(kind: str, channels: int, sides: tuple[int, ...]) -> None:
-    net = networks.draw({"kind": kind, "width": 2, "normalisation": "batch"}, channels, 10, (sides[0],) * 2, 0).eval()
+    net = networks.draw(
+        as_settings({"kind": kind, "width": 2, "normalisation": "batch"}), channels, 10, (sides[0],) * 2, 0
+    ).eval()
     blocks = net.blocks(torch.rand(3, channels, sides[0], sides[0]))
     widths = (2, 4, 8, 16, 16)
     assert [tuple(b.shape) for b in blocks] == [(3, w, s, s) for w, s in zip(widths, sides, strict=True)]
@@ -55,7 +58,7 @@ def test_blocks_are_the_stages_halved_as_long_as_they_can_be(kind: str, channels
 def test_convolutions_have_biases_only_where_nothing_is_normalised(
     normalisation: str, layer: type, biases: int
 ) -> None:
-    net = networks.draw({"kind": "vgg11", "width": 4, "normalisation": normalisation}, 3, 10, (8, 8), 0)
+    net = networks.draw(as_settings({"kind": "vgg11", "width": 4, "normalisation": normalisation}), 3, 10, (8, 8), 0)
     modules = list(net.modules())
     assert sum(isinstance(module, layer) for module in modules) == 8
     assert sum(isinstance(module, nn.Conv2d) and module.bias is not None for module in modules) == biases

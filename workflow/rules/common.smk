@@ -26,7 +26,7 @@ def data_file(wildcards):
     settings = EXPERIMENTS[wildcards.experiment]
     if not settings.images:
         return f"results/data/{wildcards.experiment}.nc"
-    name = image_name(settings.data.model_dump(mode="json"))
+    name = grid.data_spec(settings).image_set().name
     return f"results/images/{name}.safetensors"
 
 

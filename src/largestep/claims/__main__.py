@@ -38,6 +38,7 @@ from largestep.claims.results import Results
 from largestep.claims.summary import HEADINGS, as_rst, summarise
 from largestep.claims.verdict import Measured, Row, decide
 from largestep.cli import existing, file_parser, read_spec, run
+from largestep.specs.aggregates import ClaimsSpec
 
 # Each has CLAIMS, from id to what the paper claims in a sentence, and measured(results).
 MODULES = (
@@ -78,7 +79,7 @@ def main() -> None:
     arguments.add_argument("--summary-rst", required=True, type=Path, help="the same for the first page of the report")
     options = arguments.parse_args()
     experiments, studies = store.read_all(options.input)
-    results = Results.of_run(experiments, studies, read_spec(options))
+    results = Results.of_run(experiments, studies, read_spec(options, ClaimsSpec.read))
     statistics = measured(results)
     rows = decide(statistics)
     lines = with_recurrence(summarise(rows, statements(MODULES)), statistics)

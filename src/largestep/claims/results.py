@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from largestep.claims.verdict import Criterion, Measured, missing
+
+if TYPE_CHECKING:
+    from largestep.specs.aggregates import ClaimsSpec, StudyLeftOut
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Results:
     experiments: dict[str, xr.Dataset] = field(default_factory=dict)
     studies: dict[str, xr.Dataset] = field(default_factory=dict)
     later: dict[str, str] = field(default_factory=dict)
-    later_studies: dict[str, dict[str, str]] = field(default_factory=dict)
+    later_studies: dict[str, StudyLeftOut] = field(default_factory=dict)
     later_comparisons: dict[str, str] = field(default_factory=dict)
     replicates: dict[str, str] = field(default_factory=dict)
 
@@ -35,11 +38,9 @@ class Results:
                 yield name, group
 
     @classmethod
-    def of_run(
-        cls, experiments: dict[str, xr.Dataset], studies: dict[str, xr.Dataset], spec: dict[str, Any]
-    ) -> Results:
+    def of_run(cls, experiments: dict[str, xr.Dataset], studies: dict[str, xr.Dataset], spec: ClaimsSpec) -> Results:
         """Of what was run and what `largestep.grid.claims_spec` says about it."""
-        return cls(experiments, studies, spec["experiments"], spec["studies"], spec["comparisons"], spec["replicates"])
+        return cls(experiments, studies, spec.experiments, spec.studies, spec.comparisons, spec.replicates)
 
     def unit(self, where: str) -> str:
         """What the seeds of a statistic replicate; empty where it is not said.
@@ -65,7 +66,7 @@ class Results:
 
     def studies_not_run(self, claim: str, kind: str, statistic: str, criterion: Criterion) -> Iterator[Measured]:
         """A row for every study of a kind that only larger scales run, or one where config.yaml has none."""
-        found = [(name, about["scale"]) for name, about in sorted(self.later_studies.items()) if about["kind"] == kind]
+        found = [(name, each.scale) for name, each in sorted(self.later_studies.items()) if each.kind == kind]
         for name, scale in found:
             yield missing(claim, name, statistic, criterion, _not_run(scale))
         if not found and not any(self.of_kind(kind)):

@@ -30,13 +30,18 @@ class Published(Strict):
     )
 
 
-class CellConfig(ScheduleConfig):
+class StepSizes(ScheduleConfig):
+    """A step size and its schedule."""
+
+    step_size: Positive = Field(description="η, that of the first step but for a warm-up")
+
+
+class CellConfig(StepSizes):
     """One cell: a step size and its schedule, run for every seed.
 
     The schedule is written out or named; what is written beside a name takes the place of that part of it.
     """
 
-    step_size: Positive = Field(description="η, that of the first step but for a warm-up")
     schedule: Name | None = Field(
         default=None, exclude=True, description="which of `schedules` it is; null: what is written here"
     )

@@ -10,8 +10,8 @@ from largestep.config.named import filled
 from largestep.config.scalars import Count, Distinct, Fraction, Name, Positive, Strict
 
 
-class Measures(Strict):
-    """Thresholds of the measures; the first of each list is the paper's and heads the tables."""
+class Thresholds(Strict):
+    """What counts, as the stage sparsity reads it."""
 
     rank_thresholds: Annotated[list[Positive], Distinct] = Field(
         default_factory=list,
@@ -26,6 +26,11 @@ class Measures(Strict):
         default_factory=list,
         description="coordinates of the predictor count as non-zero above this size; needed by the diagonal network",
     )
+
+
+class Activations(Strict):
+    """Which activations are measured and how, as the stage features reads it."""
+
     normalise_activations: bool = Field(
         default=False, description="divide each example's activations by their norm first, as the paper does for toys"
     )
@@ -35,6 +40,10 @@ class Measures(Strict):
     probe_images: Count | None = Field(
         default=None, description="training images on which an image network's units are looked at; null: all"
     )
+
+
+class Measures(Activations, Thresholds):
+    """Thresholds of the measures; the first of each list is the paper's and heads the tables."""
 
 
 class OwnMeasures(Measures):

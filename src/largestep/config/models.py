@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
@@ -34,6 +34,8 @@ class ToyNet(Strict):
     learns: ClassVar[frozenset[str]]
     linear: ClassVar[bool]
     drawn: ClassVar[bool]
+    if TYPE_CHECKING:
+        kind: str
 
     def number_of_blocks(self) -> int | None:
         """Blocks whose sparsity is measured; None where there are none, or only the network itself knows."""

@@ -69,4 +69,4 @@ def later(default: Any, description: str) -> Any:
 class Strict(BaseModel):
     """No unknown keys, no silent conversions (the text "1e-4" is not a number), no NaN and no infinity."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)

@@ -48,6 +48,7 @@ class LinearWarmup(Strict):
     until: Fraction = Field(description="fraction of training at which the step size is reached")
 
 
+Warmup = PowerWarmup | ExponentialWarmup | LinearWarmup
 WARMUP_KINDS = kinds(PowerWarmup, ExponentialWarmup, LinearWarmup)
 
 
@@ -61,7 +62,7 @@ class Decay(Strict):
 class ScheduleConfig(Strict):
     """A schedule that cells can name: all but their step size. Without any key the step size is constant."""
 
-    warmup: Annotated[PowerWarmup | ExponentialWarmup | LinearWarmup, Field(discriminator="kind")] | None = Field(
+    warmup: Annotated[Warmup, Field(discriminator="kind")] | None = Field(
         default=None, description="how the step size grows at first; null: it does not"
     )
     decays: list[Decay] = Field(default_factory=list, description="divisions of the step size, in order of time")

@@ -6,25 +6,26 @@ from pathlib import Path
 
 from largestep import stages, store
 from largestep.cli import run, spec_parser
-from largestep.keys import canonical
+from largestep.specs.cells import DataSpec
 
 
 def main() -> None:
     """Draw the data sets that the spec describes and write them to one store."""
-    arguments = spec_parser("data", __doc__)
+    arguments = spec_parser("data", __doc__, DataSpec.read)
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
     options = arguments.parse_args()
     clock = store.Clock()
-    settings = options.spec["data"]
-    dataset = stages.worker("data", settings["kind"]).draw(settings, options.spec["draws"])
+    spec: DataSpec = options.spec
+    kind = spec.data.kind
+    dataset = stages.worker("data", kind).draw(spec.data, spec.draws)
     store.write(
         options.output,
         dataset,
-        title=f"Data sets of kind {settings['kind']}",
+        title=f"Data sets of kind {kind}",
         stage="data",
-        spec=canonical(options.spec),
-        code=stages.chain("data", settings["kind"]),
-        seeds=f"fixed problem: {settings['seed']}; further draws: {options.spec['draws']}",
+        spec=spec.text(),
+        code=stages.chain("data", kind),
+        seeds=f"fixed problem: {spec.data.seed}; further draws: {spec.draws}",
         clock=clock,
     )
 

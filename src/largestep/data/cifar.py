@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from largestep.data.archives import ARCHIVES, fetch, untar
 from largestep.data.image_set import ImageSet, from_arrays
 from largestep.store import StoreError
+
+if TYPE_CHECKING:
+    from largestep.config.data import PublishedImages
 
 SHAPE = (3, 32, 32)
 
@@ -47,12 +50,12 @@ LAYOUTS = {
 }
 
 
-def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> ImageSet:
+def prepare(settings: PublishedImages, root: Path, mirror: str | None) -> ImageSet:
     """The published training and test images of the kind `cifar10` or `cifar100`, the latter with fine labels.
 
     Raises StoreError when the archive cannot be fetched or does not hold what it should.
     """
-    kind = settings["kind"]
+    kind = settings.kind
     layout = LAYOUTS[kind]
     (archive,) = ARCHIVES[kind].values()
     path = fetch(kind, archive, root, mirror)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,16 @@ from largestep.data.oddities import with_notes
 from largestep.own_code import contained, imported, told
 from largestep.store import StoreError
 
+if TYPE_CHECKING:
+    from largestep.config.data import CustomImages
+
 # Numbers of channels that images usually have.
 CHANNELS = (1, 3, 4)
 # The order of the arrays where the function returns them as a tuple.
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> ImageSet:
+def prepare(settings: CustomImages, root: Path, mirror: str | None) -> ImageSet:
     """What the function `kind` returns for the keyword arguments `options`.
 
     It may lie in a module of the working directory. It returns four NumPy arrays, as a mapping by name or as a
@@ -28,8 +31,8 @@ def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> Imag
     train_labels and test_labels, integers of (n,) from 0, every one of which occurs among the training labels.
     Raises StoreError, naming the function, for anything that is wrong with it.
     """
-    name = settings["kind"]
-    arrays = dict(zip(NAMES, _arrays(name, _call(name, settings["options"])), strict=True))
+    name = settings.kind
+    arrays = dict(zip(NAMES, _arrays(name, _call(name, settings.options)), strict=True))
     train, test = (_part(name, part, arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test"))
     occurring = np.unique(train[1])
     if not np.array_equal(occurring, np.arange(len(occurring))):

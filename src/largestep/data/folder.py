@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,29 +21,32 @@ from largestep.data.oddities import listed, with_notes
 from largestep.data.pixels import Looks, decode
 from largestep.store import StoreError
 
+if TYPE_CHECKING:
+    from largestep.config.data import ImageFolder
+
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".webp"})
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP")
 PARTS = ("train", "test")
 
 
-def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> ImageSet:
+def prepare(settings: ImageFolder, root: Path, mirror: str | None) -> ImageSet:
     """The images of `folder`, resized and converted; classes, and the images of each, are sorted by name.
 
     settings: `folder` (absolute, or relative to root), `sha256` (see `checksum`), `size` (rows and columns),
     `channels` (1 or 3) and `background` (three levels, or None). What is left out is in the notes, with the reason.
     Raises StoreError when the folder is not so arranged, does not have the checksum or has a broken image.
     """
-    folder = root / os.path.expanduser(os.path.expandvars(settings["folder"]))
+    folder = root / os.path.expanduser(os.path.expandvars(settings.folder))
     found = checksum(folder)
-    if found != settings["sha256"]:
+    if found != settings.sha256:
         raise StoreError(
             f"{folder}: its images have the checksum {found}, not the declared one; "
             f"if they are the right ones, put it under data.sha256 in config.yaml"
         )
     classes = _classes(folder)
-    rows, columns = settings["size"]
-    background = settings["background"] and tuple(settings["background"])
-    looks = Looks(settings["channels"], (rows, columns), background=background, upright=True, resize=True)
+    rows, columns = settings.size
+    background = None if settings.background is None else tuple(settings.background)
+    looks = Looks(settings.channels, (rows, columns), background=background, upright=True, resize=True)
     files = {
         part: [(path, k) for k, name in enumerate(classes) for path in _images(folder / part / name)] for part in PARTS
     }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from largestep import stages
 from largestep.data.image_set import ImageSet, part, read
-from largestep.data.image_spec import image_spec
-from largestep.keys import canonical
+
+if TYPE_CHECKING:
+    from largestep.config.data import Images
+    from largestep.specs.cells import DataSpec
 
 
-def read_problem(path: Path, data: dict[str, Any]) -> ImageSet:
+def read_problem(path: Path, data: DataSpec) -> ImageSet:
     """The images that a cell is trained on; data: the part `data` of its spec. Raises StoreError."""
-    settings = data["data"]
-    code = stages.chain("images", settings["kind"])
-    return part(read(path, spec=canonical(image_spec(settings)), code=code), settings)
+    code = stages.chain("images", data.data.kind)
+    return part(read(path, spec=data.image_set().text(), code=code), cast("Images", data.data))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from torch import Tensor
 from largestep import __version__
 from largestep.keys import canonical
 from largestep.store import RefusedError, StaleError, StoreError, check_versions, replacing
+
+if TYPE_CHECKING:
+    from largestep.config.data import Images
 
 # Labels first: they need the alignment of their eight bytes, images need none.
 TENSORS = ("train_labels", "test_labels", "train_images", "test_images")
@@ -188,17 +191,17 @@ def _sound(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return metadata, tensors
 
 
-def part(images: ImageSet, settings: Mapping[str, Any]) -> ImageSet:
+def part(images: ImageSet, settings: Images) -> ImageSet:
     """What an experiment takes of a data set: a random subset of either part, copied, or all of it, in order.
 
-    settings: `examples`, `test_examples` (None: all, nothing is copied), `seed` (None when nothing is drawn) and
-    perhaps `normalise`, by the moments of the training images taken.
     Raises StoreError, without a path, when more images are asked for than there are, or a channel has one level.
     """
-    train = _subset(images.train_images, images.train_labels, settings, "examples", TRAIN, "training")
-    test = _subset(images.test_images, images.test_labels, settings, "test_examples", TEST, "test")
+    key, count, seed = "data.examples", settings.examples, settings.seed
+    train = _subset(images.train_images, images.train_labels, count, [seed, TRAIN], f"{key} {count}", "training")
+    key, count = "data.test_examples", settings.test_examples
+    test = _subset(images.test_images, images.test_labels, count, [seed, TEST], f"{key} {count}", "test")
     taken = ImageSet(*train, *test, white_level=images.white_level, classes=images.classes)
-    return dataclasses.replace(taken, moments=_moments(taken)) if settings.get("normalise") else taken
+    return dataclasses.replace(taken, moments=_moments(taken)) if settings.normalise else taken
 
 
 def content(images: ImageSet) -> str:
@@ -217,16 +220,13 @@ def one_line(error: object) -> str:
 
 
 def _subset(
-    images: Tensor, labels: Tensor, settings: Mapping[str, Any], key: str, draw: int, what: str
+    images: Tensor, labels: Tensor, count: int | None, stream: list[int], asked: str, what: str
 ) -> tuple[Tensor, Tensor]:
-    count, seed = settings[key], settings["seed"]
     if count is None:
         return images, labels
-    if seed is None:
-        raise StoreError(f"data.{key} {count} draws a subset of the {what} images; give data.seed too")
     if count > len(images):
-        raise StoreError(f"data.{key} {count} exceeds the {len(images)} {what} images of this data set; lower it")
-    chosen = torch.from_numpy(np.random.default_rng([seed, draw]).permutation(len(images))[:count])
+        raise StoreError(f"{asked} exceeds the {len(images)} {what} images of this data set; lower it")
+    chosen = torch.from_numpy(np.random.default_rng(stream).permutation(len(images))[:count])
     return images[chosen], labels[chosen]
 
 

@@ -7,9 +7,8 @@ integer, then the values in row-major order.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +17,20 @@ from largestep.data.archives import ARCHIVES, fetch, gunzip
 from largestep.data.image_set import ImageSet, from_arrays
 from largestep.store import StoreError
 
+if TYPE_CHECKING:
+    from largestep.config.data import PublishedImages
+
 CLASSES, SIDE = 10, 28
 EXAMPLES = {"train": 60000, "t10k": 10000}
 UNSIGNED_BYTE = 8
 
 
-def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> ImageSet:
+def prepare(settings: PublishedImages, root: Path, mirror: str | None) -> ImageSet:
     """The published training and test images of the kind `mnist` or `fashion_mnist`.
 
     Raises StoreError when a file cannot be fetched or does not hold what it should.
     """
-    kind = settings["kind"]
+    kind = settings.kind
     paths = {name: fetch(kind, archive, root, mirror) for name, archive in ARCHIVES[kind].items()}
     parts = [
         (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from largestep import stages, store
-from largestep.keys import canonical
+
+if TYPE_CHECKING:
+    from largestep.specs.cells import DataSpec
 
 
-def read_problem(path: Path, data: dict[str, Any]) -> xr.Dataset:
+def read_problem(path: Path, data: DataSpec) -> xr.Dataset:
     """The data sets that a cell is trained on; data: the part `data` of its spec. Raises StoreError."""
-    return store.read(path, spec=canonical(data), code=stages.chain("data", data["data"]["kind"]))
+    return store.read(path, spec=data.text(), code=stages.chain("data", data.data.kind))

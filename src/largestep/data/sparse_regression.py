@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from largestep.store import variable
 
+if TYPE_CHECKING:
+    from largestep.config.data import SparseRegression
 
-def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
+
+def draw(settings: SparseRegression, draws: int) -> xr.Dataset:
     """The fixed problem (data set 0) and `draws` further ones, which share their test inputs.
 
     X is standard normal, theta* = |N(0, 1)| on the first coordinates, zero elsewhere, of unit norm.
     Returns train_inputs (data_set, example, input), train_labels (data_set, example), test_inputs
     (test_example, input), test_labels (data_set, test_example), rank_inputs and truth.
     """
-    n, d, m = settings["examples"], settings["dimension"], settings["test_examples"]
+    n, d, m = settings.examples, settings.dimension, settings.test_examples
     # RandomState's stream is frozen, so a data set keeps its meaning across NumPy releases.
-    test_inputs = np.random.RandomState(settings["seed"]).standard_normal((max(m, 2 * d), d))
+    test_inputs = np.random.RandomState(settings.seed).standard_normal((max(m, 2 * d), d))
     inputs, truths = [], []
     for draw_index in range(draws + 1):
-        generator = np.random.RandomState([settings["seed"], draw_index])
+        generator = np.random.RandomState([settings.seed, draw_index])
         inputs.append(generator.standard_normal((n, d)))
         truth = np.zeros(d)
-        truth[: settings["support"]] = np.abs(generator.standard_normal(settings["support"]))
+        truth[: settings.support] = np.abs(generator.standard_normal(settings.support))
         truths.append(truth / np.sqrt(np.sum(truth**2)))
     train, truth = np.stack(inputs), np.stack(truths)
     return xr.Dataset(

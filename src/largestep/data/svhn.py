@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +13,22 @@ from largestep.data.archives import ARCHIVES, fetch
 from largestep.data.image_set import ImageSet, from_arrays, one_line
 from largestep.store import StoreError
 
+if TYPE_CHECKING:
+    from largestep.config.data import PublishedImages
+
 CLASSES, SHAPE = 10, (32, 32, 3)
 EXAMPLES = {"train_32x32.mat": 73257, "test_32x32.mat": 26032}
 # The files give the digit 0 this label.
 ZERO = 10
 
 
-def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> ImageSet:
+def prepare(settings: PublishedImages, root: Path, mirror: str | None) -> ImageSet:
     """The published training and test images, the labels being the digits; the extra images are left out.
 
     Raises StoreError when a file cannot be fetched or does not hold what it should.
     """
     train, test = (
-        _read(fetch(settings["kind"], ARCHIVES[settings["kind"]][file], root, mirror), count)
+        _read(fetch(settings.kind, ARCHIVES[settings.kind][file], root, mirror), count)
         for file, count in EXAMPLES.items()
     )
     return from_arrays(train, test, classes=CLASSES)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -12,8 +11,11 @@ from numpy.typing import NDArray
 from largestep.models import dense, flat
 from largestep.store import variable
 
+if TYPE_CHECKING:
+    from largestep.config.data import TeacherStudent
 
-def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
+
+def draw(settings: TeacherStudent, draws: int) -> xr.Dataset:
     """The problem of the given seed (data set 0) and `draws` further ones, which share its test inputs.
 
     Data set 0 is drawn in the order of the published code, in float32, so that a published seed gives
@@ -21,12 +23,12 @@ def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
     (data_set, teacher_parameter), and
     teacher_neurons (data_set, teacher_neuron, input).
     """
-    n, d, m = settings["examples"], settings["dimension"], settings["test_examples"]
-    layers = settings["teacher"]
+    n, d, m = settings.examples, settings.dimension, settings.test_examples
+    layers = settings.teacher
     train, teachers = [], []
     test_inputs = np.empty((m, d))
     for index in range(draws + 1):
-        seed = settings["seed"] if index == 0 else 1000 * settings["seed"] + index
+        seed = settings.seed if index == 0 else 1000 * settings.seed + index
         generator = np.random.RandomState(seed)
         train.append(_on_sphere(generator.multivariate_normal(np.zeros(d), np.eye(d), n)))
         if index == 0:

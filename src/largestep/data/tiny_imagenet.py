@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,22 @@ from largestep.data.image_set import ImageSet, from_arrays
 from largestep.data.pixels import Looks, decode
 from largestep.store import StoreError
 
+if TYPE_CHECKING:
+    from largestep.config.data import PublishedImages
+
 FOLDER = "tiny-imagenet-200"
 CLASSES, IMAGES_OF_CLASS, TEST_IMAGES, SIDE = 200, 500, 10000, 64
 # No image of 64x64 pixels and no list has more bytes.
 LARGEST = 1 << 20
 
 
-def prepare(settings: Mapping[str, Any], root: Path, mirror: str | None) -> ImageSet:
+def prepare(settings: PublishedImages, root: Path, mirror: str | None) -> ImageSet:
     """The published training and validation images, in RGB; classes in the order of `wnids.txt`.
 
     Raises StoreError when the archive cannot be fetched, or lacks an image or has a broken one.
     """
-    (archive,) = ARCHIVES[settings["kind"]].values()
-    path = fetch(settings["kind"], archive, root, mirror)
+    (archive,) = ARCHIVES[settings.kind].values()
+    path = fetch(settings.kind, archive, root, mirror)
     with reading(path), zipfile.ZipFile(path) as file:
         classes = {name: label for label, name in enumerate(_lines(path, file, "wnids.txt", CLASSES))}
         train = [

@@ -24,8 +24,6 @@ ATTRIBUTE = "."
 BARE = frozenset({"Protocol", "object"})
 # Decorators of our own that give back a function and do nothing else; any other may put it where others find it.
 WRAPPERS = frozenset({"kernel", "house"})
-# Names the workers of all stages by text and imports them late, so that a stage imports the one that it uses.
-ROUTING = "largestep.stages"
 # Functions that read, as text, a constant of every module of a package that has it: they use all of these.
 READERS = {("largestep.registered", "measures"): ("measures", "MEASURES")}
 
@@ -94,12 +92,15 @@ def reached(*modules: str, every_method: bool = True) -> set[tuple[str, str]]:
 
 
 def closure(*modules: str) -> set[str]:
-    """The given modules and every module of the package that they import, directly or not."""
+    """The given modules and every module of the package that they import, directly or not, less those outside.
+
+    What only modules outside import is left out too.
+    """
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found and name != ROUTING:
+        if name not in found and name not in OUTSIDE:
             found.add(name)
             waiting += [_parent(name), *_imports(name)]
     return found

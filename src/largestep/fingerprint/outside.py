@@ -8,11 +8,16 @@ from __future__ import annotations
 
 FILES = "how files are replaced, locked or moved aside; their content is what it is given"
 REFUSES = "ends a job or lets it go on; what goes on is the same"
+SETTINGS = "makes settings of specs; their values are in the specs themselves"
 TELLS = "words for a person, or times and names of machines, which no checksum covers"
 
 OUTSIDE = {
     "largestep.stages": "names the workers of all stages by text; the one that a stage uses counts itself",
     "largestep.fingerprint": "makes the digests",
+    "largestep.specs.base": SETTINGS,
+    "largestep.specs.cells": SETTINGS,
+    "largestep.specs.studies": SETTINGS,
+    "largestep.specs.aggregates": SETTINGS,
     "largestep.cli": "reads command lines; all that decides a number comes in the spec",
     "largestep.train.arguments": "reads command lines; all that decides a number comes in the spec",
     "largestep.train_images._are_made": REFUSES,

@@ -1,8 +1,9 @@
 """Code less what cannot change a number, by rules that hold for the code of this package.
 
 Left out are docstrings, the annotations of arguments, results and variables (those of the fields of a class stay: they
-make dataclasses and validate settings), what a `raise` says and the errors themselves, prints, logs, the text of
-progress bars and the help of command lines. Of a user's own code only docstrings are left out, by `syntax`.
+make dataclasses and validate settings), what only type checkers read, what a `raise` says and the errors themselves,
+prints, logs, the text of progress bars and the help of command lines. Of a user's own code only docstrings are left
+out, by `syntax`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ class _Reduction(ast.NodeTransformer):
     def visit_Import(self, node: ast.Import) -> ast.AST:
         self.imports.append(node)
         return node
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        """What only type checkers read is not run."""
+        if ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+        return self.generic_visit(node)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         self.imports.append(node)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from largestep import stages
-from largestep.cli import parser, run
+from largestep.cli import parser, run, spec_type
 from largestep.data import image_set
 from largestep.data.sources import sources
-from largestep.keys import canonical
+from largestep.specs.cells import ImageSetSpec
 from largestep.store import StoreError
 
 
@@ -20,7 +18,7 @@ def main() -> None:
     arguments = parser("images", __doc__)
     root, mirror = sources()
     task = arguments.add_mutually_exclusive_group(required=True)
-    task.add_argument("--spec", type=json.loads, help='what to prepare: {"data": settings} as canonical JSON')
+    task.add_argument("--spec", type=spec_type(ImageSetSpec.read), help='what to prepare: {"data": settings} as JSON')
     task.add_argument("--checksum", type=Path, metavar="FOLDER", help="print what data.sha256 of this folder must be")
     arguments.add_argument("--output", type=Path, help="image set to write, a safetensors file")
     arguments.add_argument(
@@ -40,18 +38,16 @@ def main() -> None:
         return
     if options.output is None:
         arguments.error("--spec needs --output")
-    if not isinstance(options.spec, dict) or "data" not in options.spec:
-        arguments.error("--spec must be a JSON object with the key data")
     _prepare(options.spec, options.output, options.root, options.mirror)
 
 
-def _prepare(spec: dict[str, Any], output: Path, root: Path, mirror: str | None) -> None:
-    settings = spec["data"]
+def _prepare(spec: ImageSetSpec, output: Path, root: Path, mirror: str | None) -> None:
+    kind = spec.data.kind
     try:
-        images = stages.worker("images", settings["kind"]).prepare(settings, root, mirror)
+        images = stages.worker("images", kind).prepare(spec.data, root, mirror)
         for note in images.notes:
             print(f"note: {note}", file=sys.stderr)
-        image_set.write(output, images, spec=canonical(spec), code=_code(settings["kind"]))
+        image_set.write(output, images, spec=spec.text(), code=_code(kind))
     except MemoryError as error:
         raise StoreError(f"{output}: these images do not fit into memory; free some and run again") from error
     except OSError as error:

@@ -6,7 +6,7 @@ a seed has the same order, crops and flips on every device.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch import Tensor
 from largestep.data.image_set import ImageSet
 from largestep.models.networks import inputs
 from largestep.recording import AUGMENTATION, EVALUATION, LABEL_NOISE, ORDER
+
+if TYPE_CHECKING:
+    from largestep.config.training import ImageTraining
 
 # On which the training loss is evaluated: five mini-batches of the published code.
 EVALUATED = 1280
@@ -29,11 +32,11 @@ class Batches:
     its size and flips it with probability one half.
     """
 
-    def __init__(self, images: ImageSet, training: dict[str, Any], device: torch.device) -> None:
-        self.count = len(images.train_images) // training["batch_size"]
-        self._size = training["batch_size"]
-        self._label_noise = training["label_noise"]
-        self._padding, self._flips = training["augmentation"]["crop_padding"], training["augmentation"]["flip"]
+    def __init__(self, images: ImageSet, training: ImageTraining, device: torch.device) -> None:
+        self.count = len(images.train_images) // training.batch_size
+        self._size = training.batch_size
+        self._label_noise = training.label_noise
+        self._padding, self._flips = training.augmentation.crop_padding, training.augmentation.flip
         self._classes, self._white_level = images.classes, images.white_level
         # On the device before a graph is captured.
         self._moments = None if images.moments is None else images.moments.to(device)

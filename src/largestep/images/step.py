@@ -7,7 +7,7 @@ graph and replays it; a CPU runs the same function.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from largestep.images.batches import Batches
 from largestep.models.networks import Network, memory_format
 from largestep.store import StoreError
 
+if TYPE_CHECKING:
+    from largestep.config.training import ImageTraining
+
 # Updates before the capture: they compile the network and have the libraries choose and allocate.
 WARM_UP = 3
 
@@ -26,34 +29,32 @@ WARM_UP = 3
 class Stepper:
     """A network in training: its parameters, its velocities, and the updates that change them.
 
-    training: `batch_size`, `momentum`, `weight_decay` (as in `torch.optim.SGD`), `sam_radius`, `precision` and perhaps
+    training: `batch_size`, `momentum`, `weight_decay` (as in `torch.optim.SGD`), `sam_radius`, `precision`,
     `nesterov`, `weight_decay_on` and `label_smoothing`, as in config.yaml.
     Velocities and updates have the type of the weights, float32; `bfloat16` is that of autocast.
     """
 
-    def __init__(self, net: Network, batches: Batches, training: dict[str, Any], device: torch.device) -> None:
+    def __init__(self, net: Network, batches: Batches, training: ImageTraining, device: torch.device) -> None:
         self._dtype = next(net.parameters()).dtype
-        self._memory_format = memory_format(device, training["precision"])
+        self._memory_format = memory_format(device, training.precision)
         self.net, self._batches = net.to(memory_format=self._memory_format), batches
-        self._radius = training["sam_radius"]
+        self._radius = training.sam_radius
         self._autocast: dict[str, Any] = {
             "device_type": device.type,
             "dtype": torch.bfloat16,
-            "enabled": training["precision"] == "bfloat16",
+            "enabled": training.precision == "bfloat16",
             "cache_enabled": False,
         }
-        self._smoothing = training.get("label_smoothing", 0.0)
+        self._smoothing = training.label_smoothing
         self._size = torch.zeros((), dtype=self._dtype, device=device)
         self._optimizer = torch.optim.SGD(
             _groups(net, training),
             lr=self._size,
-            momentum=training["momentum"],
-            nesterov=training.get("nesterov", False),
+            momentum=training.momentum,
+            nesterov=training.nesterov,
             fused=True,
         )
-        self._velocities = (
-            [torch.zeros_like(parameter) for parameter in net.parameters()] if training["momentum"] else []
-        )
+        self._velocities = [torch.zeros_like(parameter) for parameter in net.parameters()] if training.momentum else []
         for parameter, velocity in zip(net.parameters(), self._velocities, strict=False):
             # A velocity of 0 gives what torch's first step does, and can be saved before it.
             self._optimizer.state[parameter]["momentum_buffer"] = velocity
@@ -176,10 +177,10 @@ class Stepper:
         return graph.replay
 
 
-def _groups(net: Network, training: dict[str, Any]) -> list[dict[str, Any]]:
+def _groups(net: Network, training: ImageTraining) -> list[dict[str, Any]]:
     """Parameters by their weight decay; those of biases and of normalisation have one dimension."""
-    decay, parameters = training["weight_decay"], list(net.parameters())
-    if training.get("weight_decay_on", "all") == "all":
+    decay, parameters = training.weight_decay, list(net.parameters())
+    if training.weight_decay_on == "all":
         return [{"params": parameters, "weight_decay": decay}]
     return [
         {"params": [each for each in parameters if each.dim() > 1], "weight_decay": decay},

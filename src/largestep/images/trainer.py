@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,10 @@ from largestep.randomness import preserved, seed_all
 from largestep.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
 from largestep.schedules import PHASE_OF_IMAGES, Schedule
 
+if TYPE_CHECKING:
+    from largestep.config.training import ImageTraining
+    from largestep.specs.cells import ImageTrainSpec
+
 # Images that pass through the network at once when nothing is learned; it bounds memory.
 EVALUATION_BATCH = {"cpu": 512, "cuda": 2500}
 CURVES = {
@@ -46,7 +50,7 @@ CURVES = {
 }
 
 
-def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Checkpoints) -> Trained:
+def train(spec: ImageTrainSpec, images: ImageSet, device: torch.device, kept: Checkpoints) -> Trained:
     """Train every seed of a cell, or what is left of it.
 
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the network, weights and
@@ -57,20 +61,20 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
     update; at step 0 it is that of the first mini-batch.
     A run diverges at the step whose mini-batch has a loss that is not finite, and is NaN from there on.
     """
-    training = spec["training"]
-    if training["batch_size"] > len(images.train_images):
+    training = spec.training
+    if training.batch_size > len(images.train_images):
         raise store.StoreError(
-            f"config.yaml: {spec['cell']}: training.batch_size {training['batch_size']} exceeds the "
+            f"config.yaml: {spec.cell}: training.batch_size {training.batch_size} exceeds the "
             f"{len(images.train_images)} training images; lower it"
         )
     batches = Batches(images, training, device)
-    schedule = Schedule(spec["schedule"], training["epochs"] * batches.count, phase=PHASE_OF_IMAGES)
+    schedule = Schedule(spec.schedule, training.epochs * batches.count, phase=PHASE_OF_IMAGES)
     sizes = schedule.sizes
-    seed_of_run = np.tile(np.arange(training["seeds"]), len(training["arms"]))
+    seed_of_run = np.tile(np.arange(training.seeds), len(training.arms))
     results = []
 
     def drawn(seed: int) -> networks.Network:
-        return networks.draw(spec["model"], images.channels, images.classes, images.size, seed)
+        return networks.draw(spec.model, images.channels, images.classes, images.size, seed)
 
     try_out(drawn, images, training, device)
 
@@ -88,11 +92,11 @@ def train(spec: dict[str, Any], images: ImageSet, device: torch.device, kept: Ch
     # A network may draw numbers in training.
     with preserved(), tqdm(total=len(sizes) * len(seed_of_run), unit="step", mininterval=2.0, ascii=True) as bar:
         for run, seed in enumerate(seed_of_run):
-            bar.set_description(f"{spec['cell']}, seed {run + 1}/{len(seed_of_run)}")
+            bar.set_description(f"{spec.cell}, seed {run + 1}/{len(seed_of_run)}")
             one = _Run(f"run{run}", int(seed), training, sizes, images, batches, device, kept)
             results.append(one.train(stepper, bar))
             bar.update((run + 1) * len(sizes) - bar.n)
-    print(f"{spec['cell']}: {kept.report()}", file=sys.stderr)
+    print(f"{spec.cell}: {kept.report()}", file=sys.stderr)
     curves = {
         name: (np.stack([getattr(result, name) for result in results]), units, long_name)
         for name, (units, long_name) in CURVES.items()
@@ -130,7 +134,7 @@ class _Run:
 
     name: str
     seed: int
-    training: dict[str, Any]
+    training: ImageTraining
     sizes: NDArray[np.float64]
     images: ImageSet
     batches: Batches
@@ -141,7 +145,7 @@ class _Run:
         """Train from the start, which a seed gives, or from where a killed run left off."""
         # The last evaluation comes after all updates, unlike that of toy networks.
         evaluation_steps, snapshot_steps = recorded_steps(
-            len(self.sizes) + 1, self.training["evaluations"], self.training["snapshots"]
+            len(self.sizes) + 1, self.training.evaluations, self.training.snapshots
         )
         result = _Result(*np.full((len(CURVES), len(evaluation_steps)), np.nan))
         saved = self._saved(snapshot_steps)
@@ -161,7 +165,7 @@ class _Run:
             losses = saved["losses"]
             bar.update(step)
         # Stretches end where something is recorded and where an epoch does.
-        stops = np.union1d(evaluation_steps, per_epoch * np.arange(1, self.training["epochs"]))
+        stops = np.union1d(evaluation_steps, per_epoch * np.arange(1, self.training.epochs))
         begun = -1
         for stop in stops[stops > step]:
             first = max(step, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from largestep.models.networks import Network, counters, flatten, inputs, load, 
 from largestep.own_code import contained, told
 from largestep.randomness import preserved, seed_all
 from largestep.store import StoreError
+
+if TYPE_CHECKING:
+    from largestep.config.training import ImageTraining
 
 # Updates of the running statistics before two networks of one state are compared.
 PASSES = 2
@@ -40,7 +43,7 @@ TRAINING = VIEW | {ONE_VALUE: "a mini-batch gives a normalisation one value; rai
 EVALUATION = VIEW | {ONE_VALUE: "have its normalisation use running statistics in evaluation"}
 
 
-def try_out(drawn: Callable[[int], Network], images: ImageSet, training: dict[str, Any], device: torch.device) -> None:
+def try_out(drawn: Callable[[int], Network], images: ImageSet, training: ImageTraining, device: torch.device) -> None:
     """Train and evaluate a network for a moment, as it will be, on noise; then pass all images through it once.
 
     drawn: a new network by its seed. training: `batch_size` and `precision`. All generators are left as they were.
@@ -49,7 +52,7 @@ def try_out(drawn: Callable[[int], Network], images: ImageSet, training: dict[st
     """
     first = drawn(0)
     own = isinstance(first, Custom)
-    if not own and training["batch_size"] > 1:
+    if not own and training.batch_size > 1:
         return
     trial = _Trial(first, images, training, device)
     with contained(), preserved():
@@ -92,9 +95,9 @@ def _check_draws(trial: _Trial, drawn: Callable[[int], Network]) -> None:
 class _Trial:
     """A network on its device and images of noise, of the shape of those that it will be trained on."""
 
-    def __init__(self, net: Network, images: ImageSet, training: dict[str, Any], device: torch.device) -> None:
+    def __init__(self, net: Network, images: ImageSet, training: ImageTraining, device: torch.device) -> None:
         self.net, self._device, self._classes = net, device, images.classes
-        self._batch, self._precision = training["batch_size"], training["precision"]
+        self._batch, self._precision = training.batch_size, training.precision
         kind = f"model.kind {net.dotted}" if isinstance(net, Custom) else "model and training.batch_size"
         self.called = f"config.yaml: {kind}"
         self._layout = memory_format(device, self._precision)

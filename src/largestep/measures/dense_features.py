@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -20,13 +20,19 @@ from largestep.models.flat import layers_of
 from largestep.store import variable
 from largestep.toys.dense import Net
 
+if TYPE_CHECKING:
+    from largestep.config.measures import Activations
+    from largestep.config.models import DenseNet
+
 Array = NDArray[np.float64]
 CURVE_POINTS = 200
 # Snapshots whose Jacobians are in memory at once: few enough that it is not asked for anew each time.
 CHECKPOINTS = 4
 
 
-def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
+def features(
+    model: DenseNet, measures: Activations, data: xr.Dataset, snapshots: xr.Dataset, *, label: str, threads: int
+) -> xr.Dataset:
     """Statistics of the hidden units on the training set and singular values of the Jacobian.
 
     Also the norms of the columns of the Jacobian on the training inputs and the distance of each layer from its
@@ -34,15 +40,15 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     two-dimensional ones the weights of the first layer. Where a network with one hidden layer learns from a
     teacher, the alignment of their neurons.
     """
-    net = Net(spec["train"]["model"], data.sizes["input"])
+    net = Net(model, data.sizes["input"])
     parameters, data_set = snapshots["parameters"].values, snapshots["data_set"].values
     runs, inputs = parameters.shape[:3], data["train_inputs"].values
     rank_inputs = data["rank_inputs"].values[: parameters.shape[-1]]
     flat = parameters.reshape(-1, parameters.shape[-1])
-    batches = tqdm(range(0, len(flat), CHECKPOINTS), desc=spec["cell"], unit="batch", mininterval=2.0, ascii=True)
+    batches = tqdm(range(0, len(flat), CHECKPOINTS), desc=label, unit="batch", mininterval=2.0, ascii=True)
     per_batch = [net.singular_values(flat[i : i + CHECKPOINTS], rank_inputs) for i in batches]
     values = np.concatenate(per_batch).reshape(*runs, -1)
-    normalise = normalised if spec["measures"]["normalise_activations"] else lambda block: block
+    normalise = normalised if measures.normalise_activations else lambda block: block
     activations = (
         [normalise(block) for block in net.activations(each, inputs[which])]
         for each, which in zip(flat, np.repeat(data_set.ravel(), runs[-1]), strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ from largestep.measures.units import unit_dataset
 from largestep.models import networks
 from largestep.store import variable
 
+if TYPE_CHECKING:
+    from largestep.config.measures import Activations
+    from largestep.config.models import Model
+
 # Images that pass through the network at once; it bounds memory.
 BATCH = 512
 LOWER = "measures.units_per_block, measures.probe_images or model.width"
@@ -28,7 +32,9 @@ LOWER = "measures.units_per_block, measures.probe_images or model.width"
 MOST_FILTERS = 64
 
 
-def features(spec: dict[str, Any], images: ImageSet, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
+def features(
+    model: Model, measures: Activations, images: ImageSet, snapshots: xr.Dataset, *, label: str, threads: int
+) -> xr.Dataset:
     """Statistics of a fixed random sample of the units of every block, on a fixed sample of the training images.
 
     A unit is one channel at one position. The network is in evaluation mode and computes in float32; the images are
@@ -39,23 +45,29 @@ def features(spec: dict[str, Any], images: ImageSet, snapshots: xr.Dataset, thre
     Raises StoreError for a device that cannot be had or whose memory is too small.
     """
     devices.prepare(threads)
-    with devices.device() as device, devices.out_of_memory(spec["cell"], LOWER):
-        return _features(spec, images, snapshots["parameters"], device)
+    with devices.device() as device, devices.out_of_memory(label, LOWER):
+        return _features(model, measures, images, snapshots["parameters"], label, device)
 
 
-def _features(spec: dict[str, Any], images: ImageSet, parameters: xr.DataArray, device: torch.device) -> xr.Dataset:
-    measures = spec["measures"]
-    net = networks.draw(spec["train"]["model"], images.channels, images.classes, images.size, seed=0).eval()
+def _features(
+    model: Model,
+    measures: Activations,
+    images: ImageSet,
+    parameters: xr.DataArray,
+    label: str,
+    device: torch.device,
+) -> xr.Dataset:
+    net = networks.draw(model, images.channels, images.classes, images.size, seed=0).eval()
     net = net.to(device).to(memory_format=networks.memory_format(device, "float32"))
-    probe = probe_images(images, measures["probe_images"]).to(device)
-    units = sampled_units(net, probe, measures["units_per_block"])
+    probe = probe_images(images, measures.probe_images).to(device)
+    units = sampled_units(net, probe, measures.units_per_block)
     runs, last = parameters.shape[:3], parameters.shape[2] - 1
     statistics, active, ranks, filters = [], [], [], []
     by_part, by_layer = _Distances(), _Distances()
     snapshots = list(np.ndindex(*runs))
-    for index in tqdm(snapshots, desc=spec["cell"], unit="snapshot", mininterval=2.0, ascii=True):
+    for index in tqdm(snapshots, desc=label, unit="snapshot", mininterval=2.0, ascii=True):
         networks.load(net, parameters[index].values)
-        blocks, shares = activations(net, probe, images, units, measures["normalise_activations"])
+        blocks, shares = activations(net, probe, images, units, measures.normalise_activations)
         active.append(np.where([bool(block.isfinite().all()) for block in blocks], shares, np.nan))
         statistics.append([unit_statistics(block) for block in blocks])
         ranks.append([feature_effective_rank(block) for block in blocks])

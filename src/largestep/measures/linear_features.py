@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
@@ -14,8 +14,14 @@ from largestep.measures.support import off_support_median, off_support_norm, sup
 from largestep.store import variable
 from largestep.toys.network import linear, network
 
+if TYPE_CHECKING:
+    from largestep.config.measures import Activations
+    from largestep.config.models import ToyNet
 
-def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, threads: int) -> xr.Dataset:
+
+def features(
+    model: ToyNet, measures: Activations, data: xr.Dataset, snapshots: xr.Dataset, *, label: str, threads: int
+) -> xr.Dataset:
     """Predictor (arm, seed, snapshot_step, input) and singular values (..., singular_value).
 
     Also the norms of the columns of the Jacobian, the predictor on and off the support of the truth, and the
@@ -23,7 +29,7 @@ def features(spec: dict[str, Any], data: xr.Dataset, snapshots: xr.Dataset, thre
     """
     parameters = snapshots["parameters"].values
     data_set = snapshots["data_set"].values
-    net = network(spec["train"]["model"], data.sizes["input"])
+    net = network(model, data.sizes["input"])
     beta = linear(net).predictor(parameters)
     truth = data["truth"].values[data_set][:, :, None]
     norms = column_norms(net, parameters, data["train_inputs"].values, data_set)

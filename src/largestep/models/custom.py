@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,14 @@ from largestep.models.networks import Network
 from largestep.own_code import contained, imported, told
 from largestep.store import StoreError
 
+if TYPE_CHECKING:
+    from largestep.config import models
+
 # Names of submodules that an error message lists in full; of a larger network it lists the outer ones.
 LISTED = 40
 
 
-def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int, int]) -> Custom:
+def build(model: models.CustomModel, channels: int, classes: int, size: tuple[int, int]) -> Custom:
     """The network that a user's class or function makes, with the weights that it draws itself.
 
     model: `kind`, such as "my_nets.wide.Net", importable from the working directory; `options`, its arguments;
@@ -26,9 +29,9 @@ def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int
     `blocks(images)` need not have. Of channels, classes and size it is given those that its signature names.
     Raises StoreError, one line, where it cannot be made; `largestep.images.trial` tells whether it can be trained.
     """
-    dotted = model["kind"]
-    net = _make(dotted, model.get("options") or {}, {"channels": channels, "classes": classes, "size": size})
-    custom = Custom(dotted, net.float(), model.get("blocks") or [])
+    dotted = model.kind
+    net = _make(dotted, model.options, {"channels": channels, "classes": classes, "size": size})
+    custom = Custom(dotted, net.float(), model.blocks)
     _materialise(custom, torch.zeros(2, channels, *size))
     return custom
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +11,16 @@ from torch.nn.functional import relu
 from largestep.models.networks import Network, he_fan_out, head
 from largestep.store import StoreError
 
+if TYPE_CHECKING:
+    from largestep.config import models
+
 DENSE_BLOCKS = 3
 SMALLEST = 2 ** (DENSE_BLOCKS - 1)  # rows and columns that halve at every transition
 STEM = 2  # channels of the stem, in units of the growth
 BOTTLENECK = 4  # channels between the two convolutions of a layer, likewise
 
 
-def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int, int]) -> DenseNet:
+def build(model: models.DenseNetBC, channels: int, classes: int, size: tuple[int, int]) -> DenseNet:
     """A DenseNet for a model's settings: `depth` of 6 k + 4, `growth`.
 
     Raises StoreError for images that two transitions cannot halve.
@@ -27,7 +29,7 @@ def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int
         raise StoreError(
             f"config.yaml: model.kind densenet: needs images of {SMALLEST}x{SMALLEST} or more, not {size[0]}x{size[1]}"
         )
-    return DenseNet(channels, classes, (model["depth"] - 4) // (2 * DENSE_BLOCKS), model["growth"])
+    return DenseNet(channels, classes, (model.depth - 4) // (2 * DENSE_BLOCKS), model.growth)
 
 
 class DenseNet(Network):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from largestep.compiled import kernel
 
+if TYPE_CHECKING:
+    from largestep.config.models import Layer
+
 Array = NDArray[np.float64]
-Layers = Sequence[Mapping[str, Any]]
 NO_BIAS = -1
 
 
@@ -26,12 +28,12 @@ class Layout(NamedTuple):
     biases: NDArray[np.int64]
 
 
-def layout_of(inputs: int, layers: Layers) -> Layout:
+def layout_of(inputs: int, layers: Sequence[Layer]) -> Layout:
     """The layout of a network of the configuration: each layer's weights, then its biases."""
-    widths = [inputs, *(layer["units"] for layer in layers)]
+    widths = [inputs, *(layer.units for layer in layers)]
     weights, biases, start = [], [], 0
     for rows, columns, layer in zip(widths[1:], widths[:-1], layers, strict=True):
-        biased = layer["bias"] is not None
+        biased = layer.bias is not None
         weights.append(start)
         biases.append(start + rows * columns if biased else NO_BIAS)
         start += rows * (columns + biased)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from largestep.models.networks import Network, he_fan_out, head
 
+if TYPE_CHECKING:
+    from largestep.config import models
 
-def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int, int]) -> MLP:
+
+def build(model: models.MLP, channels: int, classes: int, size: tuple[int, int]) -> MLP:
     """A network for a model's settings: `hidden`, the units of each hidden layer."""
-    return MLP(channels * math.prod(size), classes, model["hidden"])
+    return MLP(channels * math.prod(size), classes, model.hidden)
 
 
 class MLP(Network):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from largestep import stages
 from largestep.randomness import preserved, seed_host
 from largestep.store import StoreError
+
+if TYPE_CHECKING:
+    from largestep.config.models import Model
 
 # Channels that oneDNN, which computes convolutions on a CPU, handles at once.
 CHANNEL_BLOCK = 16
@@ -42,7 +45,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
 
-def draw(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int, int], seed: int) -> Network:
+def draw(model: Model, channels: int, classes: int, size: tuple[int, int], seed: int) -> Network:
     """A network on the CPU, in float32, with the initial weights of a seed.
 
     model: `kind` and its settings; channels and size (rows, columns): of the images. The weights are the same
@@ -52,7 +55,7 @@ def draw(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int,
     """
     with preserved():
         seed_host(seed)
-        net: Network = stages.worker("models", model["kind"]).build(model, channels, classes, size)
+        net: Network = stages.worker("models", model.kind).build(model, channels, classes, size)
     net.image_shape = (channels, *size)
     _slice_before_narrow_shortcuts(net)
     return net.float()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
@@ -11,14 +11,17 @@ from torchvision.models.resnet import BasicBlock
 from largestep.models.networks import Network, he_fan_out, head
 from largestep.models.normalisation import NORMALISATIONS, Norm
 
+if TYPE_CHECKING:
+    from largestep.config import models
+
 STRIDES = (1, 2, 2, 2)
 # Residual blocks of each stage.
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 
 
-def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int, int]) -> ResNet:
+def build(model: models.ResNet, channels: int, classes: int, size: tuple[int, int]) -> ResNet:
     """A ResNet for a model's settings: `kind`, `width` of the first stage, `normalisation`. Any size will do."""
-    return ResNet(channels, classes, DEPTHS[model["kind"]], model["width"], model["normalisation"])
+    return ResNet(channels, classes, DEPTHS[model.kind], model.width, model.normalisation)
 
 
 class ResNet(Network):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
@@ -11,15 +11,18 @@ from torch.nn.functional import max_pool2d
 from largestep.models.networks import Network, he_fan_out, head
 from largestep.models.normalisation import NORMALISATIONS
 
+if TYPE_CHECKING:
+    from largestep.config import models
+
 # Convolutions of each stage.
 DEPTHS = {"vgg11": (1, 1, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
 # Channels of each stage, in units of the first.
 WIDTHS = (1, 2, 4, 8, 8)
 
 
-def build(model: Mapping[str, Any], channels: int, classes: int, size: tuple[int, int]) -> VGG:
+def build(model: models.VGG, channels: int, classes: int, size: tuple[int, int]) -> VGG:
     """A VGG network for a model's settings: `kind`, `width` of the first stage, `normalisation`. Any size will do."""
-    return VGG(channels, classes, DEPTHS[model["kind"]], model["width"], model["normalisation"])
+    return VGG(channels, classes, DEPTHS[model.kind], model.width, model.normalisation)
 
 
 class VGG(Network):

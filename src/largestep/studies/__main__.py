@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from largestep import stages, store
 from largestep.cli import run, spec_parser
-from largestep.keys import canonical
+from largestep.specs.studies import StudySpec
 
 
 def main() -> None:
     """Run the study that the spec describes and write its store."""
-    arguments = spec_parser("studies", __doc__, threads=True)
+    arguments = spec_parser("studies", __doc__, StudySpec.read, threads=True)
     arguments.add_argument("--output", required=True, type=Path, help="NetCDF store to write")
     options = arguments.parse_args()
     clock = store.Clock()
-    spec = options.spec
-    found = stages.worker("studies", spec["settings"]["kind"]).study(spec, options.threads)
+    spec: StudySpec[Any, Any] = options.spec
+    found = stages.worker("studies", spec.settings.kind).study(spec, options.threads)
     store.write(
         options.output,
         found,
-        title=f"Study {spec['study']}",
+        title=f"Study {spec.study}",
         stage="studies",
-        spec=canonical(spec),
+        spec=spec.text(),
         code=stages.study_code(spec),
         seeds=", ".join(map(str, found["seed"].values)) if "seed" in found.coords else "none",
         clock=clock,

@@ -12,7 +12,7 @@ unit here: F = E[gamma] (1 - u^2)^2 / 4. (Division by E[gamma] gives F in units 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,10 @@ from tqdm import tqdm
 from largestep.measures.bouncing import HIGHEST_ITERATE, HIGHEST_LOSS, LOWEST_ITERATE, gap
 from largestep.store import variable
 from largestep.toys import bouncing
+
+if TYPE_CHECKING:
+    from largestep.config.studies.bouncing import Attractor, Bouncing
+    from largestep.specs.studies import StudySpec, UsedToy
 
 Array = NDArray[np.float64]
 # Columns of a summary that are (1 - u^2)^2, which E[gamma] / 4 turns into F.
@@ -34,7 +38,7 @@ ATTRACTOR_START, ATTRACTOR_SKIPPED, ATTRACTOR_KEPT = 0.5, 1000, 48
 NOISE, TRAJECTORY, ATTRACTOR = 0, 1, 2
 
 
-def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[Bouncing, UsedToy], threads: int) -> xr.Dataset:
     """Runs by range of gamma, seed and start, summed up over starts.
 
     Returns per range and seed the extremes of F and of the iterates, shares of runs, and the update from which they
@@ -43,34 +47,34 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     of 0 count in every share, as failing but in `left`, and in nothing else; in examples and attractors they are NaN
     from there on. `threads` does not matter.
     """
-    settings = spec["settings"]
-    ranges = np.array(settings["ranges"])
-    starts = (np.arange(settings["starts"]) + 0.5) / settings["starts"]
+    settings = spec.settings
+    ranges = np.array(settings.ranges)
+    starts = (np.arange(settings.starts) + 0.5) / settings.starts
     gaps = gap(ranges[:, 0])
-    found = np.empty((len(ranges), settings["seeds"], len(starts), len(bouncing.COLUMNS)))
-    for seed in tqdm(range(settings["seeds"]), desc=spec["study"], unit="seed", mininterval=2.0, ascii=True):
-        uniforms = np.random.default_rng([NOISE, seed]).random((len(starts), settings["steps"]))
+    found = np.empty((len(ranges), settings.seeds, len(starts), len(bouncing.COLUMNS)))
+    for seed in tqdm(range(settings.seeds), desc=spec.study, unit="seed", mininterval=2.0, ascii=True):
+        uniforms = np.random.default_rng([NOISE, seed]).random((len(starts), settings.steps))
         for index, (low, high) in enumerate(ranges):
             found[index, seed] = bouncing.summaries(
-                starts, uniforms, low, high, settings["tail"], LOWEST_ITERATE, HIGHEST_ITERATE, gaps[index]
+                starts, uniforms, low, high, settings.tail, LOWEST_ITERATE, HIGHEST_ITERATE, gaps[index]
             )
     return xr.Dataset(
         {
             "gamma_range": variable(("range", "end"), ranges, "1", "range of gamma = eta theta*^2 x^2"),
             "gap": variable(("range",), gaps, "1", "distance eps0 from theta* that iterates are to keep, in theta*"),
-            **_by_seed(found, ranges, gaps, settings["steps"] - settings["tail"]),
+            **_by_seed(found, ranges, gaps, settings.steps - settings.tail),
             "trajectory": _trajectories(ranges),
-            **_attractors(settings["attractor"]),
+            **_attractors(settings.attractor),
         },
         {
             "range": variable(("range",), [f"{low:g} to {high:g}" for low, high in ranges], "1", "range of gamma"),
             "end": variable(("end",), ["low", "high"], "1", "end of the range of gamma"),
-            "seed": variable(("seed",), np.arange(settings["seeds"]), "1", "seed of the noise"),
+            "seed": variable(("seed",), np.arange(settings.seeds), "1", "seed of the noise"),
             "shown_start": variable(("shown_start",), SHOWN_STARTS, "1", "where the example run starts, in theta*"),
             "step": variable(("step",), np.arange(SHOWN_STEPS + 1), "1", "updates"),
-            "gamma": variable(("gamma",), _grid(settings["attractor"]), "1", "gamma, or its mean"),
+            "gamma": variable(("gamma",), _grid(settings.attractor), "1", "gamma, or its mean"),
         },
-        {"starts": settings["starts"], "steps": settings["steps"], "tail": settings["tail"]},
+        {"starts": settings.starts, "steps": settings.steps, "tail": settings.tail},
     )
 
 
@@ -155,10 +159,10 @@ def _trajectories(ranges: Array) -> xr.Variable:
     return variable(("range", "shown_start", "step"), found, "1", "iterates of example runs, in theta*")
 
 
-def _attractors(settings: dict[str, Any]) -> dict[str, xr.Variable]:
+def _attractors(settings: Attractor) -> dict[str, xr.Variable]:
     """Where runs end under one gamma, and under noise of the given spread around it."""
     steps = ATTRACTOR_SKIPPED + ATTRACTOR_KEPT
-    deviations = settings["spread"] * np.random.default_rng([ATTRACTOR]).uniform(-1.0, 1.0, steps)
+    deviations = settings.spread * np.random.default_rng([ATTRACTOR]).uniform(-1.0, 1.0, steps)
     dims, gammas = ("gamma", "iterate"), _grid(settings)
 
     def tails(noise: Array) -> Array:
@@ -170,10 +174,10 @@ def _attractors(settings: dict[str, Any]) -> dict[str, xr.Variable]:
             dims,
             tails(deviations),
             "1",
-            f"last iterates under gamma uniform within {settings['spread']:g} of this, in theta*",
+            f"last iterates under gamma uniform within {settings.spread:g} of this, in theta*",
         ),
     }
 
 
-def _grid(settings: dict[str, Any]) -> Array:
-    return np.linspace(settings["lowest"], settings["highest"], settings["points"])
+def _grid(settings: Attractor) -> Array:
+    return np.linspace(settings.lowest, settings.highest, settings.points)

@@ -17,7 +17,7 @@ tried and lost is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -35,6 +35,10 @@ from largestep.toys.orders import Noise, Orders
 from largestep.toys.runs import Problem, Runs
 from largestep.toys.update import Rule
 
+if TYPE_CHECKING:
+    from largestep.config.studies.flows import Flows
+    from largestep.specs.studies import StudySpec, UsedToy
+
 Array = NDArray[np.float64]
 ALGORITHMS = ("sgd", "gd", "flow", "sde", "sde_coupled")
 # SGD's steps whose noise is drawn at once: few enough that it stays close to the processor. Does not change the draws.
@@ -43,30 +47,31 @@ BLOCK = 50
 SOKAL = 5.0
 
 
-def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[Flows, UsedToy], threads: int) -> xr.Dataset:
     """Losses (algorithm, seed, step), loss samples of the large-step phase (algorithm, seed, sample), and measures.
 
     The measures, at the paper's and all other thresholds, have dimensions (algorithm, seed, snapshot_step, ...).
     Raises StoreError where SGD diverges on every seed.
     """
     use_threads(threads)
-    settings = spec["settings"]
-    about = spec["experiments"][settings["experiment"]]
-    data = stages.worker("data", about["data"]["data"]["kind"]).draw(about["data"]["data"], 0)
-    problem = Problem(about["model"], data, about["training"]["loss"])
-    steps = about["training"]["steps"]
-    course = Schedule(about["schedules"][settings["cell"]], steps, about["training"]["decay_after_update"])
-    sizes, decay = course.sizes, course.decay_step
-    evaluation_steps, snapshot_steps = recorded_steps(steps, about["training"]["evaluations"], settings["snapshots"])
+    settings = spec.settings
+    experiment = spec.experiments[settings.experiment]
+    training, drawn = experiment.training, experiment.data.data
+    data = stages.worker("data", drawn.kind).draw(drawn, 0)
+    problem = Problem(experiment.model, data, training.loss)
+    steps = training.steps
+    schedule = Schedule(experiment.schedules[settings.cell], steps, training.decay_after_update)
+    sizes, decay = schedule.sizes, schedule.decay_step
+    evaluation_steps, snapshot_steps = recorded_steps(steps, training.evaluations, settings.snapshots)
 
-    fine = settings["substeps"]
-    with tqdm(total=steps, desc=spec["study"], unit="step", mininterval=2.0, ascii=True) as bar:
-        sgd, scales = _descend(problem, sizes, settings["seeds"], evaluation_steps, snapshot_steps)
+    fine = settings.substeps
+    with tqdm(total=steps, desc=spec.study, unit="step", mininterval=2.0, ascii=True) as bar:
+        sgd, scales = _descend(problem, sizes, settings.seeds, evaluation_steps, snapshot_steps)
         survivors = np.flatnonzero(sgd.diverged_step < 0)
         if not len(survivors):
-            where = f"{settings['experiment']}.{settings['cell']}"
-            raise StoreError(f"study {spec['study']}: SGD diverges on all {settings['seeds']} seeds of {where}")
-        seeds = survivors[: settings["pairs"]]
+            where = f"{settings.experiment}.{settings.cell}"
+            raise StoreError(f"study {spec.study}: SGD diverges on all {settings.seeds} seeds of {where}")
+        seeds = survivors[: settings.pairs]
         sgd, scales = sgd.of(seeds), scales[seeds]
         window = np.flatnonzero(second_half(np.arange(steps), decay))
         times = np.array([autocorrelation_time(elementary.log(scale[window])) for scale in scales])
@@ -202,7 +207,7 @@ def _flow(algorithms: Mapping[str, _Algorithm], sizes: Array, scales: Array, nor
 
 
 def _dataset(
-    spec: Mapping[str, Any],
+    spec: StudySpec[Flows, UsedToy],
     data: xr.Dataset,
     algorithms: Mapping[str, _Algorithm],
     seeds: NDArray[np.int64],
@@ -256,10 +261,12 @@ def _dataset(
             "data_set": variable(RUN[:2], np.zeros((len(ALGORITHMS), len(seeds)), dtype=np.int64), "1", "data set"),
         }
     )
-    about = spec["experiments"][spec["settings"]["experiment"]]
-    asked = {"cell": spec["study"], "train": {"model": about["model"]}, "measures": about["measures"]}
-    features = stages.worker("features", about["model"]["kind"]).features(asked, data, kept, threads)
+    experiment = spec.experiments[spec.settings.experiment]
+    model, read = experiment.model, experiment.measures
+    features = stages.worker("features", model.kind).features(
+        model, read, data, kept, label=spec.study, threads=threads
+    )
     coordinates = dict(zip(RUN, (variable(("arm",), ALGORITHMS, "1", ""), seed, snapshot_step), strict=True))
-    measured = measures(features.assign_coords(coordinates), about["measures"])
+    measured = measures(features.assign_coords(coordinates), read)
     measured = measured.rename(arm="algorithm").assign_coords(algorithm=labels)
     return found.merge(measured)

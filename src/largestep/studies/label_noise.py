@@ -13,8 +13,8 @@ for every class. A loss without the half doubles the step on both sides.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,11 @@ from largestep.store import variable
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs
 
+if TYPE_CHECKING:
+    from largestep.config.data import Images
+    from largestep.config.studies.label_noise import CheckedNet, LabelNoise
+    from largestep.specs.studies import StudySpec, UsedClassifier, UsedToy
+
 Array = NDArray[np.float64]
 PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
 ERRORS = {
@@ -43,7 +48,7 @@ ERRORS = {
 }
 
 
-def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[LabelNoise, UsedToy | UsedClassifier], threads: int) -> xr.Dataset:
     """The largest errors over examples and points of a run: dimensions (network, precision, seed).
 
     Distances and norms are over all parameters. `diverged_step` (network, seed) is the update at which the run
@@ -51,14 +56,13 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     """
     use_threads(threads)
     devices.prepare(threads)
-    settings, experiments = spec["settings"], spec["experiments"]
-    names, seeds = sorted(settings["networks"]), settings["seeds"]
+    settings, experiments = spec.settings, spec.experiments
+    names, seeds = sorted(settings.networks), settings.seeds
     found = np.full((len(names), seeds, len(PRECISIONS), len(ERRORS)), np.nan)
     diverged_step = np.full((len(names), seeds), -1)
-    with tqdm(total=found[..., 0, 0].size, desc=spec["study"], unit="run", mininterval=2.0, ascii=True) as bar:
+    with tqdm(total=found[..., 0, 0].size, desc=spec.study, unit="run", mininterval=2.0, ascii=True) as bar:
         for index, name in enumerate(names):
-            about, net = experiments[name], settings["networks"][name]
-            checked = _checked(about, net)
+            checked = _checked(experiments[name], settings.networks[name])
             for seed in range(seeds):
                 for now, errors in checked.points(seed):
                     if errors is None:
@@ -85,23 +89,23 @@ def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
     )
 
 
-def _checked(about: Mapping[str, Any], net: Mapping[str, Any]) -> _Toy | _Images:
-    settings = about["data"]["data"]
-    if stages.is_images(settings["kind"]):
-        images = stages.worker("images", settings["kind"]).prepare(settings, *sources())
-        return _Images(about, net, part(images, settings))
-    return _Toy(about, net, stages.worker("data", settings["kind"]).draw(settings, 0))
+def _checked(experiment: UsedToy | UsedClassifier, net: CheckedNet) -> _Toy | _Images:
+    drawn = experiment.data.data
+    if stages.is_images(drawn.kind):
+        images = stages.worker("images", drawn.kind).prepare(drawn, *sources())
+        return _Images(cast("UsedClassifier", experiment), net, part(images, cast("Images", drawn)))
+    return _Toy(cast("UsedToy", experiment), net, stages.worker("data", drawn.kind).draw(drawn, 0))
 
 
 class _Toy:
     """A toy network, along the first updates of its run at batch size 1."""
 
-    def __init__(self, about: Mapping[str, Any], net: Mapping[str, Any], data: xr.Dataset) -> None:
-        training, used = about["training"], data.isel(example=slice(net["examples"]))
-        self._problem = Problem(about["model"], used, training["loss"])
-        self._after = sorted(net["after"])
-        schedule = about["schedules"][net["cell"]]
-        self._sizes = Schedule(schedule, training["steps"], training["decay_after_update"]).sizes
+    def __init__(self, experiment: UsedToy, net: CheckedNet, data: xr.Dataset) -> None:
+        training, used = experiment.training, data.isel(example=slice(net.examples))
+        self._problem = Problem(experiment.model, used, training.loss)
+        self._after = sorted(net.after)
+        schedule = experiment.schedules[net.cell]
+        self._sizes = Schedule(schedule, training.steps, training.decay_after_update).sizes
 
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
         """Updates before the point and errors there, (precisions, errors); None where the run has diverged."""
@@ -133,16 +137,16 @@ class _Toy:
 class _Images:
     """An image classifier, along updates in training mode on the squared loss of all its examples."""
 
-    def __init__(self, about: Mapping[str, Any], net: Mapping[str, Any], images: ImageSet) -> None:
-        training = about["training"]
-        used = images.train_images[: net["examples"]]
+    def __init__(self, experiment: UsedClassifier, net: CheckedNet, images: ImageSet) -> None:
+        training = experiment.training
+        used = images.train_images[: net.examples]
         self._inputs = networks.inputs(used, images.white_level, images.moments)
-        labels = images.train_labels[: net["examples"]]
+        labels = images.train_labels[: net.examples]
         self._labels = torch.nn.functional.one_hot(labels, images.classes).float()
-        self._after = sorted(net["after"])
-        steps = training["epochs"] * (len(images.train_images) // training["batch_size"])
-        self._sizes = Schedule(about["schedules"][net["cell"]], steps, phase=PHASE_OF_IMAGES).sizes
-        self._model, self._images = about["model"], images
+        self._after = sorted(net.after)
+        steps = training.epochs * (len(images.train_images) // training.batch_size)
+        self._sizes = Schedule(experiment.schedules[net.cell], steps, phase=PHASE_OF_IMAGES).sizes
+        self._model, self._images = experiment.model, images
 
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
         """As `_Toy.points`."""

@@ -7,9 +7,8 @@ distance from it is recorded beside their projection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -18,44 +17,47 @@ from numpy.typing import NDArray
 from largestep import stages
 from largestep.compiled import use_threads
 from largestep.recording import grid
-from largestep.schedules import Schedule
+from largestep.schedules import Decay, Law, Schedule
 from largestep.store import variable
 from largestep.toys.network import linear
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs
 
+if TYPE_CHECKING:
+    from largestep.config.models import ToyNet
+    from largestep.config.studies.loss_slice import LossSlice
+    from largestep.specs.studies import StudySpec, UsedToy
+
 Array = NDArray[np.float64]
+PATHS = ("flow", "gd", "sgd")
 # The points that span the plane, in the order of the store.
 MARKS = ("start", "flow_end", "truth")
 # How far the grid reaches beyond these points, as a share of their larger extent.
 MARGIN = 0.25
 
 
-def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[LossSlice, UsedToy], threads: int) -> xr.Dataset:
     """The plane, the loss on a grid of it, and for `flow`, `gd` and `sgd` the position, distance, loss and error.
 
     Position is the projection on the plane, distance that from the plane, loss that on the training set and
     error the distance of the predictor from the truth; SGD has a dimension over seeds. NaN where a run diverged.
     """
     use_threads(threads)
-    settings = spec["settings"]
-    data = stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0)
-    problem = _Problem(settings["model"], data)
-    steps, seeds = settings["steps"], settings["seeds"]
-    evaluations = grid(steps, settings["evaluations"])
+    settings = spec.settings
+    data = stages.worker("data", settings.data.kind).draw(settings.data, 0)
+    problem = _Problem(settings.model, data)
+    steps, seeds = settings.steps, settings.seeds
+    evaluations = grid(steps, settings.evaluations)
     start = problem.net.initial(np.zeros(1, dtype=np.int64))[0]
     order = Orders(range(seeds), problem.examples).take(steps - 1)
-    decays = [{"at": settings["decay_at"], "divide_by": settings["divide_by"]}]
+    decays = [Decay(settings.decay_at, settings.divide_by)]
+    step_sizes = {name: getattr(settings.step_sizes, name) for name in PATHS}
     paths, diverged_step = {}, {}
-    for name, indices, count in (("flow", None, 1), ("gd", None, 1), ("sgd", order, seeds)):
+    for name, indices, count in zip(PATHS, (None, None, order), (1, 1, seeds), strict=True):
         # Divided after the update, as in the published code for diagonal networks.
-        schedule = {
-            "step_size": settings["step_sizes"][name],
-            "warmup": None,
-            "decays": [] if name == "flow" else decays,
-        }
-        course = Schedule(schedule, steps, decay_after_update=True)
-        paths[name], diverged_step[name] = _path(problem, indices, count, course.sizes, evaluations)
+        law = Law(step_sizes[name], [] if name == "flow" else decays)
+        schedule = Schedule(law, steps, decay_after_update=True)
+        paths[name], diverged_step[name] = _path(problem, indices, count, schedule.sizes, evaluations)
 
     root = np.sqrt(problem.truth)
     marks = np.stack([start, paths["flow"][0, -1], np.concatenate([root, root])])
@@ -64,7 +66,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     low, high = spots.min(axis=0), spots.max(axis=0)
     low[1] = -high[1]  # as much of either side of the line from the start to the end of the flow
     reach = MARGIN * (high - low).max()
-    first, second = np.linspace(low - reach, high + reach, settings["resolution"]).T
+    first, second = np.linspace(low - reach, high + reach, settings.resolution).T
     plane = start + first[:, None] * directions[0] + second[:, None, None] * directions[1]
 
     found = {
@@ -78,9 +80,9 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     found |= {
         "diverged_step": variable(("path", "seed"), lost, "1", "step at which the run diverged, -1 for none"),
         "step_size": variable(
-            ("path",), [settings["step_sizes"][name] for name in paths], "1", "step size before any decay"
+            ("path",), list(step_sizes.values()), "1", "step size before any decay"
         ),
-        "decay_step": variable((), course.decay_step, "1", "first step of the divided sizes"),
+        "decay_step": variable((), schedule.decay_step, "1", "first step of the divided sizes"),
     }
     return xr.Dataset(
         found,
@@ -98,7 +100,7 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
 class _Problem(Problem):
     """Adds the truth, and losses of parameters of any shape, on the one data set."""
 
-    def __init__(self, model: Mapping[str, Any], data: xr.Dataset) -> None:
+    def __init__(self, model: ToyNet, data: xr.Dataset) -> None:
         super().__init__(model, data, "half_mse")
         self.truth = data["truth"].values[0]
 

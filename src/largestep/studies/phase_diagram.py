@@ -9,7 +9,7 @@ the same data set, as seed s of every cell.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -20,12 +20,18 @@ from largestep import stages
 from largestep.compiled import use_threads
 from largestep.measures.thresholds import l0_norm
 from largestep.recording import grid
-from largestep.schedules import Schedule, decay_fraction, is_large, second_half
+from largestep.schedules import Decay, Law, Schedule, decay_fraction, is_large, second_half
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
 from largestep.toys.network import linear
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs, data_sets, rule
+
+if TYPE_CHECKING:
+    from largestep.config.models import ToyNet
+    from largestep.config.studies.phase_diagram import PhaseDiagram
+    from largestep.config.training import ToyTraining
+    from largestep.specs.studies import StudySpec, UsedToy
 
 Array = NDArray[np.float64]
 POINT = ("step_size", "decay_at", "seed")
@@ -33,7 +39,7 @@ POINT = ("step_size", "decay_at", "seed")
 LATE = 0.05
 
 
-def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[PhaseDiagram, UsedToy], threads: int) -> xr.Dataset:
     """Every measure at every (step size, decay time, seed); NaN where the run diverged.
 
     At the end of training: test_loss, train_loss and l0, at the experiment's thresholds. From the large-step
@@ -42,19 +48,19 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
     """
     use_threads(threads)
     settings = spec["settings"]
-    experiment = spec["experiments"][settings["experiment"]]
-    training, thresholds = experiment["training"], sorted(experiment["measures"]["l0_thresholds"])
+    experiment = spec["experiments"][settings.experiment]
+    training, thresholds = experiment.training, sorted(experiment.measures.l0_thresholds)
     if training["label_noise"] != 0.0:
-        raise ValueError(f"experiment {settings['experiment']} has label noise, which a phase diagram does not draw")
-    drawn, seeds, own = experiment["data"]["data"], np.arange(settings["seeds"]), settings["arm"] == "data"
-    data_set = data_sets(settings["arm"], len(seeds)) if own else None
+        raise ValueError(f"experiment {settings.experiment} has label noise, which a phase diagram does not draw")
+    drawn, seeds, own = experiment.data.data, np.arange(settings.seeds), settings.arm == "data"
+    data_set = data_sets(settings.arm, len(seeds)) if own else None
     data = stages.worker("data", drawn["kind"]).draw(drawn, len(seeds) if own else 0)
-    problem = _Problem(experiment["model"], data, training["loss"], drawn["support"])
-    step_sizes = np.linspace(*(settings["step_sizes"][key] for key in ("low", "high", "count")))
+    problem = _Problem(experiment.model, data, training["loss"], drawn["support"])
+    step_sizes = np.linspace(*(settings.step_sizes[key] for key in ("low", "high", "count")))
     order = Orders(seeds, problem.examples, training["batch_size"], training["sampling"]).take(training["steps"])
 
     found: dict[str, list[list[Array]]] = {}
-    for step_size in tqdm(step_sizes, desc=spec["study"], unit="step size", mininterval=2.0, ascii=True):
+    for step_size in tqdm(step_sizes, desc=spec.study, unit="step size", mininterval=2.0, ascii=True):
         start = Runs(problem, problem.net.initial(seeds), data_set, rule(training))
         row = _decayed_at_each(problem, start, order, float(step_size), training, settings, thresholds)
         for name in row[0]:
@@ -65,9 +71,11 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
 class _Problem(Problem):
     """Adds the errors of predictors on and off the support of the truth."""
 
-    def __init__(self, model: Mapping[str, Any], data: xr.Dataset, loss: str, support: int) -> None:
+    def __init__(self, model: ToyNet, data: xr.Dataset, loss: str) -> None:
         super().__init__(model, data, loss)
-        self._truth, self._support = data["truth"].values, support
+        self._truth = data["truth"].values
+        # Its first coordinates, the same in all data sets.
+        self._support = int(np.count_nonzero(self._truth[0]))
 
     def predictors(self, runs: Runs) -> Array:
         """The linear predictor of each run, (seeds, d)."""
@@ -85,8 +93,8 @@ def _decayed_at_each(
     runs: Runs,
     order: NDArray[np.int64],
     step_size: float,
-    training: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    training: ToyTraining,
+    settings: PhaseDiagram,
     thresholds: list[float],
 ) -> list[dict[str, Array]]:
     """The measures of each decay time, every one (seeds,) but l0, which is (seeds, thresholds)."""
@@ -94,13 +102,13 @@ def _decayed_at_each(
     def advance(runs: Runs, until: int, size: float) -> None:
         runs.advance(np.full(until - runs.step, size), order[:, runs.step : until])
 
-    evaluations = grid(training["steps"], training["evaluations"])
-    late = max(1, round(LATE * training["evaluations"]))
+    evaluations = grid(training.steps, training.evaluations)
+    late = max(1, round(LATE * training.evaluations))
     losses, on_support, off_support = (np.full((len(evaluations), len(runs.diverged_step)), np.nan) for _ in range(3))
-    found, evaluated, decayed = [], 0, settings["decayed_step_size"]
-    for decay_at in settings["decay_at"]:
-        law = {"step_size": step_size, "warmup": None, "decays": [{"at": decay_at, "divide_by": step_size / decayed}]}
-        due = Schedule(law, training["steps"], training["decay_after_update"]).decay_step
+    found, evaluated, decayed = [], 0, settings.decayed_step_size
+    for decay_at in settings.decay_at:
+        law = Law(step_size, [Decay(decay_at, step_size / decayed)])
+        due = Schedule(law, training.steps, training.decay_after_update).decay_step
         before = int(is_large(evaluations, due).sum())
         # A run about to diverge has infinite losses.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -112,7 +120,7 @@ def _decayed_at_each(
             advance(runs, due, step_size)
             after = runs.branch()
             # The update of the last step is never taken, as in the cells.
-            advance(after, training["steps"] - 1, decayed)
+            advance(after, training.steps - 1, decayed)
             predictors = problem.predictors(after)
             half = second_half(evaluations, due)
             last = slice(max(0, before - late), before)
@@ -134,9 +142,7 @@ def _decayed_at_each(
     return found
 
 
-def _dataset(
-    found: Mapping[str, Array], step_sizes: Array, experiment: Mapping[str, Any], settings: Mapping[str, Any]
-) -> xr.Dataset:
+def _dataset(found: Mapping[str, Array], step_sizes: Array, experiment: UsedToy, settings: PhaseDiagram) -> xr.Dataset:
     described = {
         "test_loss": ("1", "loss on the test set at the end of training"),
         "train_loss": ("1", "loss on the training set at the end of training"),
@@ -145,17 +151,17 @@ def _dataset(
         "off_support": ("1", "l2 norm of the predictor off the support just before the decay"),
         "diverged_step": ("1", "step at which the run diverged, -1 for none"),
     }
-    schedules = experiment["schedules"].values()
+    schedules = experiment.schedules.values()
     return xr.Dataset(
         {name: variable(POINT, found[name], *about) for name, about in described.items()}
         | {
             "l0": variable(
                 (*POINT, "l0_threshold"), found["l0"], "1", "non-zeros of the predictor at the end of training"
             ),
-            "arm": variable((), settings["arm"], "1", "what a seed varies"),
-            "decayed_step_size": variable((), settings["decayed_step_size"], "1", "step size after the decay"),
+            "arm": variable((), settings.arm, "1", "what a seed varies"),
+            "decayed_step_size": variable((), settings.decayed_step_size, "1", "step size after the decay"),
             "published_step_size": variable(
-                ("cell",), [schedule["step_size"] for schedule in schedules], "1", "large step size of the cell"
+                ("cell",), [schedule.step_size for schedule in schedules], "1", "large step size of the cell"
             ),
             "published_decay_at": variable(
                 ("cell",), [decay_fraction(schedule) for schedule in schedules], "1", "decay time of the cell"
@@ -163,11 +169,11 @@ def _dataset(
         },
         {
             "step_size": variable(("step_size",), step_sizes, "1", "step size before the decay"),
-            "decay_at": variable(("decay_at",), settings["decay_at"], "1", "fraction of training before the decay"),
-            "seed": variable(("seed",), np.arange(settings["seeds"]), "1", "seed of the run"),
+            "decay_at": variable(("decay_at",), settings.decay_at, "1", "fraction of training before the decay"),
+            "seed": variable(("seed",), np.arange(settings.seeds), "1", "seed of the run"),
             "l0_threshold": coordinate(
-                "l0_threshold", experiment["measures"]["l0_thresholds"], "what counts as non-zero"
+                "l0_threshold", experiment.measures.l0_thresholds, "what counts as non-zero"
             ),
-            "cell": variable(("cell",), list(experiment["schedules"]), "1", "published cell of the experiment"),
+            "cell": variable(("cell",), list(experiment.schedules), "1", "published cell of the experiment"),
         },
     )

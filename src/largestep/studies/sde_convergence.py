@@ -7,7 +7,7 @@ statistic's mean between successive levels falls in proportion to the time step 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -22,32 +22,36 @@ from largestep.toys.network import linear
 from largestep.toys.runs import Problem, Runs
 from largestep.toys.update import Rule
 
+if TYPE_CHECKING:
+    from largestep.config.studies.sde_convergence import SdeConvergence
+    from largestep.specs.studies import StudySpec, UsedToy
+
 Array = NDArray[np.float64]
 # Paths solved at once: bounds the memory of the noise and does not change the draws.
 TOGETHER = 25
 
 
-def study(spec: dict[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[SdeConvergence, UsedToy], threads: int) -> xr.Dataset:
     """Means of the statistics over each group's paths, (seed, level), and of their changes, (seed, halving).
 
     A change is the statistic at a time step less that at half of it, so that Brownian noise cancels within a path. A
     path that diverges at any level counts at none; `diverged` says how many did, (seed, level).
     """
     use_threads(threads)
-    settings = spec["settings"]
-    data = stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0)
-    problem = Problem(settings["model"], data, "half_mse")
+    settings = spec.settings
+    data = stages.worker("data", settings.data.kind).draw(settings.data, 0)
+    problem = Problem(settings.model, data, "half_mse")
     examples, start = problem.examples, problem.net.initial(np.zeros(1, dtype=np.int64))
-    substeps = settings["substeps"] * np.left_shift(1, np.arange(settings["levels"]))
-    time_steps = settings["step_size"] / substeps
-    seeds, paths = settings["seeds"], settings["paths"]
+    substeps = settings.substeps * np.left_shift(1, np.arange(settings.levels))
+    time_steps = settings.step_size / substeps
+    seeds, paths = settings.seeds, settings.paths
     ends = np.empty((seeds, len(substeps), paths, start.shape[1]))
-    with tqdm(total=seeds * paths, desc=spec["study"], unit="path", mininterval=2.0, ascii=True) as bar:
+    with tqdm(total=seeds * paths, desc=spec.study, unit="path", mininterval=2.0, ascii=True) as bar:
         for seed in range(seeds):
             generator = np.random.default_rng([LABEL_NOISE, seed])
             for first in range(0, paths, TOGETHER):
                 group = slice(first, min(first + TOGETHER, paths))
-                shape = group.stop - first, settings["horizon"] * substeps[-1], examples
+                shape = group.stop - first, settings.horizon * substeps[-1], examples
                 noise = np.sqrt(substeps[-1] * examples) * generator.standard_normal(shape)
                 for level in range(len(substeps) - 1, -1, -1):
                     ends[seed, level, group] = _solve(problem, time_steps[level], noise)

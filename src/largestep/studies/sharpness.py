@@ -7,8 +7,8 @@ somewhere flat (Lewkowycz et al. 2020). Seeds follow the convention of `largeste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -23,6 +23,10 @@ from largestep.store import variable
 from largestep.toys.network import Linear
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs, data_sets
+
+if TYPE_CHECKING:
+    from largestep.config.studies.sharpness import MeasuredRun, Sharpness
+    from largestep.specs.studies import StudySpec, UsedToy
 
 Array = NDArray[np.float64]
 # In the order of the columns of the figure.
@@ -48,28 +52,27 @@ DESCRIBED = {
 }
 
 
-def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[Sharpness, UsedToy], threads: int) -> xr.Dataset:
     """Every kind of run of the study, all seeds; NaN where and from when a run has diverged.
 
     Counts of spikes are those of `largestep.measures.spikes`, over all evaluations; NaN for a diverged run.
     """
     use_threads(threads)
-    settings = spec["settings"]
-    names = [name for name in RUNS if name in settings["runs"]]
-    found = []
+    settings = spec.settings
+    names = [name for name in RUNS if name in settings.runs]
+    measured = []
     for name in names:
-        about = settings["runs"][name]
-        experiment = spec["experiments"][about["experiment"]]
-        course = _Course(experiment, about, settings["seeds"], name == "sgd")
-        found.append(_along(course, settings, spec["study"], name))
+        run = settings.runs[name]
+        course = _Course(spec.experiments[run.experiment], run, settings.seeds, name == "sgd")
+        measured.append(_along(course, run.evaluate_every, settings, f"{spec.study}, {name}"))
     return xr.Dataset(
         {
-            name: variable(dims, np.stack([each[name] for each in found]), units, long_name)
+            name: variable(dims, np.stack([each[name] for each in measured]), units, long_name)
             for name, (dims, units, long_name) in DESCRIBED.items()
         },
         {
             "run": variable(("run",), names, "1", "algorithm and regime"),
-            "seed": variable(("seed",), np.arange(settings["seeds"]), "1", "seed of the run"),
+            "seed": variable(("seed",), np.arange(settings.seeds), "1", "seed of the run"),
         },
     )
 
@@ -77,22 +80,22 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
 class _Course:
     """All seeds of one kind of run, with their step sizes and batches."""
 
-    def __init__(self, experiment: Mapping[str, Any], about: Mapping[str, Any], seeds: int, stochastic: bool) -> None:
-        drawn = experiment["data"]["data"]
-        training = experiment["training"] | ({} if stochastic else {"batch_size": "full"})
-        data_set = data_sets(about["arm"], seeds)
-        data = stages.worker("data", drawn["kind"]).draw(drawn, int(data_set.max()))
-        problem = Problem(experiment["model"], data, training["loss"])
+    def __init__(self, experiment: UsedToy, run: MeasuredRun, seeds: int, stochastic: bool) -> None:
+        drawn, training = experiment.data.data, experiment.training
+        data_set = data_sets(run.arm, seeds)
+        data = stages.worker("data", drawn.kind).draw(drawn, int(data_set.max()))
+        problem = Problem(experiment.model, data, training.loss)
         self.runs = Runs(problem, problem.net.initial(np.arange(seeds)), data_set)
-        self._orders = Orders(range(seeds), problem.examples, training["batch_size"], training["sampling"])
+        batch = training.batch_size if stochastic else "full"
+        self._orders = Orders(range(seeds), problem.examples, batch, training.sampling)
         self.decay_step = NO_DECAY
-        self.steps: int = about["steps"] or training["steps"]
-        if about["cell"]:
-            schedule = Schedule(experiment["schedules"][about["cell"]], self.steps, training["decay_after_update"])
+        self.steps = run.steps or training.steps
+        multiple = run.step_over_sharpness
+        if multiple is None:
+            schedule = Schedule(experiment.schedules[str(run.cell)], self.steps, training.decay_after_update)
             self._sizes, self.decay_step = schedule.sizes, schedule.decay_step
-            self.rule = f"η of cell {about['cell']}"
+            self.rule = f"η of cell {run.cell}"
         else:
-            multiple = about["step_over_sharpness"]
             self._sizes = np.repeat(multiple / self.runs.extremes()[:, 1:], self.steps, axis=1)
             self.rule = f"η = {multiple:g}/sharpness at the start"
 
@@ -107,15 +110,15 @@ class _Course:
             self.runs.advance(self._sizes[..., here], self._orders.take(until - self.runs.step))
 
 
-def _along(course: _Course, settings: Mapping[str, Any], study_name: str, name: str) -> dict[str, Any]:
-    """One value for each variable of `DESCRIBED`, without its dimension `run`."""
-    every, runs = settings["runs"][name]["evaluate_every"], course.runs
+def _along(course: _Course, every: int, settings: Sharpness, label: str) -> dict[str, Any]:
+    """One value for each variable of `DESCRIBED`, without its dimension `run`; every: steps between evaluations."""
+    runs = course.runs
     evaluations = np.arange(0, course.steps, every)
     decay = int(np.searchsorted(evaluations, course.decay_step)) if course.decay_step >= 0 else len(evaluations)
-    points = _points(len(evaluations), decay, settings["hessians"])
+    points = _points(len(evaluations), decay, settings.hessians)
     losses = np.empty((len(runs.diverged_step), len(evaluations)))
     curvatures: dict[int, tuple[Array, Array]] = {}
-    progress = tqdm(evaluations, desc=f"{study_name}, {name}", unit="evaluation", mininterval=2.0, ascii=True)
+    progress = tqdm(evaluations, desc=label, unit="evaluation", mininterval=2.0, ascii=True)
     # A run about to diverge has infinite losses and curvatures.
     with np.errstate(over="ignore", invalid="ignore"):
         for index, now in enumerate(progress):
@@ -125,7 +128,7 @@ def _along(course: _Course, settings: Mapping[str, Any], study_name: str, name: 
                 curvatures[index] = course.sizes(), runs.extremes()
     alive = runs.diverged_step < 0
     late = slice(decay // 2, decay)
-    blocks = np.array_split(np.arange(len(evaluations)), settings["blocks"])
+    blocks = np.array_split(np.arange(len(evaluations)), settings.blocks)
     return {
         "block_step": evaluations[[block[0] for block in blocks]],
         "loss_median": np.stack([np.median(losses[:, block], axis=1) for block in blocks], axis=1),
@@ -162,5 +165,5 @@ def _closing(first: int, last: int, count: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([even, by_factors]).round().astype(np.int64))
 
 
-def _of_each(measure: Any, losses: Array, alive: NDArray[np.bool_]) -> Array:
+def _of_each(measure: Callable[[Array], float], losses: Array, alive: NDArray[np.bool_]) -> Array:
     return np.array([measure(run) if lives else np.nan for run, lives in zip(losses, alive, strict=True)])

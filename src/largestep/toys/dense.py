@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,8 @@ from largestep.toys.update import Course, Rule, State, Task
 if TYPE_CHECKING:
     import torch
 
+    from largestep.config.models import DenseNet
+
 Array = NDArray[np.float64]
 FEATURES = "dense_features"
 
@@ -26,8 +27,8 @@ class Net:
 
     random_init = True
 
-    def __init__(self, model: Mapping[str, Any], dimension: int) -> None:
-        self._dimension, self._layers = dimension, model["layers"]
+    def __init__(self, model: DenseNet, dimension: int) -> None:
+        self._dimension, self._layers = dimension, model.layers
         self.layout = flat.layout_of(dimension, self._layers)
 
     def initial(self, seeds: NDArray[np.int64]) -> Array:

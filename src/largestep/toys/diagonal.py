@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,8 @@ from largestep.toys.update import Course, Rule, State, Task
 if TYPE_CHECKING:
     import torch
 
+    from largestep.config.models import DiagonalNet
+
 Array = NDArray[np.float64]
 FEATURES = "linear_features"
 
@@ -24,8 +25,8 @@ class Net:
 
     random_init = False
 
-    def __init__(self, model: Mapping[str, Any], dimension: int) -> None:
-        self._start = np.repeat([float(model["u"]), float(model["v"])], dimension)
+    def __init__(self, model: DiagonalNet, dimension: int) -> None:
+        self._start = np.repeat([float(model.u), float(model.v)], dimension)
 
     def initial(self, seeds: NDArray[np.int64]) -> Array:
         """The same parameters for every seed, (seeds, 2 d)."""

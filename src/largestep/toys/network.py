@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from largestep import stages
 if TYPE_CHECKING:
     import torch
 
+    from largestep.config.models import ToyNet
     from largestep.toys.update import Course, Rule, State, Task
 
 Array = NDArray[np.float64]
@@ -29,7 +29,7 @@ class Network(Protocol):
     # Whether a seed decides where training starts.
     random_init: bool
 
-    def __init__(self, model: Mapping[str, Any], dimension: int) -> None:
+    def __init__(self, model: ToyNet, dimension: int) -> None:
         """model: an experiment's, as in config.yaml. dimension: of the inputs."""
 
     def initial(self, seeds: NDArray[np.int64]) -> Array:
@@ -97,7 +97,7 @@ def linear(net: Network) -> Linear:
     return net
 
 
-def network(model: Mapping[str, Any], dimension: int) -> Network:
+def network(model: ToyNet, dimension: int) -> Network:
     """The toy network of an experiment's model. Raises ValueError for a kind that is none."""
-    found: Network = stages.worker("toys", model["kind"]).Net(model, dimension)
+    found: Network = stages.worker("toys", model.kind).Net(model, dimension)
     return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 
 from largestep.toys.network import network
 from largestep.toys.update import Course, Rule, State, Task
+
+if TYPE_CHECKING:
+    from largestep.config.models import ToyNet
+    from largestep.config.training import ToyTraining
 
 Array = NDArray[np.float64]
 Which = NDArray[np.int64]
@@ -24,7 +28,7 @@ LINE = 8
 class Problem:
     """A network, the data sets that its runs are trained on, and the losses of parameters on them."""
 
-    def __init__(self, model: Mapping[str, Any], data: xr.Dataset, loss: str) -> None:
+    def __init__(self, model: ToyNet, data: xr.Dataset, loss: str) -> None:
         """model, loss: an experiment's, as in config.yaml. data: as the data stage draws it."""
         self.net = network(model, data.sizes["input"])
         self.residual_factor = {"half_mse": 1.0, "mse": 2.0}[loss]
@@ -179,10 +183,11 @@ def on_line(values: Array) -> Array:
     return found
 
 
-def rule(training: Mapping[str, Any]) -> Rule:
+def rule(training: ToyTraining) -> Rule:
     """The rule of an experiment's training: of the settings that it has by the names of the rule's."""
     defaults = Rule._field_defaults
-    return Rule(**{name: type(default)(training[name]) for name, default in defaults.items() if name in training})
+    given = {name: type(each)(getattr(training, name)) for name, each in defaults.items() if hasattr(training, name)}
+    return Rule(**given)
 
 
 def data_sets(arm: str, runs: int) -> Which:

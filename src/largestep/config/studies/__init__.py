@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import Field
 
@@ -28,6 +29,14 @@ def types() -> tuple[type[StudyBase], ...]:
         )
         found += [each for each in classes if issubclass(each, StudyBase) and "kind" in each.model_fields]
     return tuple(found)
+
+
+def settings_of(spec: Mapping[str, Any]) -> StudyBase:
+    """The settings that a spec has. Raises ValueError for a kind that there is not."""
+    by_kind = {get_args(each.model_fields["kind"].annotation)[0]: each for each in types()}
+    if spec.get("kind") not in by_kind:
+        raise ValueError(f"there is no study of kind {spec.get('kind')}")
+    return by_kind[spec["kind"]].of_spec(spec)
 
 
 if TYPE_CHECKING:

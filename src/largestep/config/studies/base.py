@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ TOYS = frozenset(stages.TOYS)
 # What the seeds of a study or of an arm replicate.
 ONE_DATA_SET, DATA_SETS, NO_DATA = "runs on one data set", "data sets", "draws, without data"
 REPLICATES = {"order": ONE_DATA_SET, "data": DATA_SETS}
+# What figures and tables say of a study, and when it runs: no spec has them.
+NOT_IN_SPECS: dict[str, Any] = {"title": "", "paper": "", "scale": "laptop"}
 
 
 class StudyBase(Strict):
@@ -24,6 +26,15 @@ class StudyBase(Strict):
     title: str = Field(description="how figures and tables name it")
     paper: str = Field(description="the figure or statement of the paper that it reproduces, or that there is none")
     scale: Scale = Field(description="the smallest scale at which it runs")
+
+    def in_spec(self) -> dict[str, Any]:
+        """What its job reads, as JSON."""
+        return self.model_dump(mode="json", exclude=set(NOT_IN_SPECS))
+
+    @classmethod
+    def of_spec(cls, settings: Mapping[str, Any]) -> Self:
+        """The settings that `in_spec` gave."""
+        return cls.model_validate(NOT_IN_SPECS | dict(settings))
 
     def uses(self) -> dict[str, list[str]]:
         """The experiments whose data, model and training the study takes over, each with the cells it needs."""

@@ -131,6 +131,15 @@ class Sweep(StudyOfFeatures):
         """What a seed varies in its arm."""
         return {"": REPLICATES[self.arm]}
 
+    @classmethod
+    def of_spec(cls, settings: Mapping[str, Any]) -> Sweep:
+        """The settings that `in_spec` gave, where every sweep says which quantity it varies."""
+        sweeps = {
+            name: {key: value for key, value in sweep.items() if key != "vary"}
+            for name, sweep in settings["sweeps"].items()
+        }
+        return super().of_spec(dict(settings) | {"sweeps": sweeps})
+
     def uses(self) -> dict[str, list[str]]:
         """The experiment, without its cells: the schedules are the study's own."""
         return {self.experiment: []}
