@@ -80,7 +80,11 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     ),
     "what a setting means": ("config/training.py", "decay of the velocity per step", "decay of the velocity"),
     "what the configuration refuses": ("config/schedules.py", "if value <= 1:", "if value <= 1.001:"),
-    "how specs are read": ("specs.py", "        except ValidationError", "        except (ValidationError, TypeError)"),
+    "how specs are read": (
+        "specs/base.py",
+        "        except ValidationError",
+        "        except (ValidationError, TypeError)",
+    ),
     "what nothing uses": ("images/step.py", "from __future__", "UNUSED = 1\nfrom __future__"),
 }
 SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {

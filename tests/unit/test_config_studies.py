@@ -62,3 +62,15 @@ def test_seeds_that_nothing_tells_apart() -> None:
     raw["studies"]["controls"] |= {"experiment": "full", "arm": "order", "sweeps": {"one": {"decay_at": [0.2, 0.5]}}}
     with pytest.raises(config.ConfigError, match="arm: full-batch runs of a diagonal network"):
         config.parse(raw, source="config.yaml")
+
+
+@pytest.mark.parametrize("study", ["loss_slice", "sde_convergence"])
+def test_a_network_whose_predictor_is_not_known_is_refused_by_its_kind(study: str) -> None:
+    raw = copy.deepcopy(TINY)
+    raw["studies"][study]["model"] = raw["experiments"]["points"]["model"]
+    with pytest.raises(config.ConfigError) as refused:
+        config.parse(raw, "config.yaml")
+    assert str(refused.value) == (
+        f"config.yaml: studies.{study}.model: must be a diagonal network: its predictor and its start are known; "
+        "dense has neither"
+    )

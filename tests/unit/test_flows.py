@@ -148,7 +148,7 @@ def test_levels_share_their_brownian_paths() -> None:
     spec = spec_of("sde_convergence", paths=3, seeds=2)
     settings = spec["settings"]
     found = sde_convergence.study(study_of(spec), 1)
-    data = stages.worker("data", "sparse_regression").draw(settings["data"], 0)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(settings["data"]), 0)
     x, y = data["train_inputs"].values[0], data["train_labels"].values[0]
     finest = settings["substeps"] * 2 ** (settings["levels"] - 1)
     shape = settings["paths"], settings["horizon"] * finest, len(y)

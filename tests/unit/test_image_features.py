@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 
 from largestep import sparsity
+from largestep.config.measures import Thresholds
 from largestep.data.image_set import ImageSet
 from largestep.measures import image_features, unit_tensors
 from largestep.measures.thresholds import effective_rank
@@ -74,7 +75,7 @@ def test_the_sampling_error_of_sparsity_is_how_much_draws_of_units_scatter() -> 
 def test_the_sampling_error_stands_beside_the_sparsity(data: ImageSet, kept: xr.Dataset) -> None:
     features = measured(data, kept, limit=20).assign_coords({name: kept[name] for name in RUN})
     assert features["units"].values.tolist() == BLOCKS
-    found = sparsity.measures(features, {"correlation_thresholds": [0.95, 0.5]})
+    found = sparsity.measures(features, Thresholds(correlation_thresholds=[0.95, 0.5]))
     assert found["feature_sparsity_error"].dims == found["feature_sparsity"].dims
     of_block = features["unit_block"] == 2
     last = features.isel(arm=0, seed=0, snapshot_step=-1)
@@ -110,7 +111,9 @@ def test_units_and_probe_images_are_sampled_once_for_all_snapshots(data: ImageSe
     # The active fraction is that of all units, whichever are looked at.
     np.testing.assert_array_equal(some["active_fraction"], everything["active_fraction"])
     of_stage = [
-        sparsity.measures(found.assign_coords({name: kept[name] for name in RUN}), {"correlation_thresholds": [0.95]})
+        sparsity.measures(
+            found.assign_coords({name: kept[name] for name in RUN}), Thresholds(correlation_thresholds=[0.95])
+        )
         for found in (some, everything.drop_vars("active_fraction"))
     ]
     np.testing.assert_array_equal(of_stage[0]["active_fraction"], everything["active_fraction"])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
 from largestep.config.kinds import CUSTOM, kinds, tag_of
 from largestep.config.scalars import Count, Distinct, DottedName, NonNegative, Strict
@@ -56,6 +57,18 @@ class DiagonalNet(ToyNet):
         if self.u == self.v == 0:
             raise ValueError("u and v are both 0, where every gradient is 0 and no run moves; give u another value")
         return self
+
+
+def _diagonal(value: Any) -> Any:
+    """Refuse another kind by its name; otherwise its settings are refused one by one."""
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if isinstance(kind, str) and kind != "diagonal":
+        raise ValueError(f"must be a diagonal network: its predictor and its start are known; {kind} has neither")
+    return value
+
+
+# For studies that need to know the parameters of a predictor, or one start of all paths.
+OnlyDiagonal = Annotated[DiagonalNet, BeforeValidator(_diagonal)]
 
 
 class DenseNet(ToyNet):

@@ -47,17 +47,17 @@ def study(spec: StudySpec[PhaseDiagram, UsedToy], threads: int) -> xr.Dataset:
     Raises ValueError when the experiment has label noise, which is not drawn here.
     """
     use_threads(threads)
-    settings = spec["settings"]
-    experiment = spec["experiments"][settings.experiment]
+    settings = spec.settings
+    experiment = spec.experiments[settings.experiment]
     training, thresholds = experiment.training, sorted(experiment.measures.l0_thresholds)
-    if training["label_noise"] != 0.0:
+    if training.label_noise != 0.0:
         raise ValueError(f"experiment {settings.experiment} has label noise, which a phase diagram does not draw")
     drawn, seeds, own = experiment.data.data, np.arange(settings.seeds), settings.arm == "data"
     data_set = data_sets(settings.arm, len(seeds)) if own else None
-    data = stages.worker("data", drawn["kind"]).draw(drawn, len(seeds) if own else 0)
-    problem = _Problem(experiment.model, data, training["loss"], drawn["support"])
-    step_sizes = np.linspace(*(settings.step_sizes[key] for key in ("low", "high", "count")))
-    order = Orders(seeds, problem.examples, training["batch_size"], training["sampling"]).take(training["steps"])
+    data = stages.worker("data", drawn.kind).draw(drawn, len(seeds) if own else 0)
+    problem = _Problem(experiment.model, data, training.loss)
+    step_sizes = np.linspace(settings.step_sizes.low, settings.step_sizes.high, settings.step_sizes.count)
+    order = Orders(seeds, problem.examples, training.batch_size, training.sampling).take(training.steps)
 
     found: dict[str, list[list[Array]]] = {}
     for step_size in tqdm(step_sizes, desc=spec.study, unit="step size", mininterval=2.0, ascii=True):

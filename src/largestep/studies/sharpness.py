@@ -18,7 +18,7 @@ from tqdm import tqdm
 from largestep import elementary, stages
 from largestep.compiled import use_threads
 from largestep.measures.spikes import rise_after_peak, spikes
-from largestep.schedules import NO_DECAY, Schedule
+from largestep.schedules import NO_DECAY, Schedule, second_half
 from largestep.store import variable
 from largestep.toys.network import Linear
 from largestep.toys.orders import Orders
@@ -43,7 +43,7 @@ DESCRIBED = {
     "late_spikes": (("run", "seed"), "1", "spikes of the training loss from late_from to late_to"),
     "rise_after_peak": (("run", "seed"), "1", "largest rise of log10 training loss after its maximum"),
     "late_from": (("run",), "1", "start of the second half of the phase before the decay, or of the run"),
-    "late_to": (("run",), "1", "end of that half, not included: the decay, or the end of the run"),
+    "late_to": (("run",), "1", "end of that half: the decay, or the end of the run"),
     "steps": (("run",), "1", "updates recorded"),
     "decay_step": (("run",), "1", "first step of the decayed size, -1 for none"),
     "rule": (("run",), "1", "how the step size was chosen"),
@@ -127,7 +127,8 @@ def _along(course: _Course, every: int, settings: Sharpness, label: str) -> dict
             if index in points:
                 curvatures[index] = course.sizes(), runs.extremes()
     alive = runs.diverged_step < 0
-    late = slice(decay // 2, decay)
+    end = course.decay_step if course.decay_step >= 0 else course.steps
+    late = second_half(evaluations, end)
     blocks = np.array_split(np.arange(len(evaluations)), settings.blocks)
     return {
         "block_step": evaluations[[block[0] for block in blocks]],
@@ -140,8 +141,8 @@ def _along(course: _Course, every: int, settings: Sharpness, label: str) -> dict
         "spikes": _of_each(lambda run: spikes(run, every), losses, alive),
         "late_spikes": _of_each(lambda run: spikes(run, every), losses[:, late], alive),
         "rise_after_peak": _of_each(rise_after_peak, losses, alive),
-        "late_from": evaluations[late.start],
-        "late_to": course.steps if decay == len(evaluations) else evaluations[decay],
+        "late_from": end // 2,
+        "late_to": end,
         "steps": course.steps,
         "decay_step": course.decay_step,
         "rule": course.rule,

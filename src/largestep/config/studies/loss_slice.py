@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from largestep.config.data import SparseRegression
-from largestep.config.models import DiagonalNet
+from largestep.config.models import OnlyDiagonal
 from largestep.config.scalars import Count, Fraction, Positive, Several, Strict
 from largestep.config.schedules import Divisor
 from largestep.config.studies.base import StudyBase
@@ -26,7 +26,7 @@ class LossSlice(StudyBase):
 
     kind: Literal["loss_slice"] = Field(description="a slice of the loss, and an animation of the paths on it")
     data: SparseRegression = Field(description="the regression problem")
-    model: DiagonalNet = Field(description="the network")
+    model: OnlyDiagonal = Field(description="the network")
     steps: Several = Field(description="length of the paths in updates")
     step_sizes: SliceStepSizes = Field(description="step sizes of the paths")
     decay_at: Fraction = Field(description="fraction of training at which the large steps end")

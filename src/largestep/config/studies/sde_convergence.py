@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from largestep.config.data import SparseRegression
-from largestep.config.models import DiagonalNet
+from largestep.config.models import OnlyDiagonal
 from largestep.config.scalars import Count, Positive, Several
 from largestep.config.studies.base import StudyBase
 
@@ -17,7 +17,7 @@ class SdeConvergence(StudyBase):
 
     kind: Literal["sde_convergence"] = Field(description="weak error of Euler and Maruyama's method")
     data: SparseRegression = Field(description="the regression problem")
-    model: DiagonalNet = Field(description="the network")
+    model: OnlyDiagonal = Field(description="the network")
     step_size: Positive = Field(description="η of the SGD that the SDE describes")
     horizon: Count = Field(description="length of the paths in steps of SGD")
     substeps: Count = Field(description="steps to one of SGD at the coarsest level")
