@@ -13,11 +13,11 @@ import pytest
 from filelock import FileLock
 
 from largestep import devices
+from largestep.config.data import PublishedImages
 from largestep.data import digits
 from largestep.data.image_set import ImageSet, part
 from tests import forked
 from tests.image_runs import SETTINGS
-from tests.settings import as_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -44,7 +44,8 @@ def repository() -> Path:
 def data() -> ImageSet:
     """A few digits; torch computes with one thread from here on."""
     devices.prepare(1)
-    return part(digits.prepare(as_settings({"kind": "digits"}), Path("unused"), None), as_settings(SETTINGS))
+    settings = PublishedImages(**SETTINGS)
+    return part(digits.prepare(settings, Path("unused"), None), settings)
 
 
 @dataclass(frozen=True)

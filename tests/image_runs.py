@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import xarray as xr
 
+from largestep.config.training import ImageTraining
 from largestep.data.image_set import ImageSet
 from largestep.images import trainer as images
 from largestep.images.checkpoints import Checkpoints
-from tests.settings import as_settings
+from largestep.specs.cells import ImageTrainSpec
 
 EXAMPLES, BATCH = 70, 16
 SETTINGS = {"kind": "digits", "examples": EXAMPLES, "test_examples": 40, "seed": 0}
@@ -46,11 +47,16 @@ def spec(
     }
 
 
+def training(**changes: Any) -> ImageTraining:
+    """Its settings of training, as what computes takes them."""
+    return ImageTraining.model_validate(spec(**changes)["training"])
+
+
 def train(
     about: dict[str, Any], data: ImageSet, folder: Path, kept: Checkpoints | None = None
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """The two stores of a cell, the parameters in memory."""
-    trained = images.train(as_settings(about), data, CPU, kept or Checkpoints(folder, "key"))
+    trained = images.train(ImageTrainSpec.model_validate(about), data, CPU, kept or Checkpoints(folder, "key"))
     streamed = trained.streamed["parameters"]
     values = np.stack(list(streamed.slabs())).reshape(streamed.shape)
     return trained.losses, trained.snapshots.assign(parameters=(streamed.dims, values))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from largestep import config, grid, sparsity, stages
 from largestep.measures import RUN, linear_features
+from largestep.specs.cells import SparsitySpec
 from largestep.toys import train as toy
 from largestep.toys.orders import Orders
 from tests.reliability.conftest import Counted
@@ -310,11 +311,12 @@ def check_line(text: str, source: str, why: str) -> None:
 
 def check(experiment: dict[str, Any], cell: dict[str, Any], spec: dict[str, Any]) -> None:
     """Every number of a cell against the plain loop."""
-    training, features = spec["features"]["train"], spec["features"]
-    data = stages.worker("data", "sparse_regression").draw(training["data"]["data"], training["data"]["draws"])
-    losses, kept = toy.train(training, data, 1)
-    found = linear_features.features(features, data, kept, 1).assign_coords({name: kept[name] for name in RUN})
-    counts = sparsity.measures(found, spec["measures"])["l0"]
+    told = SparsitySpec.model_validate(spec)
+    train, own = told.features.train, {"label": "odd", "threads": 1}
+    data = stages.worker("data", "sparse_regression").draw(train.data.data, train.data.draws)
+    losses, kept = toy.train(train.model, train.training, train.schedule, data, **own)
+    found = linear_features.features(train.model, told.features.measures, data, kept, **own)
+    counts = sparsity.measures(found.assign_coords({name: kept[name] for name in RUN}), told.measures)["l0"]
     for arm in experiment["training"]["arms"]:
         for seed in range(experiment["training"]["seeds"]):
             parameters, expected = plain_loop(experiment, cell, seed, arm)

@@ -22,7 +22,7 @@ from largestep.data.image_set import ImageSet, from_arrays
 from largestep.images.batches import Batches
 from largestep.measures import RUN, image_features
 from largestep.models import networks
-from tests.image_runs import CPU, EXAMPLES, NO_AUGMENTATION, spec, train
+from tests.image_runs import CPU, EXAMPLES, NO_AUGMENTATION, spec, train, training
 from tests.settings import as_settings
 
 STEPS, BATCH = 30, 14
@@ -197,9 +197,7 @@ def test_crops_take_each_offset_and_flips_one_in_two() -> None:
     count = 8100
     levels = np.arange(1, 82, dtype=np.uint8).reshape(1, 1, 9, 9)
     pictures = from_arrays((levels.repeat(count, 0), np.zeros(count, int)), (levels, [0]), classes=10, white_level=81)
-    batches = Batches(
-        pictures, as_settings(spec(batch_size=count, augmentation={"crop_padding": 4, "flip": True})["training"]), CPU
-    )
+    batches = Batches(pictures, training(batch_size=count, augmentation={"crop_padding": 4, "flip": True}), CPU)
     batches.begin(seed=0, epoch=0)
     taken = (batches.take(torch.zeros(1, dtype=torch.int64))[0][:, 0] * 81).round().numpy().astype(int)
     # The pixel in the middle of every crop is on the image; along a row levels rise unless it is flipped.
@@ -223,7 +221,7 @@ def test_labels_are_redrawn_one_by_one_from_all_classes() -> None:
     batch, rate = 100, 0.2
     images, labels = np.zeros((20_000, 1, 1, 1), np.uint8), np.arange(20_000) % 10
     pictures = from_arrays((images, labels), (images[:1], labels[:1]), classes=10)
-    batches = Batches(pictures, as_settings(spec(batch_size=batch, label_noise=rate)["training"]), CPU)
+    batches = Batches(pictures, training(batch_size=batch, label_noise=rate), CPU)
     batches.begin(seed=0, epoch=0)
     positions = [torch.tensor([place]) for place in range(batches.count)]
     given = np.stack([batches.take(position)[1].numpy() for position in positions])

@@ -12,12 +12,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from largestep.config.data import Images
 from largestep.data import image_set
 from largestep.data.image_set import ImageSet
 from largestep.store import StoreError
-from tests.settings import as_settings
 
 CLASSES = 3
+
+
+def of_images(settings: dict[str, int | None]) -> Images:
+    return Images(**settings)
 
 
 def drawn(train: int = 7, test: int = 5, shape: tuple[int, int, int] = (3, 4, 6)) -> ImageSet:
@@ -89,7 +93,7 @@ def test_reading_maps_the_file_and_copies_nothing(tmp_path: Path) -> None:
     back = image_set.read(path)
     assert path.stat().st_size > 50_000_000
     assert own_memory() - before < 5_000_000
-    whole = image_set.part(back, as_settings({"examples": None, "test_examples": None, "seed": 0}))
+    whole = image_set.part(back, of_images({"examples": None, "test_examples": None, "seed": 0}))
     address = whole.train_images.data_ptr()
     mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(path) in line]
     ends = [[int(end, 16) for end in line.split()[0].split("-")] for line in mapped]
@@ -222,21 +226,21 @@ def test_a_full_disk_leaves_what_was_there(small_disk: Path) -> None:
 
 def test_a_part_is_the_start_of_a_permutation(tmp_path: Path) -> None:
     images = drawn(50, 20)
-    part = image_set.part(images, as_settings({"examples": 10, "test_examples": 20, "seed": 3}))
+    part = image_set.part(images, of_images({"examples": 10, "test_examples": 20, "seed": 3}))
     train, test = (np.random.default_rng([3, draw]).permutation(n) for draw, n in ((0, 50), (1, 20)))
     assert torch.equal(part.train_images, images.train_images[torch.from_numpy(train[:10])])
     assert torch.equal(part.train_labels, images.train_labels[torch.from_numpy(train[:10])])
     assert torch.equal(part.test_images, images.test_images[torch.from_numpy(test)])
     assert torch.equal(part.test_labels, images.test_labels[torch.from_numpy(test)])
-    larger = image_set.part(images, as_settings({"examples": 11, "test_examples": None, "seed": 3}))
+    larger = image_set.part(images, of_images({"examples": 11, "test_examples": None, "seed": 3}))
     assert torch.equal(larger.train_images[:10], part.train_images)
 
 
 def test_all_of_a_part_is_not_copied(tmp_path: Path) -> None:
     images = drawn()
-    whole = image_set.part(images, as_settings({"examples": None, "test_examples": None, "seed": None}))
+    whole = image_set.part(images, of_images({"examples": None, "test_examples": None, "seed": 0}))
     assert all(getattr(whole, name).data_ptr() == getattr(images, name).data_ptr() for name in image_set.TENSORS)
-    some = image_set.part(images, as_settings({"examples": None, "test_examples": 2, "seed": 0}))
+    some = image_set.part(images, of_images({"examples": None, "test_examples": 2, "seed": 0}))
     assert some.train_images.data_ptr() == images.train_images.data_ptr()
     assert len(some.test_images) == 2
 
@@ -250,5 +254,5 @@ def test_all_of_a_part_is_not_copied(tmp_path: Path) -> None:
 )
 def test_an_impossible_part_is_refused(changes: dict[str, int | None], message: str) -> None:
     with pytest.raises(StoreError) as error:
-        image_set.part(drawn(), as_settings({"examples": None, "test_examples": None, "seed": 0} | changes))
+        image_set.part(drawn(), of_images({"examples": None, "test_examples": None, "seed": 0} | changes))
     assert str(error.value) == message

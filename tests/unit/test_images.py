@@ -20,7 +20,7 @@ from largestep.images.batches import Batches
 from largestep.images.checkpoints import Checkpoints
 from largestep.images.step import Stepper
 from largestep.models import networks
-from tests.image_runs import BATCH, CPU, EXAMPLES, NO_AUGMENTATION, spec, train
+from tests.image_runs import BATCH, CPU, EXAMPLES, NO_AUGMENTATION, spec, train, training
 from tests.settings import as_settings
 
 RUN = ("arm", "seed", "snapshot_step")
@@ -151,12 +151,12 @@ def test_an_update_in_float32_is_that_of_float64() -> None:
     pixels = np.random.default_rng(0).integers(256, size=(128, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(128) % 10
     pictures = from_arrays((pixels, labels), (pixels[:1], labels[:1]), classes=10)
-    training = spec(batch_size=128)["training"]
+    settings = training(batch_size=128)
 
     def update(seed: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         net = networks.draw(as_settings(model), 3, 10, (32, 32), seed).to(dtype)
         before = [parameter.detach().clone() for parameter in net.parameters()]
-        stepper = Stepper(net, Batches(pictures, as_settings(training), CPU), as_settings(training), CPU)
+        stepper = Stepper(net, Batches(pictures, settings, CPU), settings, CPU)
         stepper.begin(0, 0, np.ones(1))
         stepper.advance(0, 1)
         moved = zip(net.parameters(), before, strict=True)

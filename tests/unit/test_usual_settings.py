@@ -14,13 +14,16 @@ import yaml
 from torchvision.transforms.functional import normalize
 
 from largestep import config, grid, tables
+from largestep.config.data import PublishedImages
+from largestep.config.measures import Activations
 from largestep.data import image_set
 from largestep.data.image_set import ImageSet, from_arrays
 from largestep.images.batches import Batches
 from largestep.measures import image_features
 from largestep.models import networks
 from largestep.store import StoreError
-from tests.image_runs import BATCH, CPU, EXAMPLES, SETTINGS, spec, train
+from tests.image_runs import BATCH, CPU, EXAMPLES, SETTINGS, spec, train, training
+from tests.settings import as_settings
 
 STEPS, SIZE = 8, 0.02
 SGD = {"momentum": 0.9, "weight_decay": 0.05}
@@ -28,7 +31,7 @@ SGD = {"momentum": 0.9, "weight_decay": 0.05}
 
 def by_torch(images: ImageSet, inputs: torch.Tensor, training: dict[str, Any]) -> tuple[list[float], torch.nn.Module]:
     """Mini-batch losses and the last network of torch's own optimiser and loss, in float64."""
-    net = networks.draw(spec()["model"], images.channels, 10, images.size, 0).double()
+    net = networks.draw(as_settings(spec()["model"]), images.channels, 10, images.size, 0).double()
     decay = training.get("weight_decay", 0.0)
     spared = training.get("weight_decay_on") == "weights"
     groups = [{"params": [p], "weight_decay": 0.0 if spared and p.ndim == 1 else decay} for p in net.parameters()]
@@ -86,7 +89,7 @@ def coloured() -> ImageSet:
 
 
 def test_inputs_are_normalised_by_the_training_images_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = SETTINGS | {"examples": EXAMPLES, "test_examples": 20, "normalise": True}
+    settings = PublishedImages(**SETTINGS | {"examples": EXAMPLES, "test_examples": 20, "normalise": True})
     taken = image_set.part(coloured(), settings)
     levels = taken.train_images.numpy() / 255.0
     assert len(levels) == EXAMPLES  # of 90: the moments are those of the others no more than of the test images
@@ -114,21 +117,19 @@ def test_inputs_are_normalised_by_the_training_images_taken(tmp_path: Path, monk
     for block, values in zip(blocks, found, strict=True):
         torch.testing.assert_close(values, block.flatten(1))
     kept = kept.assign_coords(arm=["order"])
-    about = {
-        "cell": "x",
-        "train": spec(),
-        "measures": {"units_per_block": None, "probe_images": None, "normalise_activations": False},
-    }
-    one = image_features.features(about, taken, kept, 1)
-    two = image_features.features(about, image_set.part(coloured(), settings | {"normalise": False}), kept, 1)
+    other = image_set.part(coloured(), settings.model_copy(update={"normalise": False}))
+    model, measures = as_settings(spec()["model"]), Activations()
+    one, two = (
+        image_features.features(model, measures, images, kept, label="x", threads=1) for images in (taken, other)
+    )
     assert not np.array_equal(one["unit_active_count"], two["unit_active_count"])
 
 
 def test_black_around_crops_is_black_before_the_normalisation() -> None:
     """As torchvision's transforms are written: crop, to tensor, normalise."""
-    taken = image_set.part(coloured(), SETTINGS | {"examples": None, "test_examples": None, "normalise": True})
-    training = spec(batch_size=90, augmentation={"crop_padding": 8, "flip": False})["training"]
-    batches = Batches(taken, training, CPU)
+    taken = image_set.part(coloured(), PublishedImages(kind="digits", normalise=True))
+    settings = training(batch_size=90, augmentation={"crop_padding": 8, "flip": False})
+    batches = Batches(taken, settings, CPU)
     batches.begin(seed=0, epoch=0)
     inputs = batches.take(torch.zeros(1, dtype=torch.int64))[0]
     mean, deviation = taken.moments
@@ -139,7 +140,7 @@ def test_a_channel_of_one_level_cannot_be_normalised() -> None:
     images = coloured()
     images.train_images[:, 1] = 7
     with pytest.raises(StoreError, match=r"^data\.normalise: channel 1 .*one level throughout.*remove normalise$"):
-        image_set.part(images, SETTINGS | {"test_examples": 20, "normalise": True})
+        image_set.part(images, PublishedImages(**SETTINGS | {"test_examples": 20, "normalise": True}))
 
 
 @pytest.fixture
