@@ -16,10 +16,12 @@ import pytest
 import torch
 
 from largestep import config, fingerprint, grid, stages, store
+from largestep.config.scalars import Strict
 from largestep.data import image_set
 from largestep.fingerprint import definitions
 from largestep.fingerprint.outside import OUTSIDE
-from largestep.keys import canonical
+from largestep.specs.base import Spec
+from largestep.specs.cells import DataSpec, FeaturesSpec, ImageSetSpec, ImageTrainSpec, SparsitySpec, ToyTrainSpec
 from tests.conftest import REPOSITORY
 
 CELLS = ("diagonal.small", "points.decay2", "digits.small")
@@ -102,7 +104,7 @@ def test_stages_compute_the_same_without_it(
         for old, new in replaced.items():
             replace(patched, old, new)
         for module, wanted in bare:
-            options = wanted | {"spec": Told(wanted["spec"])}
+            options = wanted | {"spec": told(SPECS[module].model_validate(wanted["spec"]))}
             importlib.import_module(module).main()
     assert checksums(tmp_path / "bare") == checksums(tmp_path / "whole")
 
@@ -110,24 +112,30 @@ def test_stages_compute_the_same_without_it(
 DEFAULTS = {"threads": 1, "root": None, "mirror": None, "checksum": None, "checkpoint_every": 1e9}
 
 
-class Told(SimpleNamespace):
+SPECS = {
+    "largestep.data.__main__": DataSpec,
+    "largestep.images.__main__": ImageSetSpec,
+    "largestep.train": ToyTrainSpec,
+    "largestep.train_images": ImageTrainSpec,
+    "largestep.features": FeaturesSpec,
+    "largestep.sparsity": SparsitySpec,
+}
+
+
+def told(value: Any) -> Any:
     """A spec without the types of the configuration: values, and the canonical JSON of them."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        super().__init__(
-            **{key: Told(each) if isinstance(each, dict) else self._in(each) for key, each in values.items()}
-        )
-        self._values = values
-
-    def text(self) -> str:
-        return canonical(self._values)
-
-    def image_set(self) -> Told:
-        return Told({"data": {"kind": self._values["data"]["kind"]}})
-
-    @staticmethod
-    def _in(value: Any) -> Any:
-        return [Told(each) if isinstance(each, dict) else each for each in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [told(each) for each in value]
+    if not isinstance(value, Strict):
+        return value
+    found = SimpleNamespace(**{name: told(getattr(value, name)) for name in type(value).model_fields})
+    if isinstance(value, Spec):
+        text = value.text()
+        found.text = lambda: text
+    if isinstance(value, DataSpec):
+        images = told(value.image_set())
+        found.image_set = lambda: images
+    return found
 
 
 def replace(patched: pytest.MonkeyPatch, name: str, new: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
@@ -74,18 +74,28 @@ class TeacherStudent(Strict):
     )
 
 
-# Training and test images of the published data sets; of digits, which have no published split, those of ours.
+class Size(NamedTuple):
+    """Of a published data set: training and test images, and their rows, which are as many as their columns."""
+
+    examples: int
+    test_examples: int
+    side: int
+
+
+# Of digits, which have no published split, those of ours.
 IMAGE_SETS = {
-    "digits": (1297, 500),
-    "mnist": (60_000, 10_000),
-    "fashion_mnist": (60_000, 10_000),
-    "svhn": (73_257, 26_032),
-    "cifar10": (50_000, 10_000),
-    "cifar100": (50_000, 10_000),
-    "tiny_imagenet": (100_000, 10_000),
+    "digits": Size(1297, 500, 8),
+    "mnist": Size(60_000, 10_000, 28),
+    "fashion_mnist": Size(60_000, 10_000, 28),
+    "svhn": Size(73_257, 26_032, 32),
+    "cifar10": Size(50_000, 10_000, 32),
+    "cifar100": Size(50_000, 10_000, 32),
+    "tiny_imagenet": Size(100_000, 10_000, 64),
 }
-# Rows and columns of their images.
-SIDES = {"digits": 8, "mnist": 28, "fashion_mnist": 28, "svhn": 32, "cifar10": 32, "cifar100": 32, "tiny_imagenet": 64}
+if TYPE_CHECKING:
+    PublishedKind = str
+else:
+    PublishedKind = Literal[tuple(IMAGE_SETS)]
 
 
 class Images(Strict):
@@ -108,19 +118,17 @@ class Images(Strict):
 class PublishedImages(Images):
     """A published data set, prepared from its archives or, for digits, from scikit-learn."""
 
-    kind: Literal["digits", "mnist", "fashion_mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet"] = Field(
-        description="which data set"
-    )
+    kind: PublishedKind = Field(description="which data set")
 
     def image_size(self) -> tuple[int, int]:
         """Rows and columns."""
-        return SIDES[self.kind], SIDES[self.kind]
+        return IMAGE_SETS[self.kind].side, IMAGE_SETS[self.kind].side
 
     @model_validator(mode="after")
     def enough_images(self) -> PublishedImages:
         """Refuse more images than the data set has."""
-        for key, there in zip(("examples", "test_examples"), IMAGE_SETS[self.kind], strict=True):
-            asked = getattr(self, key)
+        for key in ("examples", "test_examples"):
+            asked, there = getattr(self, key), getattr(IMAGE_SETS[self.kind], key)
             if asked is not None and asked > there:
                 raise ValueError(f"{key} {asked} exceeds the {there} images that {self.kind} has; lower it")
         return self

@@ -54,7 +54,7 @@ class Experiment(Strict):
         if isinstance(self.data, Points):
             return len(self.data.inputs)
         if isinstance(self.data, PublishedImages):
-            return self.data.examples or IMAGE_SETS[self.data.kind][0]
+            return self.data.examples or IMAGE_SETS[self.data.kind].examples
         return self.data.examples
 
     def steps(self) -> int | None:

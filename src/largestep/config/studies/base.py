@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field
 
 from largestep import stages
+from largestep.config.measures import Thresholds
 from largestep.config.scalars import Scale, Strict
 
 TOYS = frozenset(stages.TOYS)
@@ -61,4 +62,4 @@ class StudyOfFeatures(StudyBase):
 
     def thresholds(self) -> set[str]:
         """All: it takes the measures that the cells take."""
-        return {"rank_thresholds", "l0_thresholds", "correlation_thresholds", "normalise_activations"}
+        return {*Thresholds.model_fields, "normalise_activations"}
