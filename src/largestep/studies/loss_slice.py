@@ -79,9 +79,7 @@ def study(spec: StudySpec[LossSlice, UsedToy], threads: int) -> xr.Dataset:
     lost = np.stack([np.broadcast_to(diverged_step[name], seeds) for name in paths])
     found |= {
         "diverged_step": variable(("path", "seed"), lost, "1", "step at which the run diverged, -1 for none"),
-        "step_size": variable(
-            ("path",), list(step_sizes.values()), "1", "step size before any decay"
-        ),
+        "step_size": variable(("path",), list(step_sizes.values()), "1", "step size before any decay"),
         "decay_step": variable((), schedule.decay_step, "1", "first step of the divided sizes"),
     }
     return xr.Dataset(

@@ -171,9 +171,7 @@ def _dataset(found: Mapping[str, Array], step_sizes: Array, experiment: UsedToy,
             "step_size": variable(("step_size",), step_sizes, "1", "step size before the decay"),
             "decay_at": variable(("decay_at",), settings.decay_at, "1", "fraction of training before the decay"),
             "seed": variable(("seed",), np.arange(settings.seeds), "1", "seed of the run"),
-            "l0_threshold": coordinate(
-                "l0_threshold", experiment.measures.l0_thresholds, "what counts as non-zero"
-            ),
+            "l0_threshold": coordinate("l0_threshold", experiment.measures.l0_thresholds, "what counts as non-zero"),
             "cell": variable(("cell",), list(experiment.schedules), "1", "published cell of the experiment"),
         },
     )
