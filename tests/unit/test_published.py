@@ -50,7 +50,9 @@ def test_two_layer_baseline() -> None:
 def test_the_published_data_set_of_diagonal_networks(recipe: Any) -> None:
     """Gradient descent at 2.0 has a test loss of 0.168 in the paper; on a data set of our own it has another."""
     settings = {"examples": 40, "dimension": 100, "support": 20, "test_examples": 1000, "seed": 0}
-    problem = Problem({"kind": "diagonal", "u": 0.1, "v": 0.0}, recipe.draw(settings, 0), "half_mse")
+    problem = Problem(
+        as_settings({"kind": "diagonal", "u": 0.1, "v": 0.0}), recipe.draw(as_settings(settings), 0), "half_mse"
+    )
     runs = Runs(problem, problem.net.initial(np.arange(1)))
     runs.advance(np.full(20_000, 2.0))
     assert runs.loss()[0] < 1e-10
@@ -59,7 +61,7 @@ def test_the_published_data_set_of_diagonal_networks(recipe: Any) -> None:
 
 def test_further_published_data_sets_are_streams_of_their_own() -> None:
     settings = {"examples": 4, "dimension": 5, "support": 2, "test_examples": 3, "seed": 7}
-    found = published_regression.draw(settings, 2)
+    found = published_regression.draw(as_settings(settings), 2)
     stream = np.random.RandomState(9)
     np.testing.assert_array_equal(found["train_inputs"][2], stream.randn(4, 5))
     stream.randn(3, 5)

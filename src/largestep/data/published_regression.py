@@ -7,24 +7,26 @@ of 0.168.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from largestep.data import sparse_regression
 
+if TYPE_CHECKING:
+    from largestep.config.data import PublishedRegression
 
-def draw(settings: Mapping[str, Any], draws: int) -> xr.Dataset:
+
+def draw(settings: PublishedRegression, draws: int) -> xr.Dataset:
     """The published problem (data set 0) and `draws` further ones, which share its test inputs.
 
     Returns the variables of `sparse_regression.draw`; the inputs of the Jacobian are those of that recipe.
     """
-    n, d, m, r = (settings[key] for key in ("examples", "dimension", "test_examples", "support"))
+    n, d, m, r = settings.examples, settings.dimension, settings.test_examples, settings.support
     inputs, truths, tests = [], [], []
     for index in range(draws + 1):
-        generator = np.random.RandomState(settings["seed"] + index)
+        generator = np.random.RandomState(settings.seed + index)
         inputs.append(generator.standard_normal((n, d)))
         tests.append(generator.standard_normal((m, d)))
         truth = np.zeros(d)
