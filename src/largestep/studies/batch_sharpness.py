@@ -61,14 +61,8 @@ def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
 
 def batch_sharpness(problem: Problem, parameters: Array, batches: NDArray[np.int64]) -> float:
     """E[g'Hg] / E[g'g] at parameters (p,) over batches of the first data set, (batches, examples); NaN if 0 / 0."""
-    net, task = curved(problem.net), problem.task(0)
-    along, squares = 0.0, 0.0
-    for chosen in batches:
-        gradient_hessian_gradient, square = net.along_gradient(
-            parameters, task._replace(inputs=task.inputs[chosen], labels=task.labels[chosen])
-        )
-        along, squares = along + gradient_hessian_gradient, squares + square
-    return along / squares if squares > 0.0 else np.nan
+    along, squares = curved(problem.net).along_gradients(parameters, problem.task(0), batches)
+    return float(along.sum() / squares.sum()) if squares.sum() > 0.0 else np.nan
 
 
 def _of_network(name: str, spec: Mapping[str, Any], most: int) -> dict[str, Any]:

@@ -113,13 +113,33 @@ class Net:
         """From the whole Hessian; the derivative of ReLU at 0 counts as 0."""
         return extremes(kernels.hessian(parameters, task, self.layout))
 
-    def along_gradient(self, parameters: Array, task: Task) -> tuple[float, float]:
-        """From the whole Hessian; the derivative of ReLU at 0 counts as 0."""
-        residuals = self.outputs(parameters[None], task.inputs[None])[0] - task.labels
+    def along_gradients(self, parameters: Array, task: Task, batches: NDArray[np.int64]) -> tuple[Array, Array]:
+        """From c/b sum_i (h_i'^2 + r_i h_i''), the derivatives of the outputs along the gradient of the batch."""
+        residuals = (self.outputs(parameters[None], task.inputs[None])[0] - task.labels)[batches]
         jacobian = self.jacobian(parameters[None], task.inputs)[0]
-        gradient = task.residual_factor / len(task.labels) * np.einsum("np,n->p", jacobian, residuals)
-        turned = np.einsum("pq,q->p", kernels.hessian(parameters, task, self.layout), gradient)
-        return float(np.sum(gradient * turned)), float(np.sum(gradient**2))
+        scale = task.residual_factor / batches.shape[1]
+        gradient = scale * np.einsum("kb,kbp->kp", residuals, jacobian[batches])
+        first, second = self._derivatives(parameters, task.inputs[batches], gradient)
+        return scale * np.sum(first**2 + residuals * second, axis=1), np.sum(gradient**2, axis=1)
+
+    def _derivatives(self, parameters: Array, inputs: Array, along: Array) -> tuple[Array, Array]:
+        """First and second derivative of h at inputs (batches, b, d) along directions (batches, p), (batches, b)."""
+        widths, weights, biases = self.layout
+        value, first, second = inputs, np.zeros_like(inputs), np.zeros_like(inputs)
+        for layer in range(len(widths) - 1):
+            rows, columns = int(widths[layer + 1]), int(widths[layer])
+            of_layer = slice(int(weights[layer]), int(weights[layer]) + rows * columns)
+            weight, turned = parameters[of_layer].reshape(rows, columns), along[:, of_layer].reshape(-1, rows, columns)
+            second = np.einsum("jk,abk->abj", weight, second) + 2.0 * np.einsum("ajk,abk->abj", turned, first)
+            first = np.einsum("jk,abk->abj", weight, first) + np.einsum("ajk,abk->abj", turned, value)
+            value = np.einsum("jk,abk->abj", weight, value)
+            if biases[layer] != flat.NO_BIAS:
+                of_bias = slice(int(biases[layer]), int(biases[layer]) + rows)
+                value, first = value + parameters[of_bias], first + along[:, None, of_bias]
+            if layer < len(widths) - 2:
+                active = value > 0.0  # the derivative of ReLU at 0 counts as 0
+                value, first, second = value * active, first * active, second * active
+        return first[..., 0], second[..., 0]
 
     def module(self, parameters: Array) -> torch.nn.Module:
         """As torch sees it."""

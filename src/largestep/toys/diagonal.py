@@ -85,16 +85,16 @@ class Net:
         mixed = np.outer(v, u) * gram + slope
         return extremes(np.block([[np.outer(v, v) * gram, mixed], [mixed.T, np.outer(u, u) * gram]]))
 
-    def along_gradient(self, parameters: Array, task: Task) -> tuple[float, float]:
-        """From products of the inputs with coordinates: H d = c/n (phi^T phi d + the mixed second derivatives)."""
+    def along_gradients(self, parameters: Array, task: Task, batches: NDArray[np.int64]) -> tuple[Array, Array]:
+        """From H d = c/b (phi^T phi d + r times the mixed second derivatives, which are those of u_i and v_i)."""
         u, v = np.split(parameters, 2)
-        scale = task.residual_factor / len(task.labels)
-        residuals = np.einsum("ni,i->n", task.inputs, u * v) - task.labels
-        slope = scale * np.einsum("ni,n->i", task.inputs, residuals)
+        scale, inputs = task.residual_factor / batches.shape[1], task.inputs[batches]
+        residuals = (np.einsum("ni,i->n", task.inputs, u * v) - task.labels)[batches]
+        slope = scale * np.einsum("kbi,kb->ki", inputs, residuals)
         of_u, of_v = slope * v, slope * u
-        change = np.einsum("ni,i->n", task.inputs, v * of_u + u * of_v)
-        along = scale * np.sum(change**2) + 2.0 * np.sum(slope * of_u * of_v)
-        return float(along), float(np.sum(of_u**2) + np.sum(of_v**2))
+        change = np.einsum("kbi,ki->kb", inputs, v * of_u + u * of_v)
+        along = scale * np.sum(change**2, axis=1) + 2.0 * np.sum(slope * of_u * of_v, axis=1)
+        return along, np.sum(of_u**2, axis=1) + np.sum(of_v**2, axis=1)
 
     def module(self, parameters: Array) -> torch.nn.Module:
         """As torch sees it."""

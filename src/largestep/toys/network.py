@@ -77,16 +77,19 @@ class Linear(Protocol):
 
 @runtime_checkable
 class Curved(Protocol):
-    """A toy network that knows the curvature of a loss along its own gradient."""
+    """A toy network that knows the curvature of mini-batches along their gradients."""
 
-    def along_gradient(self, parameters: Array, task: Task) -> tuple[float, float]:
-        """g'Hg and g'g, with the gradient and the Hessian of the loss of the task, at parameters (p,)."""
+    def along_gradients(self, parameters: Array, task: Task, batches: NDArray[np.int64]) -> tuple[Array, Array]:
+        """g'Hg and g'g of every mini-batch, both (batches,), with the gradient and the Hessian of its own loss.
+
+        parameters: (p,); batches: (batches, examples of one), examples of the task.
+        """
 
 
 def curved(net: Network) -> Curved:
     """The same network. Raises ValueError for one that does not know its curvature."""
     if not isinstance(net, Curved):
-        raise ValueError(f"{type(net).__module__} has no along_gradient")
+        raise ValueError(f"{type(net).__module__} has no along_gradients")
     return net
 
 
