@@ -139,7 +139,7 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def markdown(rows: pd.DataFrame, title: str, training: str) -> str:
     """The table for readers in Markdown, one part per arm; training: how the runs were, by the keys of config.yaml."""
-    parts = [f"# {_plain(title)}", f"Training: {_plain(training)}.", NOTE]
+    parts = [f"# {_plain(title)}", f"Training: {training}.", NOTE]
     for arm, part in rows.groupby("arm", sort=False):
         cells = pd.DataFrame(map(_cells, part.to_dict("records")), columns=HEADER)
         parts += [f"## {ARMS[str(arm)]}", cells.to_markdown(index=False, disable_numparse=True, colalign=ALIGNMENT)]

@@ -331,7 +331,6 @@ def check(experiment: dict[str, Any], cell: dict[str, Any], spec: dict[str, Any]
                     values = few["parameters"].values[place]
                     np.testing.assert_allclose(values, parameters[step], rtol=1e-6, atol=1e-9)
                     predictor = np.abs(np.multiply(*np.split(values, 2)))
-                    number = counts.sel(arm=arm, seed=seed).isel(snapshot_step=place).values
-                    np.testing.assert_array_equal(
-                        number, [(predictor > t).sum() for t in spec["measures"]["l0_thresholds"]]
-                    )
+                    thresholds = spec["measures"]["l0_thresholds"]
+                    number = counts.sel(arm=arm, seed=seed, l0_threshold=thresholds).isel(snapshot_step=place).values
+                    np.testing.assert_array_equal(number, [(predictor > each).sum() for each in thresholds])
