@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,19 @@ from largestep.claims import batch_sharpness as claim
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
 from largestep.figures import batch_sharpness as figure
+from largestep.specs.studies import StudySpec
 from largestep.studies import batch_sharpness as study
 from largestep.toys.network import curved
 from largestep.toys.runs import Problem
+from tests.settings import as_settings, train
 
 TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
 
 
 def problem(name: str) -> Problem:
-    settings = config.parse(TINY, "tiny").experiments[name].model_dump(mode="json")
-    data = stages.worker("data", settings["data"]["kind"]).draw(settings["data"], 0)
-    return Problem(settings["model"], data, settings["training"]["loss"])
+    settings = config.parse(TINY, "tiny").experiments[name]
+    data = stages.worker("data", settings.data.kind).draw(settings.data, 0)
+    return Problem(settings.model, data, settings.training.loss)
 
 
 def by_autograd(one: Problem, parameters: NDArray[np.float64], chosen: NDArray[np.int64]) -> tuple[float, float]:
@@ -81,7 +82,7 @@ def raw(**settings: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def found() -> xr.Dataset:
-    return study.study(json.loads(grid.study_spec(config.parse(raw(), "tiny"), "batch_sharpness")), 1)
+    return study.study(StudySpec.read(grid.study_spec(config.parse(raw(), "tiny"), "batch_sharpness")), 1)
 
 
 def test_runs_are_those_of_the_cells(found: xr.Dataset) -> None:
@@ -89,9 +90,9 @@ def test_runs_are_those_of_the_cells(found: xr.Dataset) -> None:
     run = found.sel(network="diagonal")
     parsed = config.parse(raw(), "tiny").experiments["diagonal"].model_dump(mode="json")
     parsed["training"] |= {"seeds": 6, "arms": ["order"], "evaluations": 400, "snapshots": 400}
-    data = stages.worker("data", "sparse_regression").draw(parsed["data"], 0)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(parsed["data"]), 0)
     cell = {"cell": "c", "model": parsed["model"], "training": parsed["training"]}
-    _, snapshots = stages.worker("train", "diagonal").train(cell | {"schedule": parsed["cells"]["decay50"]}, data, 1)
+    _, snapshots = train(cell | {"schedule": parsed["cells"]["decay50"]}, data)
     one, times = problem("diagonal"), run["point_step"].values
     at = snapshots["parameters"].isel(arm=0).sel(snapshot_step=times).values
     for seed in np.flatnonzero(run["diverged_step"].values < 0):
@@ -112,7 +113,7 @@ def test_seeds_that_a_network_does_not_have_are_not_there(found: xr.Dataset) -> 
 def test_the_expectation_over_larger_batches_is_by_draws() -> None:
     changed = raw(networks={"points": {"cell": "decay50", "seeds": 1}})
     changed["experiments"]["points"]["training"]["batch_size"] = 2
-    spec = json.loads(grid.study_spec(config.parse(changed, "tiny"), "batch_sharpness"))
+    spec = StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "batch_sharpness"))
     larger = study.study(spec, 1)
     assert np.isfinite(larger["batch_sharpness"]).all()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from largestep.claims import exact_law as claim
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
 from largestep.figures import exact_law as figure
+from largestep.specs.studies import StudySpec
 from largestep.studies import exact_law as study
+from tests.settings import as_settings, train
 
 TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
 
@@ -29,7 +30,7 @@ def raw(**settings: Any) -> dict[str, Any]:
 
 
 def run(**settings: Any) -> xr.Dataset:
-    return study.study(json.loads(grid.study_spec(config.parse(raw(**settings), "tiny"), "exact_law")), 1)
+    return study.study(StudySpec.read(grid.study_spec(config.parse(raw(**settings), "tiny"), "exact_law")), 1)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,9 @@ def test_the_law_holds_along_training(found: xr.Dataset) -> None:
 def test_runs_are_those_of_the_cells(found: xr.Dataset) -> None:
     settings = config.parse(raw(), "tiny").experiments["diagonal"].model_dump(mode="json")
     settings["training"] |= {"arms": ["data"], "seeds": 6}
-    data = stages.worker("data", "sparse_regression").draw(settings["data"], 6)
+    data = stages.worker("data", "sparse_regression").draw(as_settings(settings["data"]), 6)
     cell = {"cell": "c", "model": settings["model"], "training": settings["training"]}
-    _, snapshots = stages.worker("train", "diagonal").train(cell | {"schedule": settings["cells"]["decay50"]}, data, 1)
+    _, snapshots = train(cell | {"schedule": settings["cells"]["decay50"]}, data)
     u, v = np.split(snapshots["parameters"].isel(arm=0, snapshot_step=-1).values, 2, axis=-1)
     for seed in np.flatnonzero(found["diverged_step"].values < 0):
         np.testing.assert_allclose(found["trained"].values[seed], (u * v)[seed], rtol=1e-8, atol=1e-14)
@@ -83,7 +84,7 @@ def _start() -> tuple[np.ndarray, np.ndarray]:
 def test_a_diverged_run_is_counted_and_has_no_end() -> None:
     changed = raw()
     changed["experiments"]["diagonal"]["cells"]["decay50"]["step_size"] = 50.0
-    found = study.study(json.loads(grid.study_spec(config.parse(changed, "tiny"), "exact_law")), 1)
+    found = study.study(StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "exact_law")), 1)
     assert (found["diverged_step"] >= 0).all()
     assert np.isnan(found["trained"]).all()
     rows = decide(claim.measured(Results(studies={"s": found.assign_attrs(kind="exact_law")})))

@@ -7,8 +7,7 @@ for larger ones over draws by the law of training. Seeds follow the convention o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -22,6 +21,10 @@ from largestep.store import variable
 from largestep.toys.network import curved
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs
+
+if TYPE_CHECKING:
+    from largestep.config.studies.batch_sharpness import BatchSharpness
+    from largestep.specs.studies import StudySpec, UsedToy
 
 Array = NDArray[np.float64]
 # Of batches of more than one example, at every point; and what tells their seeds from those of training.
@@ -37,16 +40,16 @@ DESCRIBED = {
 }
 
 
-def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[BatchSharpness, UsedToy], threads: int) -> xr.Dataset:
     """Every network and seed, at points of the second half of the large-step phase and after it.
 
     Returns the variables of `DESCRIBED`; NaN where a run has diverged, and for seeds that a network does not have.
     """
     use_threads(threads)
-    settings = spec["settings"]
-    names = sorted(settings["networks"])
-    seeds = max(about["seeds"] for about in settings["networks"].values())
-    found = [_of_network(name, spec, seeds) for name in tqdm(names, desc=spec["study"], unit="network", ascii=True)]
+    settings = spec.settings
+    names = sorted(settings.networks)
+    seeds = max(about.seeds for about in settings.networks.values())
+    found = [_of_network(name, spec, seeds) for name in tqdm(names, desc=spec.study, unit="network", ascii=True)]
     return xr.Dataset(
         {
             name: variable(dims, np.stack([each[name] for each in found]), units, long_name)
@@ -65,16 +68,16 @@ def batch_sharpness(problem: Problem, parameters: Array, batches: NDArray[np.int
     return float(along.sum() / squares.sum()) if squares.sum() > 0.0 else np.nan
 
 
-def _of_network(name: str, spec: Mapping[str, Any], most: int) -> dict[str, Any]:
-    settings, experiment = spec["settings"], spec["experiments"][name]
-    about, training, drawn = settings["networks"][name], experiment["training"], experiment["data"]["data"]
-    seeds, steps, batch = about["seeds"], training["steps"], training["batch_size"]
-    problem = Problem(experiment["model"], stages.worker("data", drawn["kind"]).draw(drawn, 0), training["loss"])
-    schedule = Schedule(experiment["schedules"][about["cell"]], steps, training["decay_after_update"])
+def _of_network(name: str, spec: StudySpec[BatchSharpness, UsedToy], most: int) -> dict[str, Any]:
+    settings, experiment = spec.settings, spec.experiments[name]
+    about, training, drawn = settings.networks[name], experiment.training, experiment.data.data
+    seeds, steps, batch = about.seeds, training.steps, training.batch_size
+    problem = Problem(experiment.model, stages.worker("data", drawn.kind).draw(drawn, 0), training.loss)
+    schedule = Schedule(experiment.schedules[about.cell], steps, training.decay_after_update)
     points = _points(schedule.decay_step, steps, settings)
     runs = Runs(problem, problem.net.initial(np.arange(seeds)))
-    orders = Orders(range(seeds), problem.examples, batch, training["sampling"])
-    others = Orders([FURTHER_SEEDS], problem.examples, batch, training["sampling"])
+    orders = Orders(range(seeds), problem.examples, batch, training.sampling)
+    others = Orders([FURTHER_SEEDS], problem.examples, batch, training.sampling)
     found = np.full((most, len(points)), np.nan)
     for place, now in enumerate(points):
         here = slice(runs.step, int(now))
@@ -94,8 +97,8 @@ def _of_network(name: str, spec: Mapping[str, Any], most: int) -> dict[str, Any]
     }
 
 
-def _points(decay: int, steps: int, settings: Mapping[str, Any]) -> NDArray[np.int64]:
+def _points(decay: int, steps: int, settings: BatchSharpness) -> NDArray[np.int64]:
     """Updates before each measurement: evenly over the second half of the large-step phase, then over the rest."""
-    before = np.linspace(decay // 2, decay - 1, settings["points"])
-    after = np.linspace(decay, steps - 1, settings["points_after"] + 1)[1:]
+    before = np.linspace(decay // 2, decay - 1, settings.points)
+    after = np.linspace(decay, steps - 1, settings.points_after + 1)[1:]
     return np.concatenate([before, after]).round().astype(np.int64)

@@ -15,8 +15,7 @@ steps taken (Even et al. 2023 for small ones; here without approximation). Seeds
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -28,36 +27,39 @@ from largestep.compiled import use_threads
 from largestep.recording import grid
 from largestep.schedules import Schedule
 from largestep.store import variable
-from largestep.toys.diagonal_kernels import follow_law
-from largestep.toys.network import linear
+from largestep.toys.network import lawful, linear
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, data_sets
+
+if TYPE_CHECKING:
+    from largestep.config.studies.exact_law import ExactLaw
+    from largestep.specs.studies import StudySpec, UsedToy
 
 Array = NDArray[np.float64]
 
 
-def study(spec: Mapping[str, Any], threads: int) -> xr.Dataset:
+def study(spec: StudySpec[ExactLaw, UsedToy], threads: int) -> xr.Dataset:
     """The error of the law along training, (seed, step), and both predictors at the end; NaN where a run diverged."""
     use_threads(threads)
-    settings = spec["settings"]
-    experiment = spec["experiments"][settings["experiment"]]
-    training, drawn, seeds = experiment["training"], experiment["data"]["data"], settings["seeds"]
-    data_set = data_sets(settings["arm"], seeds)
-    data = stages.worker("data", drawn["kind"]).draw(drawn, int(data_set.max()))
-    problem = Problem(experiment["model"], data, training["loss"])
-    schedule = Schedule(experiment["schedules"][settings["cell"]], training["steps"], training["decay_after_update"])
-    times = grid(training["steps"], settings["evaluations"])
+    settings = spec.settings
+    experiment = spec.experiments[settings.experiment]
+    training, drawn, seeds = experiment.training, experiment.data.data, settings.seeds
+    data_set = data_sets(settings.arm, seeds)
+    data = stages.worker("data", drawn.kind).draw(drawn, int(data_set.max()))
+    problem = Problem(experiment.model, data, training.loss)
+    schedule = Schedule(experiment.schedules[settings.cell], training.steps, training.decay_after_update)
+    times = grid(training.steps, settings.evaluations)
     start = problem.net.initial(np.arange(seeds))
     shape, coordinates = (seeds, len(times)), start.shape[1] // 2
     error, scale, diverged_step = np.full(shape, np.nan), np.full(shape, np.nan), np.full(seeds, -1)
     ends = np.full((2, seeds, coordinates), np.nan)
-    for seed in tqdm(range(seeds), desc=spec["study"], unit="run", mininterval=2.0, ascii=True):
-        order = Orders([seed], problem.examples, 1, training["sampling"])
+    for seed in tqdm(range(seeds), desc=spec.study, unit="run", mininterval=2.0, ascii=True):
+        order = Orders([seed], problem.examples, 1, training.sampling)
         parameters, logs = start[seed].copy(), _at_start(start[seed])
         task, now = problem.task(int(data_set[seed])), 0
         for place, until in enumerate(times):
             indices = order.take(int(until) - now)[0, :, 0]
-            taken = follow_law(parameters, *logs, task, indices, schedule.sizes[now:until])
+            taken = lawful(problem.net).follow_law(parameters, *logs, task, indices, schedule.sizes[now:until])
             if taken < until - now:
                 diverged_step[seed] = now + taken
                 break

@@ -86,6 +86,23 @@ class Curved(Protocol):
         """
 
 
+@runtime_checkable
+class Lawful(Protocol):
+    """A toy network whose predictor follows from the gradients that SGD has met (`largestep.studies.exact_law`)."""
+
+    def follow_law(
+        self, parameters: Array, log_a: Array, rho: Array, task: Task, indices: NDArray[np.int64], sizes: Array
+    ) -> int:
+        """Take plain steps of one example (steps,) in place, adding to log a and rho (d,); returns how many it took."""
+
+
+def lawful(net: Network) -> Lawful:
+    """The same network. Raises ValueError for one without the law."""
+    if not isinstance(net, Lawful):
+        raise ValueError(f"{type(net).__module__} has no follow_law")
+    return net
+
+
 def curved(net: Network) -> Curved:
     """The same network. Raises ValueError for one that does not know its curvature."""
     if not isinstance(net, Curved):
