@@ -81,10 +81,10 @@ class StaleError(StoreError):
         super().__init__(f"{path}: {problem}; {remedy}")
 
 
-def _again(kind: type[StoreError], message: str, about: Mapping[str, object]) -> StoreError:
+def _again(kind: type[StoreError], message: str, attributes: Mapping[str, object]) -> StoreError:
     """An error as it was."""
     error = kind.__new__(kind, message)
-    error.__dict__.update(about)
+    error.__dict__.update(attributes)
     return error
 
 

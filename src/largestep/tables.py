@@ -176,8 +176,8 @@ def latex(rows: pd.DataFrame, title: str, training: str) -> str:
 
 def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     """One row of the table as readers see it, in the order of `HEADER`."""
-    about = rows_of()[str(row["measure"])]
-    unit, measure = about.unit, about.title
+    declared = rows_of()[str(row["measure"])]
+    unit, measure = declared.unit, declared.title
     factor = 100.0 if unit == "%" and row["units"] == "1" else 1.0
     median, low, high, paper = (_number(factor * row[name]) for name in SHOWN)
     if not pd.isna(row["block"]):

@@ -99,15 +99,15 @@ class Checkpoints:
             return None
         try:
             with safe_open(path, framework="np") as file:
-                about = file.metadata() or {}
-                if about.get("key") != self._key:
+                metadata = file.metadata() or {}
+                if metadata.get("key") != self._key:
                     print(f"{path}: is of other settings, code or device and is not used", file=sys.stderr)
                     return None
                 arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 it is no mapping
         except (OSError, SafetensorError, ValueError) as error:
             print(f"{path}: is damaged and is not used ({error})", file=sys.stderr)
             return None
-        if about.get("content_sha256") != _digest(arrays):
+        if metadata.get("content_sha256") != _digest(arrays):
             print(f"{path}: is damaged and is not used (its content does not match its checksum)", file=sys.stderr)
             return None
         return arrays

@@ -92,7 +92,7 @@ def stabilisation(experiment: xr.Dataset) -> xr.Dataset:
             continue
         for name, values in of_runs(loss[cell][alive[cell]], steps, int(decay)).items():
             found[name][cell][alive[cell]] = values
-    return xr.Dataset({name: variable(RUNS, found[name], *about) for name, about in VARIABLES.items()})
+    return xr.Dataset({name: variable(RUNS, found[name], *words) for name, words in VARIABLES.items()})
 
 
 def of_runs(loss: Array, steps: NDArray[np.int64], decay: int) -> dict[str, Array]:

@@ -153,7 +153,7 @@ def _dataset(found: Mapping[str, Array], step_sizes: Array, experiment: UsedToy,
     }
     schedules = experiment.schedules.values()
     return xr.Dataset(
-        {name: variable(POINT, found[name], *about) for name, about in described.items()}
+        {name: variable(POINT, found[name], *words) for name, words in described.items()}
         | {
             "l0": variable(
                 (*POINT, "l0_threshold"), found["l0"], "1", "non-zeros of the predictor at the end of training"
