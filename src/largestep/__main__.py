@@ -1,4 +1,4 @@
-"""Commands for a finished study; each has --help."""
+"""Commands for a study that has run, or runs; each has --help."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import sys
 from largestep.cli import run
 
 COMMANDS = {
+    "cells": "largestep.cells",
     "compare": "largestep.compare.__main__",
     "power": "largestep.claims.power",
+    "show": "largestep.cells",
     "verify": "largestep.verify",
+    "why": "largestep.cells",
 }
 
 

@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -161,13 +161,8 @@ def verify(settings: config.Config, results: Path, *, remake: bool = True) -> tu
     remake: make tables and figures again to compare them.
     """
     wanted = expected(settings)
-    others = {each.spec: each.path for each in wanted}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        checked = list(pool.map(partial(check, results), wanted, chunksize=16))
-        for one in checked:
-            if one.spec is not None:
-                one.finding = _other_settings(one, others)
-        _name_stages(settings, checked)
+        checked = check_all(settings, results, wanted, partial(pool.map, chunksize=16))
         found = {one.expected.path: one.finding for one in checked if one.finding}
         contents = {one.expected.path: one.content for one in checked if one.content and not one.finding}
         found |= {each.path: each for each in _aggregate(settings, results, contents)}
@@ -187,6 +182,19 @@ def verify(settings: config.Config, results: Path, *, remake: bool = True) -> tu
     files = len(asked) - sum(not (results / path).exists() for path in optional)
     # What needs a look first: missing files can be many.
     return sorted(found.values(), key=lambda each: (each.fault == LEFT_OVER, each.fault == "missing", each.path)), files
+
+
+def check_all(
+    settings: config.Config, results: Path, wanted: Sequence[Expected], apply: Callable[..., Iterable[Checked]] = map
+) -> list[Checked]:
+    """Read stores and say what is wrong with each. apply: `map`, or that of a pool."""
+    checked = list(apply(partial(check, results), wanted))
+    others = {each.spec: each.path for each in wanted}
+    for one in checked:
+        if one.spec is not None:
+            one.finding = _other_settings(one, others)
+    _name_stages(settings, checked)
+    return checked
 
 
 def expected(settings: config.Config) -> list[Expected]:
@@ -282,7 +290,8 @@ def _name_stages(settings: config.Config, checked: Iterable[Checked]) -> None:
     for cell in grid.cells(settings).values():
         first = None
         for stage in ORDER:
-            own = by_path.get(f"cells/{cell.id}/{stage}.nc") or by_path.get(_source(cell, stage))
+            drawn = stage == ("images" if cell.settings.images else "data")
+            own = by_path.get(source(cell) if drawn else f"cells/{cell.id}/{stage}.nc")
             if own is None or own.code is None:
                 continue
             if own.code != own.expected.code:
@@ -294,8 +303,9 @@ def _name_stages(settings: config.Config, checked: Iterable[Checked]) -> None:
                     found.finding = Finding(found.expected.path, "stale", f"code of stage {first}")
 
 
-def _source(cell: grid.Cell, stage: str) -> str:
-    if stage == "images":
+def source(cell: grid.Cell) -> str:
+    """The store of the data that a cell is trained on, below the results folder."""
+    if cell.settings.images:
         return f"images/{grid.data_spec(cell.settings).image_set().name}.safetensors"
     return f"data/{cell.experiment}.nc"
 
