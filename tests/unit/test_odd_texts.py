@@ -143,6 +143,21 @@ def test_one_seed_one_snapshot_and_no_survivor_are_drawn_and_tabulated() -> None
         assert "nan" not in text.lower()
 
 
+def test_a_published_zero_stands_at_the_foot_of_a_logarithmic_axis() -> None:
+    """Where it belongs, far below, constrained_layout leaves no room for any panel."""
+    experiment = made_up("diagonal", {"small": 0.0}, ("order",))
+    experiment["published_train_loss"] = experiment["published_train_loss"] * 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = stages.worker("figures", "curves").draw(experiment)
+        style.save(figure, Path("figure.png"), Path("figure.pdf"))
+    (diamond,) = (line for line in figure.axes[0].lines if line.get_marker() == "D")
+    place = diamond.get_transform().transform(np.stack(diamond.get_data(), axis=1))[0]
+    bounds = figure.axes[0].get_window_extent()
+    assert place[1] == pytest.approx(bounds.y0)
+    assert bounds.height > 0.5 * figure.dpi
+
+
 def test_a_reader_that_has_enough_ends_a_command_quietly() -> None:
     """`verify | head`: neither a traceback nor advice on disks."""
     program = "from largestep.cli import run\nrun(lambda: [print(n) for n in range(100_000)])"

@@ -251,6 +251,10 @@ def log_axis(ax: Axes) -> None:
         if all(text.get_text() != LOST for text in ax.texts):
             empty(ax, NOT_POSITIVE)
         return
+    for line in ax.lines:
+        if line.get_marker() == "D" and np.min(line.get_ydata()) <= 0:
+            # A published 0 has no place on this axis: it stands at its foot, as far below would leave panels no room.
+            line.set(transform=ax.transAxes, ydata=[0.0])
     ax.set_yscale("log")
     ax.yaxis.set_minor_locator(NullLocator())
     low, high = ax.get_ylim()
