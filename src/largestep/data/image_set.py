@@ -236,8 +236,8 @@ def _moments(images: ImageSet) -> Tensor:
     for channel in range(images.channels):
         counts = torch.bincount(images.train_images[:, channel].flatten(), minlength=images.white_level + 1).numpy()
         levels, total = np.arange(len(counts)) / images.white_level, counts.sum()
-        mean = counts @ levels / total
-        found.append((mean, np.sqrt(counts @ (levels - mean) ** 2 / total)))
+        mean = np.sum(counts * levels) / total
+        found.append((mean, np.sqrt(np.sum(counts * (levels - mean) ** 2) / total)))
         if np.count_nonzero(counts) == 1:
             raise StoreError(
                 f"data.normalise: channel {channel} (from 0 on) of the training images has one level throughout, and "
