@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from largestep.claims.verdict import decide
 from largestep.compare import identity, samples
 from largestep.compare.reference import FORMAT, Kept, Made, Reference
 from largestep.config import Config
+from largestep.specs.aggregates import ClaimsSpec
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def gather(settings: Config, results: Path) -> Run:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         stores = list(pool.map(partial(identity.stored, results), sorted(wanted, key=_order), chunksize=8))
     experiments, studies = store.read_all(results / "largestep.nc")
-    asked = measured(Results.of_run(experiments, studies, json.loads(grid.claims_spec(settings))))
+    asked = measured(Results.of_run(experiments, studies, ClaimsSpec.read(grid.claims_spec(settings))))
     headlines = [each for each in asked if each.headline]
     rows = decide(headlines)
     claims = sorted(statements(MODULES), key=number)

@@ -12,10 +12,10 @@ NEEDS = ("law_error", "scale", "trained", "law", "decay_step", "diverged_step")
 CAPTION = """
 *What is plotted.* Of every run of SGD that survives, (a) the predictor by the law against the trained one at the end of
 training, a mark for every coordinate, in absolute value; (b) along training, the largest difference of a coordinate
-over the largest coordinate; (c) the scale |u² − v²|, the median over coordinates.
+over the largest coordinate; (c) the magnitude of u² − v², the median over coordinates.
 
 *What is claimed.* The law is an identity of the steps (C19; for small steps Even et al. 2023): the scale, which
-decides how sparse the solution is, shrinks by the factor |1 − (step size × gradient)²| at every step.
+decides how sparse the solution is, shrinks by the magnitude of 1 − (step size × gradient)² at every step.
 
 *What to look for.* Marks on the diagonal and differences of the order of rounding errors; a scale that falls until
 the dotted line, where the step size is divided, and hardly after it.
