@@ -127,7 +127,7 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
     ),
     "the steps of a toy network": (
         *("toys/dense_kernels.py", "MANY_UNITS = 8", "MANY_UNITS = 9"),
-        after("train", "points", "teacher") | studies("label_noise", "sharpness", "controls"),
+        after("train", "points", "teacher") | studies("label_noise", "sharpness", "batch_sharpness", "controls"),
     ),
     "the Jacobian of a toy network": (
         *("toys/dense.py", "where=c > 0)", "where=c > 1e-300)"),
@@ -136,7 +136,8 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
     ),
     "how all toy networks are updated": (
         *("toys/update.py", "reach * gradient[k]", "gradient[k] * reach"),
-        after("train", *TOYS) | studies(*{*STUDIES} - {"bouncing"}),
+        # The exact law takes the steps of its formula.
+        after("train", *TOYS) | studies(*{*STUDIES} - {"bouncing", "exact_law"}),
     ),
     "a measure": (
         *("measures/kinks.py", "sizes > VISIBLE", "sizes >= VISIBLE"),
