@@ -22,6 +22,7 @@ from largestep.data import folder, image_set
 from largestep.store import StoreError
 from tests.reliability.conftest import Counted
 from tests.reliability.generated import drawn
+from tests.settings import as_settings
 
 SIZE = 6
 WHITE = (255, 255, 255)
@@ -206,7 +207,7 @@ def test_odd_folders_are_refused_or_read_as_they_look(
     settings = {"kind": "folder", "folder": str(made.folder), "size": [SIZE, SIZE], "channels": channels}
     try:
         settings |= {"background": background and list(background), "sha256": folder.checksum(made.folder)}
-        images = folder.prepare(settings, Path("unused"), None)
+        images = folder.prepare(as_settings(settings), Path("unused"), None)
     except StoreError as error:
         counted(f"odd folders refused: {why(made, background, str(error))}")
         return

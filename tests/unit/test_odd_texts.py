@@ -23,6 +23,7 @@ from largestep import captions, config, grid, stages, tables
 from largestep.data import folder
 from largestep.figures import style
 from largestep.measures.stabilisation import stabilisation
+from tests.settings import as_settings
 from tests.unit.test_figures import made_up
 
 ROOT = Path(__file__).parents[2]
@@ -192,7 +193,7 @@ def test_the_data_root_is_what_a_shell_makes_of_it(monkeypatch: pytest.MonkeyPat
     assert '"folder":"~/pictures"' in cell.spec("images")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(folder.StoreError, match=re.escape(str(tmp_path / "pictures"))):
-        folder.prepare(pictures | {"channels": 3, "background": None}, Path("elsewhere"), None)
+        folder.prepare(as_settings(pictures | {"channels": 3, "background": None}), Path("elsewhere"), None)
 
 
 def test_settings_too_long_for_a_command_line_are_refused() -> None:
