@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,7 +110,9 @@ def test_what_a_killed_job_continues_from_and_snapshots_of_images_are_gone(finis
 
 def test_report(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
-    project.snakemake("--cores", "1", "--report", "results/report.html")
+    done = project.snakemake("--cores", "1", "--report", "results/report.html")
+    # Captions are reStructuredText, which Snakemake shows as far as docutils understands it.
+    assert not re.findall(r".*\((?:WARNING|ERROR|SEVERE)/\d\).*", done.stderr + done.stdout)
     text = (project.folder / "results/report.html").read_text()
     assert "points_fits" in text
     assert "Which claims hold" in text
