@@ -376,7 +376,7 @@ def test_band_is_the_median_with_the_middle_half() -> None:
     ("view", "kind", "expected"),
     [
         ("curves", "regression_1d", ["training loss", "rank of Jacobian", "feature sparsity"]),
-        ("curves", "diagonal", ["training loss", "test loss", "rank of Jacobian", "non-zeros of predictor"]),
+        ("curves", "diagonal", ["training loss", "test loss", "rank of Jacobian", "non-zeros"]),
         ("curves", "images", ["training loss", "test error", "sparsity, block 5"]),
         ("schedules", "diagonal", ["step size"]),
         ("blocks", "images", [*(f"sparsity, block {block}" for block in range(1, 6)), "test error"]),
@@ -385,6 +385,13 @@ def test_band_is_the_median_with_the_middle_half() -> None:
 def test_shows_what_there_is(view: str, kind: str, expected: list[str]) -> None:
     figure = draw(view, made_up(kind, arms=("data",)))
     assert [ax.get_title(loc="left")[4:] for ax in figure.axes] == expected
+    with style.house(), style.laid_out(figure, 100):
+        # What is wider is cut off.
+        assert all(title.get_window_extent().x1 <= figure.bbox.x1 for title in _titles(figure))
+
+
+def _titles(figure: Figure) -> list[Text]:
+    return [text for ax in figure.axes for text in ax.findobj(Text) if text.get_text() == ax.get_title(loc="left")]
 
 
 def test_marks_the_decays_and_the_published_values() -> None:

@@ -159,7 +159,7 @@ def panels_of(experiment: xr.Dataset) -> list[Panel]:
     if "l0" in experiment:
         reported = experiment.get("published_l0", nothing)
         values = at_paper(experiment["l0"])
-        found.append(Panel("non-zeros of predictor", "coordinates (count)", values, reported))
+        found.append(Panel("non-zeros", "coordinates (count)", values, reported))
     if "feature_sparsity" in experiment:
         found += sparsity_panels(experiment)
     return found
