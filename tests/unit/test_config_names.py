@@ -56,12 +56,15 @@ def test_names_mean_what_they_stand_for() -> None:
 
 def test_an_overlay_of_a_cell_changes_that_cell_alone() -> None:
     for own in ({"step_size": 2e-3}, {"decays": [{"at": 0.6, "divide_by": 2.0}]}, {"schedule": "halved"}):
-        assert changed({"experiments": {"points": {"cells": {"decay50": own}}}}) == {"points.decay50"}
+        assert changed({"experiments": {"points": {"cells": {"decay50": own}}}}) == {
+            "points.decay50",
+            "batch_sharpness",
+        }
     assert changed({"published": {"diagonal": {"small": {"rank": 11}}}}) == set()
 
 
 def test_an_overlay_of_a_name_changes_what_names_it() -> None:
-    assert changed({"schedules": {"warmed": {"warmup": {"factor": 3.0}}}}) == {"points.decay50"}
+    assert changed({"schedules": {"warmed": {"warmup": {"factor": 3.0}}}}) == {"points.decay50", "batch_sharpness"}
     assert changed({"measures": {"dense": {"rank_thresholds": [1e-3]}}}) == {"points.decay2", "points.decay50"}
     assert changed({"measures": {"unused": {}}, "schedules": {"unused": {}}}) == set()
 

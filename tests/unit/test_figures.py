@@ -535,9 +535,11 @@ def test_caption_knows_the_schedules_that_cells_name() -> None:
 
 def test_caption_of_gradient_descent_claims_the_opposite() -> None:
     names = [name for name, settings in EXPERIMENTS.items() if settings["training"]["batch_size"] == "full"]
-    assert names == ["diagonal_gd"]
-    text = " ".join(caption("diagonal_gd", "curves").split())
-    published = [CONFIG["published"]["diagonal_gd"][cell] for cell in EXPERIMENTS["diagonal_gd"]["cells"]]
+    assert names == ["diagonal_gd", "diagonal_gd_published"]
+    text = " ".join(caption("diagonal_gd_published", "curves").split())
+    published = [
+        CONFIG["published"]["diagonal_gd_published"][cell] for cell in EXPERIMENTS["diagonal_gd_published"]["cells"]
+    ]
     small, *large = [values["test_loss"] for values in published]
     assert f"{small} with the small one, {min(large):.2f} to {max(large):.2f} with the large ones" in text
     small, *large = [values["l0"] for values in published]

@@ -94,7 +94,7 @@ def test_the_peak_and_the_decayed_step_sizes_are_the_published_ones(name: str) -
     experiment = SETTINGS.experiments[name]
     for at, peak, without_warmup in ((0.1, 1.63, 0.02), (0.3, 4.32, 0.06), (0.5, 11.47, 0.1)):
         cell = experiment.cells[f"decay{round(100 * at)}"]
-        sizes = Schedule(cell.model_dump(mode="json"), 10_000, phase=PHASE_OF_IMAGES).sizes
+        sizes = Schedule(cell, 10_000, phase=PHASE_OF_IMAGES).sizes
         reached = cell.step_size * (peak if cell.warmup else 1.0)
         assert sizes.max() == pytest.approx(reached, rel=2e-3)
         after = sizes[int(0.89 * len(sizes))]
@@ -119,7 +119,7 @@ def test_all_images_are_taken_and_every_decay_falls_on_a_whole_step(name: str) -
     assert experiment.data.test_examples is None
     steps = experiment.training.epochs * (EXAMPLES[experiment.data.kind] // experiment.training.batch_size)
     for cell in experiment.cells.values():
-        sizes = Schedule(cell.model_dump(mode="json"), steps, phase=PHASE_OF_IMAGES).sizes
+        sizes = Schedule(cell, steps, phase=PHASE_OF_IMAGES).sizes
         for decay in cell.decays:
             due = Fraction(str(decay.at)) * steps
             assert due.denominator == 1
