@@ -240,7 +240,7 @@ def _dataset(
         {
             "algorithm": labels,
             "seed": seed,
-            "step": variable(("step",), times["step"], "step", "updates of SGD before the evaluation"),
+            "step": variable(("step",), times["step"], "1", "updates of SGD before the evaluation"),
             "sample": variable(
                 ("sample",),
                 times["sample"],

@@ -89,7 +89,7 @@ def study(spec: StudySpec[LossSlice, UsedToy], threads: int) -> xr.Dataset:
             "second": variable(("second",), second, "1", "coordinate along the second direction of the plane"),
             "path": variable(("path",), list(paths), "1", "algorithm; only SGD differs between seeds"),
             "mark": variable(("mark",), list(MARKS), "1", "point that spans the plane"),
-            "step": variable(("step",), evaluations, "step", "updates before the evaluation"),
+            "step": variable(("step",), evaluations, "1", "updates before the evaluation"),
             "seed": variable(("seed",), np.arange(seeds), "1", "seed of the order of examples"),
         },
     )
