@@ -133,7 +133,7 @@ def exchange(parent: Any, key: Any, draw: random.Random) -> None:
 
 def negate(parent: Any, key: Any, draw: random.Random) -> None:
     value = parent[key]
-    parent[key] = -value if isinstance(value, (int, float)) else str(value)
+    parent[key] = -value if isinstance(value, (int, float)) else f"-{type(value).__name__}"
 
 
 MUTATIONS: tuple[Callable[[Any, Any, random.Random], None], ...] = (
