@@ -186,7 +186,7 @@ def test_nothing_that_matters_changed(project: Project) -> None:
     project.edit("src/largestep/store.py", "delete it and run again", "mend it and start anew")
     project.edit("src/largestep/cli.py", "error: out of memory", "error: no memory")
     project.edit("src/largestep/train.py", "NetCDF store of the losses to write", "where the losses go")
-    project.edit("src/largestep/schedules.py", "law: Mapping[str, Any], progress", "law: dict[str, Any], progress")
+    project.edit("src/largestep/schedules.py", "law: Warmup | Rise, progress", "law: Rise | Warmup, progress")
     project.edit("src/largestep/schedules.py", '"""The step size of every step of a run', '"""Step sizes of a run')
     project.edit("src/largestep/schedules.py", "        step, law =", "        # A comment.\n        step, law =")
     project.edit("config.yaml", "{at: 0.5, divide_by: 4.0}", "{divide_by: 4, at: 0.50}")
