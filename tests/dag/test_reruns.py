@@ -20,7 +20,7 @@ CELLS = {
 }
 STUDIES = {
     *("label_noise", "bouncing", "phase_diagram", "loss_slice"),
-    *("flows", "sde_convergence", "sharpness", "controls"),
+    *("flows", "sde_convergence", "sharpness", "controls", "batch_sharpness", "exact_law"),
 }
 # Whose step sizes follow no schedule.
 UNSCHEDULED = {"bouncing", "sde_convergence"}
@@ -73,7 +73,9 @@ def test_one_cell_added(project: Project) -> None:
 
 def test_one_cell_removed(project: Project) -> None:
     project.edit("config.yaml", POINTS_DECAY50, "")
-    assert project.planned() == SPEC | AGGREGATES
+    # A study that goes by its schedule would be refused without it.
+    project.edit("config.yaml", "      points: {cell: decay50, seeds: 3}\n", "")
+    assert project.planned() == studies("batch_sharpness") | SPEC | AGGREGATES
 
 
 def test_value_of_the_paper_edited(project: Project) -> None:
@@ -95,7 +97,7 @@ def test_seeds_added(project: Project) -> None:
     """All seeds of the cells are trained again: a cell is one store, made by one job."""
     project.edit("config.yaml", "loss: mse, seeds: 3,", "loss: mse, seeds: 4,")
     cells = chain("points.decay2", "points.decay50")
-    assert project.planned() == cells | studies("label_noise", "sharpness") | SPEC | AGGREGATES
+    assert project.planned() == cells | studies("label_noise", "sharpness", "batch_sharpness") | SPEC | AGGREGATES
 
 
 def test_seeds_added_that_have_data_sets_of_their_own(project: Project) -> None:
@@ -129,7 +131,7 @@ def test_trainer_of_images_edited(project: Project) -> None:
 def test_steps_of_one_toy_network_edited(project: Project) -> None:
     project.edit("src/largestep/toys/dense_kernels.py", "MANY_UNITS = 8", "MANY_UNITS = 9")
     cells = chain("points.decay2", "points.decay50", "teacher.small")
-    assert project.planned() == cells | studies("label_noise", "sharpness", "controls") | AGGREGATES
+    assert project.planned() == cells | studies("label_noise", "sharpness", "controls", "batch_sharpness") | AGGREGATES
 
 
 def test_preparation_of_a_data_set_edited(project: Project) -> None:

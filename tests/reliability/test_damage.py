@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 from largestep import cli, store
 from largestep.data import image_set
 from largestep.keys import digest
+from largestep.specs.aggregates import AggregateSpec
 from tests.conftest import Project
 from tests.reliability.conftest import Counted
 from tests.reliability.small import FULL, differences
@@ -139,12 +140,12 @@ def test_damaged_settings_of_the_aggregate_are_named_and_set_aside(
     path = tmp_path / "aggregate.json"
     shutil.copy(undisturbed.folder / "results/specs/aggregate.json", path)
     right = argparse.Namespace(spec_file=path, spec_sha256=digest(path.read_text().strip()))
-    assert "experiments" in cli.read_spec(right)
+    assert cli.read_spec(right, AggregateSpec.read).experiments
     DAMAGES[damage](path, random.Random(0))
     with pytest.raises(
         SystemExit, match=r"^error: .*aggregate\.json: .*; run again to make it anew; it is kept as .*$"
     ):
-        cli.run(lambda: cli.read_spec(right))
+        cli.run(lambda: cli.read_spec(right, AggregateSpec.read))
     assert not path.exists()
     counted("damaged files named, in process")
 
