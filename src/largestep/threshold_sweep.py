@@ -21,7 +21,8 @@ def coordinate(name: str, thresholds: Sequence[float], long_name: str) -> xr.Var
     thresholds: as config.yaml lists them, the paper's first.
     """
     found = variable((name,), sorted(thresholds), "1", long_name)
-    return xr.Variable(found.dims, found.values, found.attrs | {PAPER: float(thresholds[0])})
+    found.attrs[PAPER] = float(thresholds[0])
+    return found
 
 
 def paper_first(values: xr.DataArray) -> xr.DataArray:

@@ -45,7 +45,7 @@ def fingerprint(values: xr.Variable) -> str:
     """Of the values and their shape."""
     array = values.values
     seal = hashlib.sha256(f"{array.shape}{array.dtype.kind}".encode())
-    seal.update("\0".join(map(str, array.ravel())).encode() if array.dtype.kind in "OUT" else array.tobytes())
+    seal.update("\0".join(map(str, array.ravel())).encode() if array.dtype.kind in store.TEXT else array.tobytes())
     return seal.hexdigest()[:LETTERS]
 
 
