@@ -250,7 +250,7 @@ def invented(spec: ToyTrainSpec) -> tuple[Any, Any]:
     evaluations, kept = recorded_steps(training.steps, training.evaluations, training.snapshots)
     runs = training.seeds * len(training.arms)
     curves = {name: (draw.random((runs, len(evaluations))), "1", name) for name in ("train_loss", "test_loss")}
-    parameters = draw.normal(size=(runs, len(kept), 2 * spec.data["data"]["dimension"]))
+    parameters = draw.normal(size=(runs, len(kept), 2 * spec.data.data.dimension))
     return datasets(
         training,
         training.steps,

@@ -48,6 +48,8 @@ class Run:
         (folder / "Snakefile").write_text(WAITING)
         profile = REPOSITORY / "workflow/profiles/slurm"
         command = ["snakemake", "--workflow-profile", str(profile), "--latency-wait", "5", "--retries", "0", *FASTER]
+        # What a shell starts in the background ignores SIGINT, and so would all that this process starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=folder, stdout=log, stderr=log, start_new_session=True
