@@ -8,7 +8,8 @@ has only heard of. What reads the declarations of all measures depends on them (
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -92,11 +93,12 @@ CLASSES = {each.__name__: each for each in (Suits, Panel, Row, Measure)}
 def figures() -> tuple[str, ...]:
     """Every figure of an experiment or a study, by the name of its module: it has a part of one."""
 
-    def has_parts(parts: Collection[str]) -> bool:
+    def has_parts(module: str) -> bool:
+        parts = {name for name in ("NEEDS", "CAPTION", "SUITS", "draw", "main") if declares(module, name)}
         # A command of its own draws what is neither.
-        return not {"NEEDS", "CAPTION", "SUITS"}.isdisjoint(parts) or ("draw" in parts and "main" not in parts)
+        return not parts.isdisjoint({"NEEDS", "CAPTION", "SUITS"}) or ("draw" in parts and "main" not in parts)
 
-    return tuple(name for name in modules("figures") if has_parts(definitions(f"figures.{name}")))
+    return tuple(name for name in modules("figures") if has_parts(f"figures.{name}"))
 
 
 @cache
@@ -126,7 +128,7 @@ def study_kinds() -> tuple[str, ...]:
 @cache
 def toys() -> dict[str, str]:
     """Every kind of toy network, by the module of its `Net`, and the module that measures its snapshots."""
-    kinds = [name for name in modules("toys") if "Net" in definitions(f"toys.{name}")]
+    kinds = [name for name in modules("toys") if declares(f"toys.{name}", "Net")]
     named = {kind: "FEATURES" in definitions(f"toys.{kind}") for kind in kinds}
     return {kind: literal(f"toys.{kind}", "FEATURES") if named[kind] else "" for kind in kinds}
 
@@ -149,7 +151,7 @@ def measures() -> dict[str, Measure]:
 @cache
 def measure_modules() -> tuple[str, ...]:
     """Modules that declare measures, in the order in which they are shown."""
-    declared = [name for name in modules("measures") if "MEASURES" in definitions(f"measures.{name}")]
+    declared = [name for name in modules("measures") if declares(f"measures.{name}", "MEASURES")]
     first = [name for name in FIRST_MEASURES if name in declared]
     return (*first, *(name for name in declared if name not in first))
 
@@ -236,6 +238,11 @@ def literal(module: str, name: str) -> Any:
         raise RegistrationError(f"{_named(module)}: {name} cannot be read: {error}; write it out") from error
 
 
+def declares(module: str, name: str) -> bool:
+    """Whether a module defines a name at its top: asked of the text, since every command asks it of all files."""
+    return re.search(rf"^(?:{name}(?: =|:)|(?:def|class) {name}\b)", _text(module), flags=re.MULTILINE) is not None
+
+
 @cache
 def definitions(module: str) -> dict[str, ast.expr | None]:
     """What a module assigns at its top, and its functions and classes, which have no expression."""
@@ -272,7 +279,12 @@ def _values(nodes: Any) -> Iterator[Any]:
 
 @cache
 def _tree(module: str) -> ast.Module:
-    return ast.parse(_path(module).read_bytes())
+    return ast.parse(_text(module))
+
+
+@cache
+def _text(module: str) -> str:
+    return _path(module).read_text(encoding="utf-8")
 
 
 def _path(module: str) -> Path:

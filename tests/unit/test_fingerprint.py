@@ -16,7 +16,7 @@ import pytest
 
 import largestep
 from largestep import fingerprint, registered, stages
-from largestep.fingerprint import definitions, users
+from largestep.fingerprint import definitions, kept, users
 from largestep.toys.network import network
 
 
@@ -52,6 +52,29 @@ def forget() -> None:
 def digest(**how: bool) -> str:
     forget()
     return fingerprint.fingerprint("largestep.stage", **how)
+
+
+def test_what_is_kept_gives_the_same_and_follows_edits(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    computed = digest()
+    assert not [*package.rglob("*.json")]
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert digest() == computed
+    written = [*package.rglob("*.json")]
+    assert {path.name.partition(".")[0] for path in written} == {"__init__", "base", "helper", "stage"}
+    # Read, not computed anew.
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "parts", None)
+        assert digest() == computed
+    # Of another version of the rules, damaged, or of another source, they are made anew.
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "_rules", lambda: b"other")
+        assert digest() == computed
+    for path in written:
+        path.write_text('{"key": ')
+    assert digest() == computed
+    (package / "base.py").write_text("VALUE = 2\n")
+    assert digest() != computed
 
 
 def test_follows_imports(package: Path) -> None:

@@ -49,6 +49,14 @@ def test_nothing_is_lacking(package: Path) -> None:
     registered.check()
 
 
+def test_text_and_syntax_tell_the_same_of_every_module() -> None:
+    for package in ("figures", "measures", "studies", "toys", "claims"):
+        for module in (f"{package}.{name}" for name in registered.modules(package)):
+            there = registered.definitions(module)
+            for name in {"NEEDS", "CAPTION", "SUITS", "draw", "main", "Net", "MEASURES", *there}:
+                assert registered.declares(module, name) == (name in there), (module, name)
+
+
 @pytest.mark.parametrize("case", LACKING)
 def test_a_part_that_is_forgotten_is_named(package: Path, case: str) -> None:
     file, old, new, said = LACKING[case]
