@@ -28,6 +28,7 @@ EXCEPTIONS = {
     r"export SNAKEMAKE_STORAGE_S3_ACCESS_KEY=": "keys of a bucket; tests/cluster/test_object_storage.py sets them",
     r"snakemake .*--default-storage-provider s3 ": "needs a bucket; tests/cluster/test_object_storage.py runs it",
     r"kill -INT PID": "tests/cluster/test_signals.py does it",
+    r"snakesee watch": "runs until it is told to end; test_progress.py asks for what it shows",
     r"snakemake .*--executor cluster-generic ": "needs an executor that is not among the dependencies, and a cluster",
 }
 
