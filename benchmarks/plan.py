@@ -72,9 +72,9 @@ def main() -> None:
 def made_up(cells: int) -> dict[str, Any]:
     """A configuration of that many cells of diagonal networks that take a moment each; half of them decay."""
     experiments = {}
-    for index in range(cells // CELLS_EACH):
+    for index in range(max(cells // CELLS_EACH, 1)):
         schedules: dict[str, Any] = {}
-        for cell in range(CELLS_EACH):
+        for cell in range(min(cells, CELLS_EACH)):
             decay = {"decays": [{"at": 0.5, "divide_by": 4.0}]} if cell % 2 else {}
             schedules[f"cell_{cell:03d}"] = {"step_size": 0.1 + 0.001 * (cell // 2), **decay}
         experiments[f"grid_{index:03d}"] = {

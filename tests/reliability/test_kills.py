@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_job_killed_at_random_times_ends_as_one_that_is_not(folder: Path, counted: Counted) -> None:
-    epochs = 30 * (1 + KILLS // 6)
+    epochs = 5 * KILLS
     environment = os.environ | {"LARGESTEP_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     start = time.monotonic()
     subprocess.run(job(folder, "undisturbed", epochs), check=True, capture_output=True, env=environment)
