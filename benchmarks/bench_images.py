@@ -163,7 +163,7 @@ def _sparsity() -> bool:
 
     def ours() -> list[float]:
         blocks, _ = image_features.activations(net, data.train_images, data, units, normalise=False)
-        return [float(feature_sparsity(*unit_statistics(block), len(inputs), 0.95)) for block in blocks]
+        return [float(feature_sparsity(*unit_statistics(block)[:2], len(inputs), 0.95)) for block in blocks]
 
     def theirs() -> list[float]:
         return plain.block_sparsity(net, loader, [each.numpy() for each in units], 0.95)

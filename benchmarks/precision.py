@@ -86,7 +86,7 @@ def _measured(precision: str, seeds: int) -> dict[str, np.ndarray]:
     for flat in ends:
         networks.load(net, flat)
         blocks, _ = image_features.activations(net, data.train_images, data, units, normalise=False)
-        sparsity.append([100 * float(feature_sparsity(*unit_statistics(b), len(b), 0.95)) for b in blocks])
+        sparsity.append([100 * float(feature_sparsity(*unit_statistics(b)[:2], len(b), 0.95)) for b in blocks])
     for block, values in enumerate(np.transpose(sparsity), start=1):
         found[f"sparsity of block {block} (%)"] = values
     return found

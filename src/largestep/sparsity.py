@@ -10,9 +10,9 @@ import xarray as xr
 
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
-from largestep.measures import RUN
+from largestep.measures import RUN, rescaling
 from largestep.measures.thresholds import effective_rank, l0_norm, rank
-from largestep.measures.units import feature_sparsity, sampling_error
+from largestep.measures.units import feature_sparsity, reordered_sparsity, sampling_error, signed
 from largestep.specs.cells import SparsitySpec
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # Features that measures are made from here; all others are measures already.
 SOURCES = (
     *("singular_values", "predictor", "active_fraction"),
-    *("unit_active_count", "unit_later_correlation", "unit_block", "examples", "units"),
+    *("unit_active_count", "unit_later_correlation", "unit_reordered_correlation", "unit_block", "examples", "units"),
+    *("negative_fraction", "rescaled_singular_values", "rescaled_active_count", "rescaled_later_correlation"),
 )
 
 
@@ -54,14 +55,19 @@ def measures(features: xr.Dataset, thresholds: Thresholds) -> xr.Dataset:
     found = xr.Dataset(coords={name: features.variables[name] for name in RUN})
     if "singular_values" in features:
         sweep = thresholds.rank_thresholds
-        ranks = np.stack([rank(features["singular_values"].values, t) for t in sorted(sweep)], axis=-1)
-        found["rank"] = variable((*RUN, "rank_threshold"), ranks, "1", "rank of the Jacobian")
-        found["effective_rank"] = variable(
-            RUN,
-            effective_rank(features["singular_values"].values),
-            "1",
-            "effective rank of the Jacobian: exponential of the entropy of its singular values, normalised to sum 1",
-        )
+        for prefix, dims, said in (("", RUN, ""), ("rescaled_", rescaling.END, ", units rescaled")):
+            if f"{prefix}singular_values" not in features:
+                continue
+            values = features[f"{prefix}singular_values"].values
+            ranks = np.stack([rank(values, t) for t in sorted(sweep)], axis=-1)
+            found[f"{prefix}rank"] = variable((*dims, "rank_threshold"), ranks, "1", f"rank of the Jacobian{said}")
+            found[f"{prefix}effective_rank"] = variable(
+                dims,
+                effective_rank(values),
+                "1",
+                "effective rank of the Jacobian: exponential of the entropy of its singular values, normalised to sum "
+                f"1{said}",
+            )
         found = found.assign_coords(
             rank_threshold=coordinate(
                 "rank_threshold", sweep, "singular values above this fraction of the largest count"
@@ -78,6 +84,8 @@ def measures(features: xr.Dataset, thresholds: Thresholds) -> xr.Dataset:
         )
     if "unit_active_count" in features:
         found = found.merge(_sparsity_of_blocks(features, thresholds.correlation_thresholds))
+    if "rescaled_active_count" in features:
+        found["rescaled_feature_sparsity"] = rescaling.sparsity(features, thresholds.correlation_thresholds)
     return found
 
 
@@ -91,6 +99,16 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
     if "active_fraction" in features:  # of all units, where statistics are those of a sample
         active = features["active_fraction"].values
     dead = [np.where(np.isnan(r).all(axis=-1), np.nan, (c == 0).mean(axis=-1)) for c, r in parts]
+    negative = features["negative_fraction"]
+    # Only of the output of a ReLU a unit is dead or active.
+    of_relu = ~signed(negative.values)
+    reordered = features["unit_reordered_correlation"].transpose(*RUN, "order", "unit").values
+    orders = np.array(
+        [
+            [reordered_sparsity(c, reordered[..., block_of_unit == b], examples, t) for t in sorted(sweep)]
+            for b, (c, _) in zip(blocks, parts, strict=True)
+        ]
+    )
     found = xr.Dataset(
         {
             "feature_sparsity": variable(
@@ -101,15 +119,29 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
             ),
             "active_fraction": variable(
                 (*RUN, "block"),
-                active,
+                np.where(of_relu, active, np.nan),
                 "1",
-                "mean fraction of non-zero activations over the training set, correlated units counted apart",
+                "mean fraction of non-zero activations over the training set, correlated units counted apart; none in "
+                "a block with negative values",
             ),
             "dead_fraction": variable(
                 (*RUN, "block"),
-                np.moveaxis(np.array(dead), 0, -1),
+                np.where(of_relu, np.moveaxis(np.array(dead), 0, -1), np.nan),
                 "1",
-                "share of units that no training example activates",
+                "share of units that no training example activates; none in a block with negative values",
+            ),
+            "negative_fraction": negative.variable,
+            "feature_sparsity_reordered": variable(
+                (*RUN, "block", "correlation_threshold"),
+                np.moveaxis(orders[:, :, 0], (0, 1), (-2, -1)),
+                "1",
+                "feature sparsity, mean over random orders of the units",
+            ),
+            "feature_sparsity_order_spread": variable(
+                (*RUN, "block", "correlation_threshold"),
+                np.moveaxis(orders[:, :, 1], (0, 1), (-2, -1)),
+                "1",
+                "standard deviation of the feature sparsity between random orders of the units",
             ),
         },
         {

@@ -17,7 +17,7 @@ from scipy.stats import bootstrap
 from largestep import store
 from largestep.cli import existing, parser, run
 from largestep.figures.labels import ARMS, DEAD, schedules
-from largestep.measures.outcomes import dead, survived
+from largestep.measures.outcomes import dead, has_negative, survived
 from largestep.registered import Row, measures
 from largestep.threshold_sweep import paper_first
 
@@ -26,6 +26,7 @@ THRESHOLDS = {
     "l0_threshold": "above {:g}",
     "correlation_threshold": "correlation {:g}",
 }
+TIMES = ("step", "snapshot_step")
 RESAMPLES = 9999
 MISSING = "–"
 LATEX = {character: f"\\{character}" for character in "%_&#${}"}
@@ -39,7 +40,8 @@ ALIGNMENT = ("left",) * 3 + ("right",) * 5
 NOTE = (
     f"Final values: median over the runs that did not diverge, with its 95% bootstrap interval (percentile method, "
     f"{RESAMPLES} resamples of these runs). {DEAD} Medians and intervals include dead runs. "
-    "Dead units, in any run: no example activates them. "
+    "Dead units, in any run: no example activates them. A block that has negative values is no output of a ReLU: none "
+    "of its units is dead or active, and its feature sparsity is the share of units that are distinct. "
     "The paper's value is that of a single run, at the first threshold listed. "
     "The last measures are those of the loss in the large-step phase and of its fall, a decade being a factor of ten; "
     "a number of runs behind a median counts those whose loss stabilises, where these are not all."
@@ -84,12 +86,13 @@ def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any
     """The rows of one measure: for every block and threshold that it has, one per cell that has the measure."""
     cells = schedules(experiment)
     values = paper_first(experiment[name]).sel(arm=arm)
+    time = next((dim for dim in TIMES if dim in values.dims), None)
     if rows_of()[name].phase:
         cells = [schedule for schedule in cells if schedule.decay_fraction > 0]
-    else:
-        values = values.isel({values.dims[2]: -1})
+    elif time:
+        values = values.isel({time: -1})
     alive, died = survived(experiment).sel(arm=arm), dead(experiment).sel(arm=arm)
-    reported = _published(experiment, name)
+    reported, negative = _published(experiment, name), has_negative(experiment)
     for place in np.ndindex(values.shape[2:]):
         where = dict(zip(values.dims[2:], place, strict=True))
         threshold = next((dim for dim in where if dim in THRESHOLDS), None)
@@ -99,10 +102,12 @@ def _rows(experiment: xr.Dataset, name: str, arm: str) -> Iterator[dict[str, Any
             final = final[np.isfinite(final)]
             low, high = interval(final)
             paper = reported.sel(cell=schedule.cell).isel(where, missing_dims="ignore")
+            block = int(values["block"][where["block"]]) if "block" in where else None
             yield {
                 "arm": arm,
                 "measure": name,
-                "block": int(values["block"][where["block"]]) if "block" in where else None,
+                "block": block,
+                "negative_values": block in negative,
                 "threshold_kind": threshold,
                 "threshold": float(values[threshold][where[threshold]]) if threshold else np.nan,
                 "cell": schedule.cell,
@@ -182,6 +187,8 @@ def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     median, low, high, paper = (_number(factor * row[name]) for name in SHOWN)
     if not pd.isna(row["block"]):
         measure += f", block {row['block']}"
+    if row["negative_values"]:
+        measure += " (has negative values)"
     if not pd.isna(row["threshold"]):
         measure += f", {THRESHOLDS[row['threshold_kind']].format(row['threshold'])}"
     shown = median if low == MISSING else f"{median} [{low}, {high}]"

@@ -49,7 +49,7 @@ def test_features_are_the_statistics_of_every_block(data: ImageSet, kept: xr.Dat
     last = found.isel(arm=0, seed=1, snapshot_step=-1)
     for number, block in enumerate(blocks, start=1):
         values = block.flatten(1).numpy()
-        count, later = unit_statistics(values)
+        count, later, *_ = unit_statistics(values)
         of_block = found["unit_block"].values == number
         np.testing.assert_allclose(last["unit_active_count"].values[of_block], count, atol=1)
         np.testing.assert_allclose(last["unit_later_correlation"].values[of_block], later, atol=1e-4)
@@ -64,11 +64,11 @@ def test_the_sampling_error_of_sparsity_is_how_much_draws_of_units_scatter() -> 
     whole[:, 540:] = whole[:, :60]
     estimates, errors = [], []
     for _ in range(300):
-        count, later = unit_statistics(whole[:, draw.permutation(600)[:200]])
+        count, later, *_ = unit_statistics(whole[:, draw.permutation(600)[:200]])
         estimates.append(feature_sparsity(count, later, 40, 0.95))
         errors.append(sampling_error(count, later, 40, 0.95, 600))
     assert np.mean(errors) == pytest.approx(np.std(estimates), rel=0.15)
-    count, later = unit_statistics(whole)
+    count, later, *_ = unit_statistics(whole)
     assert sampling_error(count, later, 40, 0.95, 600) == 0.0
 
 
@@ -94,12 +94,14 @@ def test_on_a_device_the_statistics_are_those_of_numpy(seed: int) -> None:
     values[:, 1] = 0
     values[:, 2] = 0.1
     values[:, 5] = values[:, 3]
-    values[:, 6] = 3.0 - values[:, 4]
+    values[:, 6] = 1.0 - values[:, 4]
     values[:, 8] = values[:, 7] + 1e-4 * draw.normal(size=30)
-    count, later = unit_statistics(values)
-    found_count, found_later = unit_tensors.unit_statistics(torch.from_numpy(values))
-    np.testing.assert_array_equal(found_count, count)
-    np.testing.assert_allclose(found_later, later, atol=1e-12)
+    count, later, *_ = unit_statistics(values)
+    found = unit_tensors.unit_statistics(torch.from_numpy(values))
+    np.testing.assert_array_equal(found.count, count)
+    np.testing.assert_allclose(found.later, later, atol=1e-12)
+    np.testing.assert_allclose(found.reordered, unit_statistics(values).reordered, atol=1e-12)
+    assert found.negative == unit_statistics(values).negative > 0  # of the sixth unit
     lost = torch.full((3, 2), torch.nan)
     assert np.isnan(unit_tensors.unit_statistics(lost)[1]).all()
     assert np.isnan(unit_tensors.feature_effective_rank(lost))

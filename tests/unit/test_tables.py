@@ -270,3 +270,20 @@ def test_command_line(experiment: xr.Dataset, tmp_path: Path, monkeypatch: pytes
     assert list(found["measure"].unique()) == ["train_loss", "rank", "feature_sparsity", "active_fraction"]
     assert found["median"].iloc[0] == pytest.approx(3e-5)
     assert "%" not in set(found["units"])
+
+
+def test_a_block_with_negative_values_is_named(experiment: xr.Dataset) -> None:
+    negative = xr.zeros_like(experiment["active_fraction"])
+    negative[0, 1, 2, 0, 1] = 0.01  # in one run of one cell
+    found = tables.table(experiment.assign(negative_fraction=negative))
+    assert set(found["block"][found["negative_values"]]) == {2}
+    shown = tables.markdown(found, "t", "t")
+    assert "| feature sparsity, block 2 (has negative values), correlation 0.9 |" in shown
+    assert "block 1 (has" not in shown
+
+
+def test_a_measure_of_the_end_alone_has_its_row(experiment: xr.Dataset) -> None:
+    ended = experiment["rank"].isel(snapshot_step=-1, drop=True)
+    found = tables.table(experiment.assign(rescaled_rank=ended))
+    alike = [rows(found, measure=name)["median"] for name in ("rescaled_rank", "rank")]
+    np.testing.assert_array_equal(*alike)

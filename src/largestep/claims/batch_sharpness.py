@@ -5,6 +5,8 @@ the step size, also where the full-batch sharpness, which C17 asks for, stays fa
 `batch_sharpness`, runs that have not diverged. Statistic, per seed: the median over the second half of the large-step
 phase of batch sharpness x step size / 2, within the bounds in which C17 counts a run as at the edge. After the decay
 it was to be below them; the answer does not rest on that.
+Studies of kind `image_sharpness` are asked the same, of image classifiers in training mode, and C17's question beside
+it: that the sharpness of the mean loss stays below the edge.
 """
 
 from __future__ import annotations
@@ -14,32 +16,42 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from largestep.claims import regimes
 from largestep.claims.regimes import EDGE
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, between
 
 CLAIM = "C18"
-CLAIMS = {CLAIM: "While its step size is large, SGD is at its own edge of stability: batch sharpness is 2 / step size."}
-KIND = "batch_sharpness"
+CLAIMS = regimes.CLAIMS | {
+    CLAIM: "While its step size is large, SGD is at its own edge of stability: batch sharpness is 2 / step size."
+}
+KINDS = ("batch_sharpness", "image_sharpness")
 RATIO = "batch sharpness x step size / 2, median over"
 LARGE, AFTER = f"{RATIO} the second half of the large-step phase", f"{RATIO} the time after the decay"
+WHOLE = LARGE.replace("batch sharpness", "sharpness of the mean loss of mini-batches")
 
 
 def measured(results: Results) -> Iterator[Measured]:
-    """Both rows for every network of every study."""
-    for name, study in results.of_kind(KIND):
-        for network in study["network"].values:
-            run = study.sel(network=network)
-            run = run.isel(seed=slice(int(run["seeds_run"])))
-            lost = run["diverged_step"].values >= 0
-            before = (run["point_step"] < run["decay_step"]).values
-            where = f"{name}/{network}"
-            yield Measured(CLAIM, where, LARGE, ratio(run, before), between(*EDGE), lost, headline=True)
-            yield Measured(CLAIM, where, AFTER, ratio(run, ~before), below(EDGE[0]), lost)
-    yield from results.studies_not_run(CLAIM, KIND, LARGE, between(*EDGE))
+    """The rows of every network of every study."""
+    for kind in KINDS:
+        for name, study in results.of_kind(kind):
+            for network in study["network"].values:
+                run = study.sel(network=network)
+                run = run.isel(seed=slice(int(run["seeds_run"])))
+                yield from _rows(f"{name}/{network}", run)
+        yield from results.studies_not_run(CLAIM, kind, LARGE, between(*EDGE))
 
 
-def ratio(run: xr.Dataset, points: np.ndarray) -> Values:
-    """Median over some of the points of batch sharpness x step size / 2, (seeds,)."""
-    found = (run["batch_sharpness"] * run["step_size"] / 2.0).transpose("seed", "point").values
+def _rows(where: str, run: xr.Dataset) -> Iterator[Measured]:
+    lost = run["diverged_step"].values >= 0
+    before = (run["point_step"] < run["decay_step"]).values
+    yield Measured(CLAIM, where, LARGE, ratio(run, before), between(*EDGE), lost, headline=True)
+    yield Measured(CLAIM, where, AFTER, ratio(run, ~before), below(EDGE[0]), lost)
+    if "sharpness" in run:
+        yield Measured(regimes.CLAIM, where, WHOLE, ratio(run, before, "sharpness"), below(EDGE[0]), lost)
+
+
+def ratio(run: xr.Dataset, points: np.ndarray, of: str = "batch_sharpness") -> Values:
+    """Median over some of the points of a sharpness x step size / 2, (seeds,)."""
+    found = (run[of] * run["step_size"] / 2.0).transpose("seed", "point").values
     return np.asarray(np.median(found[:, points], axis=1), dtype=np.float64)

@@ -7,6 +7,9 @@ their duration alone, as long as the run has one: on the paper's own schedules t
 larger peak, and the decayed step sizes differ too. Other thresholds are asked of the last block alone, the
 small step as duration 0 of the paper's own schedules alone.
 
+Beside the paper's order of deletion the mean over random orders of the units is asked. A block with negative values is
+no output of a ReLU; its rows say so, and no answer rests on them.
+
 The paper reports blocks 3 and 4. The run that the authors' repository stores (ResNet-18 on CIFAR-10 with momentum, one
 seed) has all five, and speaks against "every" in block 1, which is denser after longer large steps: its sparsity is
 0.688, 0.723 and 0.719 after 10, 30 and 50% of them. In block 4 the order of 30 and 50% rests on correlated units
@@ -20,11 +23,12 @@ from collections.abc import Iterator
 import xarray as xr
 
 from largestep.claims import verdict
-from largestep.claims.duration import CRITERION, correlations
+from largestep.claims.duration import CRITERION, REORDERED, correlations
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, missing
+from largestep.measures.outcomes import has_negative
 from largestep.stages import TOYS
-from largestep.threshold_sweep import paper_first
+from largestep.threshold_sweep import at_paper, paper_first
 
 CLAIM = "C13"
 CLAIMS = {CLAIM: "The same holds in deep networks: the longer the large steps last, the sparser every block."}
@@ -52,12 +56,19 @@ def measured(results: Results) -> Iterator[Measured]:
 def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measured]:
     """The statistics of one experiment: of every block, and of the last one at further thresholds."""
     final = paper_first(experiment["feature_sparsity"]).isel(snapshot_step=-1)
-    blocks = final["block"].values
+    blocks, negative = final["block"].values, has_negative(experiment)
     for place, level in enumerate(final["correlation_threshold"].values):
         at_level = final.isel(correlation_threshold=place)
         for block in blocks if place == 0 else blocks[-1:]:
             what = f"feature sparsity at threshold {level:g}, block {int(block)}"
-            values = at_level.sel(block=block)
-            yield from correlations(CLAIM, name, experiment, what, values, headline=headline and place == 0)
+            values, note = at_level.sel(block=block), ""
+            of_relu = int(block) not in negative
+            if not of_relu:
+                note = "the block has negative values: these are its distinct units, active or not"
+            decides = headline and place == 0 and of_relu
+            yield from correlations(CLAIM, name, experiment, what, values, headline=decides, note=note)
             if place == 0 and not verdict.matched(experiment):
-                yield from correlations(CLAIM, name, experiment, what, values, small=True)
+                yield from correlations(CLAIM, name, experiment, what, values, small=True, note=note)
+            if place == 0 and "feature_sparsity_reordered" in experiment:
+                reordered = at_paper(experiment["feature_sparsity_reordered"]).isel(snapshot_step=-1).sel(block=block)
+                yield from correlations(CLAIM, name, experiment, f"{what}, {REORDERED}", reordered, note=note)

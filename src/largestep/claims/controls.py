@@ -19,9 +19,10 @@ import numpy as np
 import xarray as xr
 
 from largestep.claims.duration import CLAIMS as CLAIMS
-from largestep.claims.duration import GENERALISATION, SIMPLICITY
+from largestep.claims.duration import GENERALISATION, REORDERED, SIMPLICITY
 from largestep.claims.rank_correlation import finite, paired_spearman, ranked_worst
 from largestep.claims.results import Results
+from largestep.claims.summary import RESCALED
 from largestep.claims.verdict import Measured, below, missing, not_asked
 from largestep.measures.outcomes import survived
 from largestep.threshold_sweep import at_paper
@@ -105,7 +106,7 @@ def _duration(where: str, points: xr.Dataset) -> Iterator[Measured]:
         yield _row(claim, where, early, "decay_at", values, f"{what}, {of_paper}", headline=main and through_base)
     if early.sizes["point"] < points.sizes["point"]:
         for claim, what, values, main in _measures(points):
-            if main and what != "rank":
+            if _everywhere(what, main):
                 yield _row(claim, where, points, "decay_at", values, f"{what}, {DURATION}, any decay")
 
 
@@ -114,8 +115,13 @@ def _size(where: str, points: xr.Dataset) -> Iterator[Measured]:
     dropped = points.sizes["point"] - left.sizes["point"]
     note = f"without {dropped} sizes at which most runs diverge" if dropped else ""
     for claim, what, values, main in _measures(left):
-        if main and what != "rank":
+        if _everywhere(what, main):
             yield _row(claim, where, left, "step_size", values, f"{what}, {SIZE}", note)
+
+
+def _everywhere(what: str, main: bool) -> bool:
+    """Whether a measure is asked in other comparisons than the one that the answers rest on."""
+    return what == f"feature sparsity{RESCALED}" or (main and what != "rank")
 
 
 def _measures(points: xr.Dataset) -> Iterator[tuple[str, str, xr.DataArray, bool]]:
@@ -125,6 +131,15 @@ def _measures(points: xr.Dataset) -> Iterator[tuple[str, str, xr.DataArray, bool
     yield SIMPLICITY, sparsity_name(points), sparsity(points), True
     yield SIMPLICITY, "rank", at_paper(points["rank"]), True
     yield SIMPLICITY, "effective rank", points["effective_rank"], False
+    if "feature_sparsity_reordered" in points:
+        reordered = at_paper(points["feature_sparsity_reordered"]).mean("block")
+        yield SIMPLICITY, f"feature sparsity, {REORDERED}", reordered, False
+    for name in ("feature_sparsity", "rank", "effective_rank"):
+        if f"rescaled_{name}" in points:
+            other = points[f"rescaled_{name}"]
+            other = at_paper(other) if name != "effective_rank" else other
+            other = other.mean("block") if "block" in other.dims else other
+            yield SIMPLICITY, name.replace("_", " ") + RESCALED, other, False
 
 
 def _row(

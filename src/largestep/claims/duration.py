@@ -13,12 +13,14 @@ It is taken over the large-step cells alone, which is what "longer" means, and w
 duration 0, which is what the paper's figures compare and which mixes the size of the step with its duration.
 The answers may rest on the first, in every arm, at the paper's threshold, the first of each list in config.yaml. Other
 thresholds and the effective rank, which has none, are asked of the large-step cells alone, the other thresholds
-on the fixed data set alone: they show whether the answer depends on the threshold.
+on the fixed data set alone: they show whether the answer depends on the threshold. Feature sparsity as a mean over
+random orders of the units, and ranks and sparsity with rescaled units, show whether it depends on these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -26,11 +28,11 @@ import xarray as xr
 from largestep.claims import matched_loss, verdict
 from largestep.claims.rank_correlation import finite, paired_spearman, ranked_worst
 from largestep.claims.results import Results
-from largestep.claims.summary import PUBLISHED
+from largestep.claims.summary import PUBLISHED, RESCALED
 from largestep.claims.verdict import Measured, below, missing
 from largestep.measures.outcomes import dead, survived
 from largestep.stages import TOYS
-from largestep.threshold_sweep import paper_first
+from largestep.threshold_sweep import at_paper, paper_first
 
 GENERALISATION, SIMPLICITY = "C4", "C5"
 CLAIMS = {
@@ -39,6 +41,7 @@ CLAIMS = {
     "sparser features.",
 }
 CRITERION = below(0.0)
+REORDERED = "mean over orders of the units"
 # Measures of simplicity and what their threshold is called.
 THRESHOLDS = {"rank": "rank_threshold", "l0": "l0_threshold", "feature_sparsity": "correlation_threshold"}
 
@@ -104,14 +107,25 @@ def simplicity(name: str, experiment: xr.Dataset, *, headline: bool = True) -> I
                 what = f"{measure.replace('_', ' ')} at threshold {level:g}"
                 if final.sizes.get("block", 1) > 1:
                     what += f", block {int(final['block'][block])}"
-                if place == 0:
-                    yield from _both(SIMPLICITY, name, experiment, what, at_level, headline=headline)
-                else:
+                if place > 0:
                     yield from correlations(SIMPLICITY, name, fixed, what, at_level)
-    if "effective_rank" in experiment:
-        yield from correlations(
-            SIMPLICITY, name, experiment, "effective rank", experiment["effective_rank"].isel(snapshot_step=-1)
-        )
+                    continue
+                yield from _both(SIMPLICITY, name, experiment, what, at_level, headline=headline)
+                here: dict[str, Any] = {"block": block, "missing_dims": "ignore"}
+                if f"{measure}_reordered" in experiment:
+                    other = at_paper(experiment[f"{measure}_reordered"]).isel(snapshot_step=-1).isel(**here)
+                    yield from correlations(SIMPLICITY, name, experiment, f"{what}, {REORDERED}", other)
+                if f"rescaled_{measure}" in experiment:
+                    other = at_paper(experiment[f"rescaled_{measure}"]).isel(**here)
+                    for small in (False, True):
+                        yield from correlations(SIMPLICITY, name, experiment, what + RESCALED, other, small=small)
+    for measure, what in (
+        ("effective_rank", "effective rank"),
+        ("rescaled_effective_rank", f"effective rank{RESCALED}"),
+    ):
+        if measure in experiment:
+            final = experiment[measure].isel(snapshot_step=-1, missing_dims="ignore")
+            yield from correlations(SIMPLICITY, name, experiment, what, final)
 
 
 def _both(
@@ -133,10 +147,12 @@ def correlations(
     small: bool = False,
     headline: bool = False,
     beside: str = "",
+    note: str = "",
 ) -> Iterator[Measured]:
     """Duration against a measure, a row per arm; none where the large steps have fewer than two durations.
 
     final: (cell, arm, seed), the measure at the end of training. small: with the constant small step as duration 0.
+    note: what the table says of each row.
     """
     cells = verdict.by_duration(experiment)
     large = cells.isel(cell=cells["decay_fraction"].values > 0)
@@ -157,7 +173,7 @@ def correlations(
             paired_spearman(durations, finite(values)),
             CRITERION,
             diverged=np.logical_or.reduce(gone, axis=0),
-            note=f"{died} of these runs end with a dead block" if died else "",
+            note="; ".join(filter(None, (note, f"{died} of these runs end with a dead block" if died else ""))),
             headline=headline,
             beside=beside,
             worst=paired_spearman(durations, ranked_worst(values, gone)),

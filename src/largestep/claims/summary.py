@@ -46,6 +46,8 @@ HEADINGS = (
 WIDTHS = (5, 25, 13, 7, 11, 46)
 # Headings under which a claim counts statistics that its answer does not rest on.
 MATCHED, PUBLISHED = "At matched training loss", "On the paper's own schedules"
+# How the statistics end that ask the same of rescaled units.
+RESCALED = ", units rescaled"
 # Experiments named in a sentence; the others are counted.
 MOST_NAMES = 4
 
@@ -141,6 +143,8 @@ def evidence(rows: list[Row]) -> str:
         said.append(f"Survivors alone would say otherwise: {_names(changed)}.")
     for beside in dict.fromkeys(row.beside for row in rows if row.beside):
         said.append(f"{beside}: {tally([row for row in rows if row.beside == beside])}.")
+    if said_of_scale := rescaling(rows):
+        said.append(said_of_scale)
     few = _too_few_seeds(rows)
     if few:
         said.append(f"Fewer than {FEWEST_SEEDS} usable seeds: {_names(few)}.")
@@ -160,6 +164,22 @@ def describe(row: Row) -> str:
         f"{row.statistic} ({row.experiment}) is {row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}], "
         f"asked: {row.criterion}; {row.seeds} seeds{lost}"
     )
+
+
+def rescaling(rows: list[Row]) -> str:
+    """What the statistics with rescaled units say, beside the same ones without, and whose verdict moves."""
+    plain = {(row.experiment, row.statistic): row for row in rows}
+    pairs = [
+        (plain[key], row)
+        for row in rows
+        if RESCALED in row.statistic and (key := (row.experiment, row.statistic.replace(RESCALED, ""))) in plain
+    ]
+    if not pairs:
+        return ""
+    before, after = ([pair[place] for pair in pairs] for place in (0, 1))
+    moved = [row for one, row in pairs if one.verdict != row.verdict]
+    where = f", moved: {len(moved)} ({_names(moved)})" if moved else ", none moved"
+    return f"With units rescaled {tally(after)} where it is {tally(before)} without{where}."
 
 
 def differing(rows: list[Row]) -> list[Row]:

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from largestep.measures import RUN
+from largestep.measures import RUN, rescaling
 from largestep.measures.alignment import alignment
 from largestep.measures.column_norms import column_statistics
 from largestep.measures.distance import layer_distances, relative_distance
@@ -48,6 +48,12 @@ def features(
     batches = tqdm(range(0, len(flat), CHECKPOINTS), desc=label, unit="batch", mininterval=2.0, ascii=True)
     per_batch = [net.singular_values(flat[i : i + CHECKPOINTS], rank_inputs) for i in batches]
     values = np.concatenate(per_batch).reshape(*runs, -1)
+    other = rescaling.rescaled(net, snapshots)
+    others = other.reshape(-1, other.shape[-1])
+    per_batch = [
+        net.singular_values(others[i : i + CHECKPOINTS], rank_inputs) for i in range(0, len(others), CHECKPOINTS)
+    ]
+    values_of_others = np.concatenate(per_batch).reshape(*runs[:2], -1)
     normalise = normalised if measures.normalise_activations else lambda block: block
     activations = (
         [normalise(block) for block in net.activations(each, inputs[which])]
@@ -57,6 +63,12 @@ def features(
     found["singular_values"] = variable(
         (*RUN, "singular_value"), values, "1", "singular values of the Jacobian on fresh inputs, largest first"
     )
+    found["rescaled_singular_values"] = rescaling.singular_values(values_of_others)
+    blocks_of_others = [
+        [normalise(block) for block in net.activations(each, inputs[which])]
+        for each, which in zip(others, data_set.ravel(), strict=True)
+    ]
+    found = found.assign(rescaling.redundancy(blocks_of_others, (runs[0], runs[1])))
     found = found.merge(column_statistics(column_norms(net, parameters, inputs, data_set)))
     layers = net.layers(parameters)
     found = found.merge(layer_distances(list(layers), relative_distance(layers.values())))

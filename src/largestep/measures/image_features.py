@@ -102,7 +102,6 @@ def _features(
         "weights of the first layer, of its first filters",
     )
     found = found.assign_coords(
-        block=variable(("block",), np.arange(1, len(units) + 1), "1", "block of the network"),
         moment=variable(("moment",), ["start", "end"], "1", "first or last snapshot"),
         weight=variable(("weight",), list(networks.weights(net)), "1", "layer, as in the state dictionary"),
     )

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from largestep.measures import RUN
+from largestep.measures import RUN, rescaling
 from largestep.measures.column_norms import column_statistics
 from largestep.measures.distance import layer_distances, relative_distance
 from largestep.measures.jacobian import column_norms
 from largestep.measures.support import off_support_median, off_support_norm, support_rmse
 from largestep.store import variable
-from largestep.toys.network import linear, network
+from largestep.toys.network import Rescalable, linear, network
 
 if TYPE_CHECKING:
     from largestep.config.measures import Activations
@@ -51,6 +51,9 @@ def features(
             ),
         }
     )
+    if isinstance(net, Rescalable):
+        others = net.singular_values(rescaling.rescaled(net, snapshots), data["rank_inputs"].values)
+        found["rescaled_singular_values"] = rescaling.singular_values(others)
     layers = net.layers(parameters)
     moved = layer_distances(list(layers), relative_distance(layers.values()))
     return found.merge(column_statistics(norms)).merge(moved)

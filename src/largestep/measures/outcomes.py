@@ -36,9 +36,17 @@ def dead(experiment: xr.Dataset) -> xr.DataArray:
     """Which surviving runs end with a block that no training example activates: (cell, arm, seed).
 
     Such a network is perfectly sparse and computes a constant; it must not pass for a simple solution
-    unseen. No run of a diagonal network is dead: it has no units.
+    unseen. No run of a diagonal network is dead: it has no units. Nor does a block with negative values make one.
     """
     alive = survived(experiment)
     if "active_fraction" not in experiment:
         return xr.zeros_like(alive)
     return alive & (experiment["active_fraction"].isel(snapshot_step=-1) == 0).any("block")
+
+
+def has_negative(experiment: xr.Dataset) -> set[int]:
+    """The blocks that have negative values in any run, so that their units are neither dead nor active."""
+    if "negative_fraction" not in experiment:
+        return set()
+    negative = experiment["negative_fraction"] > 0
+    return {int(block) for block in negative["block"][negative.any([dim for dim in negative.dims if dim != "block"])]}

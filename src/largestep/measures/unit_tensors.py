@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from largestep.measures.thresholds import effective_rank
+from largestep.measures.units import UnitStatistics, lost, orders
 from largestep.registered import Measure, Row
 
 MEASURES = {"feature_effective_rank": Measure(panel=None, row=Row("effective rank of the features"))}
 
 
-def unit_statistics(activations: Tensor) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def unit_statistics(activations: Tensor) -> UnitStatistics:
     """Activity and redundancy of units, as `units.unit_statistics` defines them.
 
     activations: (examples, units), float32. Correlations are taken in float64.
     """
     units = activations.shape[1]
     if not bool(activations.isfinite().all()):
-        return np.zeros(units, dtype=np.int32), np.full(units, np.nan)
-    active = (activations > 0).any(0)
-    count = torch.where(active, activations.count_nonzero(0), 0)
-    later = torch.zeros(units, dtype=torch.float64, device=activations.device)
-    alive = active.nonzero()[:, 0]
+        return lost(units)
+    count = activations.count_nonzero(0)
+    alive = count.nonzero()[:, 0]
+    correlation = torch.zeros((units, units), dtype=torch.float64, device=activations.device)
     if len(alive) > 1:
         chosen = activations[:, alive]
         # By its range: the mean of equal values may be off by a rounding error, which would be correlated.
@@ -33,9 +31,13 @@ def unit_statistics(activations: Tensor) -> tuple[NDArray[np.int32], NDArray[np.
         centred -= centred.mean(0)
         norms = torch.linalg.vector_norm(centred, dim=0)
         scaled = torch.where(varies & (norms > 0), centred / norms, 0.0)
-        correlation = (scaled.T @ scaled).abs().triu(diagonal=1)
-        later[alive] = correlation.amax(1).clamp_max(1.0)
-    return count.to(torch.int32).cpu().numpy(), later.cpu().numpy()
+        correlation[alive[:, None], alive] = (scaled.T @ scaled).abs().clamp_max(1.0)
+    later = correlation.triu(diagonal=1).amax(1)
+    places = torch.from_numpy(orders(units)).to(activations.device)
+    # One order after the other: all at once would take sixteen times the memory.
+    reordered = torch.stack([torch.where(each > each[:, None], correlation, 0.0).amax(1) for each in places])
+    negative = float((activations < 0).double().mean())
+    return UnitStatistics(count.to(torch.int32).cpu().numpy(), later.cpu().numpy(), reordered.cpu().numpy(), negative)
 
 
 def feature_effective_rank(activations: Tensor) -> float:

@@ -74,7 +74,7 @@ def _of_network(name: str, spec: StudySpec[BatchSharpness, UsedToy], most: int) 
     seeds, steps, batch = about.seeds, training.steps, training.batch_size
     problem = Problem(experiment.model, stages.worker("data", drawn.kind).draw(drawn, 0), training.loss)
     schedule = Schedule(experiment.schedules[about.cell], steps, training.decay_after_update)
-    points = _points(schedule.decay_step, steps, settings)
+    points = measured_at(schedule.decay_step, steps, settings.points, settings.points_after)
     runs = Runs(problem, problem.net.initial(np.arange(seeds)))
     orders = Orders(range(seeds), problem.examples, batch, training.sampling)
     others = Orders([FURTHER_SEEDS], problem.examples, batch, training.sampling)
@@ -97,8 +97,8 @@ def _of_network(name: str, spec: StudySpec[BatchSharpness, UsedToy], most: int) 
     }
 
 
-def _points(decay: int, steps: int, settings: BatchSharpness) -> NDArray[np.int64]:
+def measured_at(decay: int, steps: int, points: int, points_after: int) -> NDArray[np.int64]:
     """Updates before each measurement: evenly over the second half of the large-step phase, then over the rest."""
-    before = np.linspace(decay // 2, decay - 1, settings.points)
-    after = np.linspace(decay, steps - 1, settings.points_after + 1)[1:]
+    before = np.linspace(decay // 2, decay - 1, points)
+    after = np.linspace(decay, steps - 1, points_after + 1)[1:]
     return np.concatenate([before, after]).round().astype(np.int64)

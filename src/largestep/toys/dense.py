@@ -109,6 +109,22 @@ class Net:
         folded += jacobian[:, :, hidden:output]
         return np.concatenate([jacobian[:, :, :hidden], folded, jacobian[:, :, output + units :]], axis=2)
 
+    def rescalable_units(self) -> int:
+        """Those of all hidden layers."""
+        return int(self.layout.widths[1:-1].sum())
+
+    def rescaled(self, parameters: Array, factors: Array) -> Array:
+        """Weights and bias into each hidden unit times its factor, and weights out of it over that."""
+        changed, hidden = parameters.copy(), self.layout.widths[1:-1]
+        layers = flat.layers_of(changed, self.layout)
+        for place, of_layer in enumerate(np.split(factors, np.cumsum(hidden)[:-1], axis=-1)):
+            (into, biases), (out, _) = layers[place : place + 2]
+            into *= of_layer[..., :, None]
+            if biases is not None:
+                biases *= of_layer
+            out /= of_layer[..., None, :]
+        return changed
+
     def hessian_extremes(self, parameters: Array, task: Task) -> Array:
         """From the whole Hessian; the derivative of ReLU at 0 counts as 0."""
         return extremes(kernels.hessian(parameters, task, self.layout))

@@ -75,6 +75,15 @@ class Net:
         u, v = np.split(np.abs(parameters), 2, axis=-1)
         return np.asarray(np.tile(np.linalg.norm(inputs, axis=-2), 2) * np.concatenate([v, u], axis=-1))
 
+    def rescalable_units(self) -> int:
+        """Every coordinate is one, between u and v."""
+        return len(self._start) // 2
+
+    def rescaled(self, parameters: Array, factors: Array) -> Array:
+        """u times the factors, and v over them."""
+        u, v = np.split(parameters, 2, axis=-1)
+        return np.concatenate([u * factors, v / factors], axis=-1)
+
     def hessian_extremes(self, parameters: Array, task: Task) -> Array:
         """From the Hessian in closed form."""
         u, v = np.split(parameters, 2)

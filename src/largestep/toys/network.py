@@ -96,6 +96,20 @@ class Lawful(Protocol):
         """Take plain steps of one example (steps,) in place, adding to log a and rho (d,); returns how many it took."""
 
 
+@runtime_checkable
+class Rescalable(Protocol):
+    """A toy network whose units can be rescaled without a change of its function (`largestep.measures.rescaling`)."""
+
+    def rescalable_units(self) -> int:
+        """How many there are."""
+
+    def rescaled(self, parameters: Array, factors: Array) -> Array:
+        """Parameters (..., p) with what goes into each unit times its factor, and what goes out of it over that.
+
+        factors: (..., units), above 0.
+        """
+
+
 def lawful(net: Network) -> Lawful:
     """The same network. Raises ValueError for one without the law."""
     if not isinstance(net, Lawful):

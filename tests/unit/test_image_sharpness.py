@@ -1,0 +1,154 @@
+"""C18 on images: curvature against finite differences, its study, claim and figure."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from largestep import config, grid
+from largestep.claims import batch_sharpness as claim
+from largestep.claims.results import Results
+from largestep.claims.verdict import decide
+from largestep.data.image_set import ImageSet
+from largestep.figures import image_sharpness as figure
+from largestep.images.batches import Batches
+from largestep.images.curvature import Batch, Curvature
+from largestep.images.step import Stepper
+from largestep.models import networks
+from largestep.schedules import PHASE_OF_IMAGES, Schedule
+from largestep.specs.cells import ImageTrainSpec
+from largestep.specs.studies import StudySpec
+from largestep.studies import image_sharpness as study
+from tests.image_runs import CPU, spec, train, training
+
+TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
+Array = NDArray[np.float64]
+
+
+class Small(networks.Network):
+    """One hidden layer with or without BatchNorm; smooth, so that differences of the gradient are exact."""
+
+    def __init__(self, normalised: bool) -> None:
+        super().__init__()
+        norm = [nn.BatchNorm1d(4)] if normalised else []
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), *norm, nn.Tanh(), nn.Linear(4, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def drawn(normalised: bool) -> tuple[Small, list[Batch]]:
+    generator = torch.Generator().manual_seed(0)
+    net = Small(normalised)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    inputs = torch.randn(3, 6, 1, 2, 2, generator=generator)
+    return net, [(each, torch.arange(6) % 3) for each in inputs]
+
+
+def hessian(net: networks.Network, batch: Batch) -> tuple[Array, Array]:
+    """Gradient (p,) and Hessian (p, p) of a mini-batch in training mode, by central differences of the gradient."""
+    net = copy.deepcopy(net).double().train()
+    parameters = list(net.parameters())
+
+    def gradient(flat: Array) -> Array:
+        torch.nn.utils.vector_to_parameters(torch.from_numpy(flat), parameters)
+        loss = cross_entropy(net(batch[0].double()), batch[1])
+        return torch.cat([each.flatten() for each in torch.autograd.grad(loss, parameters)]).numpy()
+
+    start = torch.nn.utils.parameters_to_vector(parameters).detach().numpy().copy()
+    steps = 1e-5 * np.eye(len(start))
+    found = np.stack([(gradient(start + step) - gradient(start - step)) / 2e-5 for step in steps])
+    return gradient(start), found
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_curvature_is_that_of_finite_differences(normalised: bool) -> None:
+    net, batches = drawn(normalised)
+    pairs = [hessian(net, batch) for batch in batches]
+    along, squares = Curvature(net, batches).along_gradients()
+    np.testing.assert_allclose(along, [g @ h @ g for g, h in pairs], rtol=1e-6)
+    np.testing.assert_allclose(squares, [g @ g for g, _ in pairs], rtol=1e-9)
+    values = np.linalg.eigvalsh(np.mean([h for _, h in pairs], axis=0))
+    assert Curvature(net, batches).sharpness() == pytest.approx(values[-1], rel=1e-5)
+    assert values[0] < 0  # so that the largest is not merely the largest in size
+
+
+def test_it_is_that_of_training_mode_and_repeats_its_bits() -> None:
+    net, batches = drawn(True)
+    found = Curvature(net.eval(), batches)
+    assert found.sharpness() == Curvature(net, batches).sharpness()
+    assert not net.training  # and leaves the network alone
+    together = [(torch.cat([inputs for inputs, _ in batches]), torch.cat([labels for _, labels in batches]))]
+    assert Curvature(net, together).sharpness() != pytest.approx(found.sharpness(), rel=1e-3)
+
+
+def test_a_flat_loss_has_no_sharpness_and_a_lost_one_none() -> None:
+    net, batches = drawn(False)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    net.layers[-1].requires_grad_(False)  # what is left does not reach the loss
+    assert Curvature(net, batches).sharpness() == 0.0
+    lost, batches = drawn(False)
+    with torch.no_grad():
+        next(lost.parameters())[0, 0] = torch.nan
+    assert np.isnan(Curvature(lost, batches).sharpness())
+
+
+def test_runs_are_those_of_the_cells(data: ImageSet, tmp_path: Path) -> None:
+    about = spec(0.1, decays=({"at": 0.5, "divide_by": 4.0},))
+    _, snapshots = train(about, data, tmp_path)
+    read = ImageTrainSpec.model_validate(about)
+    batches = Batches(data, training(), CPU)
+    net = networks.draw(read.model, data.channels, data.classes, data.size, 0)
+    stepper = Stepper(net, batches, training(), CPU)
+    sizes = Schedule(read.schedule, 2 * batches.count, phase=PHASE_OF_IMAGES).sizes
+    for first, last in ((0, 3), (3, 3), (3, len(sizes))):  # over the end of an epoch
+        assert study.advance(stepper, 0, sizes, first, last, batches.count) == -1
+    np.testing.assert_array_equal(networks.flatten(net), snapshots["parameters"].values[0, 0, -1])
+    assert study.advance(stepper, 0, np.full(len(sizes), 1e30), 2, 6, batches.count) in (3, 4)
+
+
+def raw(**settings: Any) -> dict[str, Any]:
+    found = copy.deepcopy(TINY)
+    found["studies"] = {"image_sharpness": found["studies"]["image_sharpness"] | settings}
+    return found
+
+
+def test_study_claim_and_figure() -> None:
+    changed = raw(networks={"digits": {"cell": "decay50", "seeds": 1}})
+    found = study.study(StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "image_sharpness")), 1)
+    assert np.isfinite(found["sharpness"]).all()
+    assert np.isfinite(found["batch_sharpness"]).all()
+    assert (found["point_step"] < found["decay_step"]).values.sum() == 2
+    rows = decide(claim.measured(Results(studies={"s": found.assign_attrs(kind="image_sharpness")})))
+    assert [row.claim for row in rows if row.experiment == "s/digits"] == ["C18", "C18", "C17"]
+    drawn = figure.draw(found)
+    assert len(drawn.axes) == 1
+    assert figure.draw(found.assign(diverged_step=xr.zeros_like(found["diverged_step"]))).axes[0].texts
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"networks": {"digits": {"cell": "small", "seeds": 3}}}, "networks.digits: cell small has no decay"),
+        ({"networks": {"digits_mlp": {"cell": "decay50", "seeds": 3}}}, "but the edge of stability is that of plain"),
+        ({"networks": {"diagonal": {"cell": "decay50", "seeds": 3}}}, "needs a model of kind"),
+        ({"points": 5}, "cell decay50 has fewer steps before or after its decay than points"),
+    ],
+)
+def test_settings_that_do_not_fit(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(config.ConfigError, match=message):
+        config.parse(raw(**change), "tiny")
