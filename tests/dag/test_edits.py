@@ -99,7 +99,7 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
     "how all of the aggregate is read": ("store.py", "_opened(file[name]).load()", "_opened(file[name])", {"claims"}),
     "precision on GPUs": (
         *("devices.py", "allow_tf32 = False", "allow_tf32 = True"),
-        after("train", *IMAGES) | studies("label_noise"),
+        after("train", *IMAGES) | studies("label_noise", "image_sharpness"),
     ),
     "the step size": (
         *("schedules.py", "np.arange(self.steps) +", "np.arange(0, self.steps) +"),
@@ -115,13 +115,13 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
             "from __future__ import annotations\n",
             "from __future__ import annotations\n\nMORE = 1\n",
         ),
-        after("train", "digits") | studies("label_noise"),
+        after("train", "digits") | studies("label_noise", "image_sharpness"),
     ),
     "the compile target of kernels": (
         *("compiled.py", '"x86-64-v3"', '"x86-64-v4"'),
         after("train", *TOYS)
         | after("features", *TOYS)
-        | studies(*STUDIES)
+        | studies(*{*STUDIES} - {"image_sharpness"})
         | {"data teacher"}
         | after("data", "teacher"),
     ),
@@ -137,7 +137,7 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
     "how all toy networks are updated": (
         *("toys/update.py", "reach * gradient[k]", "gradient[k] * reach"),
         # The exact law takes the steps of its formula.
-        after("train", *TOYS) | studies(*{*STUDIES} - {"bouncing", "exact_law"}),
+        after("train", *TOYS) | studies(*{*STUDIES} - {"bouncing", "exact_law", "image_sharpness"}),
     ),
     "a measure": (
         *("measures/kinks.py", "sizes > VISIBLE", "sizes >= VISIBLE"),

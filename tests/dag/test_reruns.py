@@ -21,6 +21,7 @@ CELLS = {
 STUDIES = {
     *("label_noise", "bouncing", "phase_diagram", "loss_slice"),
     *("flows", "sde_convergence", "sharpness", "controls", "batch_sharpness", "exact_law"),
+    "image_sharpness",
 }
 # Whose step sizes follow no schedule.
 UNSCHEDULED = {"bouncing", "sde_convergence"}
@@ -120,12 +121,13 @@ def test_results_moved_into_another_clone(project: Project, tmp_path: Path) -> N
 
 def test_network_edited(project: Project) -> None:
     project.append("src/largestep/models/resnet.py", "UNUSED = 1\n")
-    assert project.planned() == chain("digits.small", "digits.decay50") | studies("label_noise") | AGGREGATES
+    used = studies("label_noise", "image_sharpness")
+    assert project.planned() == chain("digits.small", "digits.decay50") | used | AGGREGATES
 
 
 def test_trainer_of_images_edited(project: Project) -> None:
     project.edit("src/largestep/images/step.py", "position.fill_(first)", "position.fill_(int(first))")
-    assert project.planned() == chain(*IMAGE_CELLS) | AGGREGATES
+    assert project.planned() == chain(*IMAGE_CELLS) | studies("image_sharpness") | AGGREGATES
 
 
 def test_steps_of_one_toy_network_edited(project: Project) -> None:
@@ -136,7 +138,8 @@ def test_steps_of_one_toy_network_edited(project: Project) -> None:
 
 def test_preparation_of_a_data_set_edited(project: Project) -> None:
     project.append("src/largestep/data/digits.py", "UNUSED = 1\n")
-    assert project.planned() == chain(*IMAGE_CELLS) | {("images", "digits")} | studies("label_noise") | AGGREGATES
+    used = {("images", "digits")} | studies("label_noise", "image_sharpness")
+    assert project.planned() == chain(*IMAGE_CELLS) | used | AGGREGATES
 
 
 def test_part_of_a_data_set_edited(project: Project) -> None:

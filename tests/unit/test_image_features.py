@@ -98,7 +98,7 @@ def test_on_a_device_the_statistics_are_those_of_numpy(seed: int) -> None:
     values[:, 8] = values[:, 7] + 1e-4 * draw.normal(size=30)
     count, later, *_ = unit_statistics(values)
     found = unit_tensors.unit_statistics(torch.from_numpy(values))
-    np.testing.assert_array_equal(found.count, count)
+    np.testing.assert_array_equal(found.active, count)
     np.testing.assert_allclose(found.later, later, atol=1e-12)
     np.testing.assert_allclose(found.reordered, unit_statistics(values).reordered, atol=1e-12)
     assert found.negative == unit_statistics(values).negative > 0  # of the sixth unit

@@ -35,7 +35,8 @@ Blocks are the outputs that ``model.blocks`` of config.yaml names, or those of t
 All blocks have the same axis, from 0. The next panel shows the test error, on a logarithmic axis. All seeds share a
 data set. The last two panels show every block at the end of training, a mark for each schedule, with the middle half
 of the seeds as a bar: the share of its units that no image activates, and the effective rank of its activations, the
-exponential of the entropy of their singular values, which counts directions without a threshold.
+exponential of the entropy of their singular values, which counts directions without a threshold. A block with negative
+values is no output of a ReLU: it has no mark of dead units, and its sparsity is the share of units that are distinct.
 
 *What the paper claims.* The longer the large steps last, the sparser the features, above all in the late blocks, and
 the lower the test error. With a small step size the early and middle blocks stay as they were at the start.

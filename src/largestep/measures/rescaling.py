@@ -57,7 +57,7 @@ def redundancy(blocks_of_runs: list[list[Array]], runs: tuple[int, int]) -> dict
     runs: sizes of these two dimensions.
     """
     found = [[unit_statistics(block) for block in blocks] for blocks in blocks_of_runs]
-    count = np.stack([np.concatenate([block.count for block in blocks]) for blocks in found])
+    count = np.stack([np.concatenate([block.active for block in blocks]) for blocks in found])
     later = np.stack([np.concatenate([block.later for block in blocks]) for blocks in found])
     dims, active = (*END, "unit"), "training examples on which the unit is active, units rescaled"
     alike = "largest absolute correlation with a later unit of the same block, units rescaled"

@@ -46,13 +46,13 @@ ORDERS = 16
 class UnitStatistics(NamedTuple):
     """Activity and redundancy of the units of a block.
 
-    count: (units,), on how many examples each is not zero. later: (units,), its largest absolute Pearson correlation
+    active: (units,), on how many examples each is not zero. later: (units,), its largest absolute Pearson correlation
     with a later unit that is not zero everywhere (0 where there is none, or where one of the two is constant).
     reordered: (ORDERS, units), the same where later is by each of the `orders`. negative: share of the activations that
-    are below zero. Of a run that diverged count is 0 and all others are NaN.
+    are below zero. Of a run that diverged active is 0 and all others are NaN.
     """
 
-    count: NDArray[np.int32]
+    active: NDArray[np.int32]
     later: NDArray[np.float64]
     reordered: NDArray[np.float64]
     negative: float
@@ -119,11 +119,11 @@ def unit_dataset(
     blocks: str,
 ) -> xr.Dataset:
     """`unit_statistics_of` from the statistics themselves, by snapshot and block."""
-    count = [np.concatenate([block.count for block in snapshot]) for snapshot in statistics]
+    count = [np.concatenate([block.active for block in snapshot]) for snapshot in statistics]
     later = [np.concatenate([block.later for block in snapshot]) for snapshot in statistics]
     reordered = [np.concatenate([block.reordered for block in snapshot], axis=1) for snapshot in statistics]
     negative = [[block.negative for block in snapshot] for snapshot in statistics]
-    sizes = [len(block.count) for block in statistics[0]]
+    sizes = [len(block.active) for block in statistics[0]]
     return xr.Dataset(
         {
             "unit_active_count": variable(
