@@ -121,7 +121,7 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
         *("compiled.py", '"x86-64-v3"', '"x86-64-v4"'),
         after("train", *TOYS)
         | after("features", *TOYS)
-        | studies(*{*STUDIES} - {"image_sharpness"})
+        | studies(*STUDIES)
         | {"data teacher"}
         | after("data", "teacher"),
     ),

@@ -278,7 +278,7 @@ def test_a_block_with_negative_values_is_named(experiment: xr.Dataset) -> None:
     found = tables.table(experiment.assign(negative_fraction=negative))
     assert set(found["block"][found["negative_values"]]) == {2}
     shown = tables.markdown(found, "t", "t")
-    assert "| feature sparsity, block 2 (has negative values), correlation 0.9 |" in shown
+    assert "| feature sparsity, block 2 (has negative values), correlation 0.9 " in shown
     assert "block 1 (has" not in shown
 
 

@@ -6,6 +6,7 @@ unit and seed. Losses and predictors stay as they are; the Jacobian and the shar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,9 @@ def singular_values(values: Array) -> xr.Variable:
     )
 
 
-def redundancy(blocks_of_runs: list[list[Array]], runs: tuple[int, int]) -> dict[str, xr.Variable]:
+def redundancy(
+    blocks_of_runs: Sequence[Sequence[NDArray[np.floating]]], runs: tuple[int, int]
+) -> dict[str, xr.Variable]:
     """Activity and redundancy of the units of rescaled runs, for the features.
 
     blocks_of_runs: of every run, in the order of (arm, seed), the activations (examples, units) of its blocks.

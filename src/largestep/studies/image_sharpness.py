@@ -68,8 +68,8 @@ def study(spec: StudySpec[ImageSharpness, UsedClassifier], threads: int) -> xr.D
 
 def _of_network(name: str, spec: StudySpec[ImageSharpness, UsedClassifier], most: int, bar: tqdm) -> dict[str, Any]:
     settings, experiment = spec.settings, spec.experiments[name]
-    about, training, drawn = settings.networks[name], experiment.training, cast("Images", experiment.data.data)
-    images = part(stages.worker("images", drawn.kind).prepare(drawn, *sources()), drawn)
+    about, training, drawn = settings.networks[name], experiment.training, experiment.data.data
+    images = part(stages.worker("images", drawn.kind).prepare(drawn, *sources()), cast("Images", drawn))
     device = torch.device("cpu")
     batches, others = (Batches(images, training, device) for _ in range(2))
     schedule = Schedule(experiment.schedules[about.cell], training.epochs * batches.count, phase=PHASE_OF_IMAGES)
