@@ -165,11 +165,27 @@ def test_hostile_targets_and_overrides_are_refused(project: Project) -> None:
 
 
 def test_a_checkout_in_a_folder_of_a_hostile_name(project: Project) -> None:
-    """Braces left out: Snakemake itself stumbles over them."""
-    folder = project.folder.with_name('it\'s; $(touch canary) "имя"')
+    folder = project.folder.with_name('mine; $(touch canary) "имя"')
     shutil.move(project.folder, folder)
     moved = Project(folder)
     before = files(folder.parent)
     moved.snakemake("--cores", "2", "results/cells/diagonal.small/sparsity.nc")
     assert (folder / "results/cells/diagonal.small/sparsity.nc").exists()
     assert files(folder.parent) == before
+
+
+@pytest.mark.parametrize("name", ["it's mine", "{wildcards}"])
+def test_a_folder_that_snakemake_stumbles_over_is_refused(project: Project, name: str) -> None:
+    """In the command of a rule with `run`; the checkout's folder, or the one that results go to."""
+    folder = project.folder.with_name(name)
+    folder.mkdir()
+    shutil.copy(project.folder / "config.yaml", folder)
+    done = project.snakemake("--cores", "1", "--directory", str(folder), check=False)
+    assert done.returncode != 0
+    (line,) = (line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: "))
+    assert line.startswith(f"error: {folder}: Snakemake cannot run jobs in a folder with ")
+    assert "Traceback" not in done.stdout + done.stderr
+    assert [path.name for path in folder.iterdir() if path.name != ".snakemake"] == ["config.yaml"]
+    folder.rename(project.folder.with_name("elsewhere"))
+    shutil.move(project.folder, folder)
+    assert Project(folder).snakemake("--dry-run", check=False).stderr.count("error: ") == 1

@@ -47,6 +47,13 @@ def checkout():
 
 
 PROJECT = checkout()
+# Snakemake writes both into commands of its own, which it then misquotes (rules with `run`) or formats.
+for folder in (PROJECT, Path.cwd()):
+    if found := sorted(set("'{}").intersection(str(folder))):
+        sys.exit(
+            f"error: {folder}: Snakemake cannot run jobs in a folder with {' or '.join(found)} in its name; rename it, or "
+            "move what is in it"
+        )
 # Numba caches kernels by where the package really lies.
 SOURCE = (PROJECT / "src").resolve()
 sys.path.insert(0, str(SOURCE))
