@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.cluster import packages
+
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "mariadb-install-db")
 CONFIGURATION = Path("/etc/slurm")
@@ -43,8 +45,8 @@ def why_not() -> str | None:
     """Why no Slurm can be started here, or None."""
     if os.geteuid() != 0:
         return "needs root, to install and start Slurm's daemons"
-    if any(shutil.which(program) is None for program in PROGRAMS) and shutil.which("apt-get") is None:
-        return f"needs apt-get, or the packages {', '.join(PACKAGES)}"
+    if any(shutil.which(program) is None for program in PROGRAMS) and (reason := packages.why_not(PACKAGES)):
+        return reason
     if not Path(f"{DEVICE}{max(NODES.values()) - 1}").exists():
         return f"needs {DEVICE}0 and the next as stand-ins for GPUs"
     for name in ("slurm.conf", "slurmdbd.conf", "gres.conf"):
@@ -58,24 +60,7 @@ def install() -> None:
     """Install Debian's packages where a program is missing; none of their services is started."""
     if all(shutil.which(program) for program in PROGRAMS):
         return
-    # apt starts services through this; 101 says that it must not.
-    policy = Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
-    if ours:
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        for command in (
-            ["apt-get", "update", "-qq"],
-            ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *PACKAGES],
-        ):
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
-            if done.returncode != 0:
-                raise SlurmError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    finally:
-        if ours:
-            policy.unlink()
+    packages.install(PACKAGES)
 
 
 @contextmanager

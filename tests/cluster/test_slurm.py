@@ -24,6 +24,8 @@ T = TypeVar("T")
 # Much more than anything here takes, for machines with much else to do.
 PATIENCE_S = 600.0
 PROFILE = "workflow/profiles/slurm"
+# All of them; test_signals.py makes figures.
+STORES = "results/largestep.nc"
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ def test_disturbed_jobs_end_with_the_stores_of_an_undisturbed_run(
 ) -> None:
     started = time.monotonic()
     here, there = (_project(tmp_path / name) for name in ("local", "slurm"))
-    undisturbed = start(here, "--cores", "2")
+    undisturbed = start(here, "--cores", "2", STORES)
     faster = ("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3")
-    workflow = start(there, "--workflow-profile", PROFILE, *faster)
+    workflow = start(there, "--workflow-profile", PROFILE, *faster, "--", STORES)
     waiting = _Waiting(cluster, there, workflow)
 
     # Three cells train at once on three devices.
