@@ -10,7 +10,9 @@ from largestep.cli import run
 
 COMMANDS = {
     "cells": "largestep.cells",
+    "check-bundle": "largestep.bundle.check",
     "compare": "largestep.compare.__main__",
+    "pack": "largestep.bundle.pack",
     "power": "largestep.claims.power",
     "show": "largestep.cells",
     "verify": "largestep.verify",

@@ -177,11 +177,16 @@ def verify(settings: config.Config, results: Path, *, remake: bool = True) -> tu
                 found |= {each.path: each for each in faults}
     found |= {each.path: each for each in _specs(settings, results)}
     optional = {*SPECS, *(each.path for each in wanted if each.optional)}
-    asked = {*SPECS, "largestep.nc", *(each.path for each in wanted), *(file for each in made for file in each.files)}
+    asked = files_of(wanted, made)
     found |= {each.path: each for each in _left_over(settings, results, asked, fresh=set(contents))}
     files = len(asked) - sum(not (results / path).exists() for path in optional)
     # What needs a look first: missing files can be many.
     return sorted(found.values(), key=lambda each: (each.fault == LEFT_OVER, each.fault == "missing", each.path)), files
+
+
+def files_of(wanted: Iterable[Expected], made: Iterable[Product]) -> set[str]:
+    """Every file that a configuration asks for, below the results folder."""
+    return {*SPECS, "largestep.nc", *(each.path for each in wanted), *(file for each in made for file in each.files)}
 
 
 def check_all(
@@ -337,14 +342,14 @@ def _aggregate(settings: config.Config, results: Path, contents: Mapping[str, st
         yield Finding(name, "stale", "code of stage aggregate")
     elif other := [
         group
-        for group, seal in _seals(AggregateSpec.read(wanted), contents)
+        for group, seal in seals(AggregateSpec.read(wanted), contents)
         if groups[group].get("stores_sha256") != seal
     ]:
         more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
         yield Finding(name, "stale", f"made from other stores than there are now of {', '.join(other[:NAMED])}{more}")
 
 
-def _seals(spec: AggregateSpec, contents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def seals(spec: AggregateSpec, contents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The attribute `stores_sha256` that each group must have, where all its stores are fresh."""
     for name, entry in spec.experiments.items():
         data = [] if stages.is_images(entry.data) else [f"data/{name}.nc"]
@@ -435,10 +440,15 @@ def _call(module: str, arguments: list[str]) -> None:
         sys.argv = before
 
 
+def made_file(settings: config.Config) -> str:
+    """The file that says that the aggregate is current, below the results folder."""
+    return f"specs/{grid.results_key(settings)[:16]}.made"
+
+
 def _left_over(settings: config.Config, results: Path, asked: set[str], fresh: set[str]) -> Iterator[Finding]:
     """Files that nothing uses: of what is not in the configuration, or left by killed jobs."""
     elsewhere = {f"{name}.{cell}": e.scale for name, e in settings.experiments.items() for cell in e.cells}
-    made = f"specs/{grid.results_key(settings)[:16]}.made"
+    made = made_file(settings)
     for folder in (".", *FOLDERS):
         for path in sorted((results / folder).glob("*") if folder == "." else (results / folder).rglob("*")):
             name = str(path.relative_to(results))
