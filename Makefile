@@ -3,12 +3,13 @@ PYTHON ?= python3
 CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
+COVERAGE := 7.17.5
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
-.PHONY: reproduce verify compare reference readme test test-portable test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs findings lock clean
+.PHONY: reproduce verify compare reference readme test test-portable test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs site variables findings coverage test-container lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -23,17 +24,24 @@ verify: setup
 compare: setup
 	$(BIN)/python -m largestep compare
 
+# What docs/index.md shows.
+SHOWN := scorecard diagonal_sgd_curves bouncing regression_1d_fits two_layer_neurons digits_mlp_blocks
 # Make the run in results/ the published one: what compare compares with, and the answers that README prints.
 reference: setup
 	$(BIN)/python -m largestep compare --write-reference docs/results/reference.json
 	cp results/summary.csv docs/results/summary.csv
+	for each in summary claims; do \
+		{ printf '# The %s of the documented run\n\n' $$each; sed -E 's/ {2,}/ /g; s/-{4,}/---/g' results/$$each.md; } \
+			> docs/results/$$each.md; done
+	cp $(patsubst %,results/figures/%.png,$(SHOWN)) docs/figures/laptop
 
 # After make reference, or after a change of what the claims say: README's answers, from results/summary.csv.
 readme: setup
 	$(BIN)/python -m largestep.claims.readme
+	$(BIN)/python -m largestep.claims.readme --readme docs/index.md
 
 test: setup
-	$(PYTEST) --ignore tests/cluster
+	$(PYTEST) --ignore tests/cluster --ignore tests/container
 
 # The unit tests that compute with torch, as on processors without AVX, on one thread, and without AVX-512, on two.
 TORCH := $(patsubst %,tests/unit/test_%.py,images networks image_features resnet densenet vgg mlp custom_model kernels \
@@ -124,6 +132,24 @@ $(LOWEST)/.ready: pyproject.toml
 # docs/config.md and the JSON schema of config.yaml, after a change of the types in src/largestep/config.
 docs: setup
 	$(BIN)/python -m largestep.config.reference
+
+# The pages of docs/ as a site, in site/; a link that leads nowhere is an error.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# docs/variables.md from results/largestep.nc, after a change of what stores hold.
+variables: setup
+	$(BIN)/python -m largestep.dictionary
+
+# Lines and branches that the unit tests run; kernels are compiled, and not seen. Takes some minutes; needs coverage.
+coverage: setup
+	$(BIN)/python -m pip install --quiet coverage==$(COVERAGE)
+	$(BIN)/python -m coverage run --branch --source largestep -m pytest --quiet tests/unit
+	$(BIN)/python -m coverage report --sort cover --skip-covered
+
+# The image of the Containerfile, where podman is installed; minutes, and gigabytes.
+test-container: setup
+	$(BIN)/python -m pytest -s tests/container
 
 # Where libraries do something else than one expects (docs/pitfalls.md): which still do, with the pinned versions. Not in CI.
 findings:

@@ -73,3 +73,20 @@ def test_what_cannot_be_written_is_one_line(
     with pytest.raises(SystemExit, match=problem):
         write(monkeypatch, "--summary", tmp_path / "summary.csv", "--readme", tmp_path / "README.md")
     assert (tmp_path / "README.md").read_text() == page
+
+
+def test_the_first_page_of_the_site_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "index.md"
+    page.write_bytes((ROOT / "docs/index.md").read_bytes())
+    write(monkeypatch, "--summary", SUMMARY, "--readme", page)
+    assert page.read_text() == (ROOT / "docs/index.md").read_text()
+
+
+def test_the_shipped_evidence_is_that_of_the_shipped_summary() -> None:
+    """docs/results/summary.md, which `make reference` copies beside it."""
+    rows = (ROOT / "docs/results/summary.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in row.split(" | ")] for row in rows if row.startswith("| C")]
+    summary = pd.read_csv(SUMMARY, keep_default_na=False)
+    assert [(row[0].removeprefix("| "), row[2]) for row in cells] == list(
+        zip(summary["claim"], summary["answer"], strict=True)
+    )

@@ -18,8 +18,8 @@ from tests import forked
 from tests.conftest import REPOSITORY, Project, make_project
 
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
-# Its blocks build on each other: test_stores.py runs it from top to bottom.
-STORES = REPOSITORY / "docs/stores.md"
+# Their blocks build on each other: test_stores.py and test_tutorial.py run them from top to bottom.
+STORES, TUTORIAL = REPOSITORY / "docs/stores.md", REPOSITORY / "docs/tutorial.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # What a line of a command begins with; no block without a language may hold one.
 PROGRAMS = r"(make|snakemake|\.venv/bin/\w+|python3?|export|apt-get|tail|git|cd|pip)"
@@ -27,6 +27,7 @@ EXCEPTIONS = {
     r"apt-get install ": "installs a package of Debian's; .ci/run does it",
     r"export SNAKEMAKE_STORAGE_S3_ACCESS_KEY=": "keys of a bucket; tests/cluster/test_object_storage.py sets them",
     r"snakemake .*--default-storage-provider s3 ": "needs a bucket; tests/cluster/test_object_storage.py runs it",
+    r"(podman|apptainer) |mkdir mine": "needs a registry of images; tests/container runs it",
     r"kill -INT PID": "tests/cluster/test_signals.py does it",
     r"snakesee watch": "runs until it is told to end; test_progress.py asks for what it shows",
     r"snakemake .*--executor cluster-generic ": "needs an executor that is not among the dependencies, and a cluster",
@@ -38,7 +39,7 @@ def blocks(*languages: str) -> list[tuple[str, str]]:
     return [
         (path.name, text)
         for path in PAGES
-        if path != STORES
+        if path not in (STORES, TUTORIAL)
         for language, text in BLOCK.findall(path.read_text())
         if language in languages
     ]

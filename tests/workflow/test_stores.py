@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from tests.conftest import Project
+from largestep import dictionary
+from tests.conftest import REPOSITORY, Project
 from tests.workflow.test_commands_of_docs import BLOCK, STORES, commands, named_as_in, run_python
 
 # What runs a file of a language.
@@ -31,3 +32,12 @@ def test_every_tool_reads_what_the_page_says(finished: Project, tmp_path_factory
             assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     if lacking:
         pytest.skip(f"the rest ran; not installed: {', '.join(sorted(lacking))}")
+
+
+def test_the_dictionary_knows_every_variable(finished: Project) -> None:
+    """As the stores of today describe it; where one is new or says something else, `make variables` after a run."""
+    known = (REPOSITORY / "docs/variables.md").read_text()
+    found = dictionary.variables(finished.folder / "results/largestep.nc")
+    rows = {row.cells() for group in found.values() for row in group}
+    assert len(rows) > 100
+    assert {row for row in rows if f"| {row} |" not in known} == set()
