@@ -11,9 +11,9 @@ from largestep.figures import style
 NEEDS = ("batch_sharpness", "sharpness", "step_size", "point_step", "decay_step", "diverged_step")
 CAPTION = """
 *What is plotted.* Batch sharpness and sharpness times half the step size along SGD, a panel for each image classifier:
-median and middle half over the seeds that survive. Both are in training mode, at the batch size trained with: batch
-sharpness is E[g'Hg] / E[g'g] over mini-batches, g and H being the gradient and the Hessian of that mini-batch's own
-loss, and sharpness the largest eigenvalue of the Hessian of their mean loss.
+median and middle half over the seeds that survive, at the points where they are measured. Both are in training mode, at
+the batch size trained with: batch sharpness is E[g'Hg] / E[g'g] over mini-batches, g and H being the gradient and the
+Hessian of that mini-batch's own loss, and sharpness the largest eigenvalue of the Hessian of their mean loss.
 
 *What is claimed.* By Andreyev and Beneventano (2024), after the paper: SGD settles where batch sharpness is 2/step
 size, its own edge of stability, while the sharpness stays below it (C17, C18).
@@ -41,7 +41,7 @@ def draw(study: xr.Dataset) -> Figure:
             if len(values):
                 low, middle, high = style.quartiles(values)
                 ax.fill_between(steps, low, high, color=shade, alpha=0.2, linewidth=0)
-                ax.plot(steps, middle, color=shade, label=f"{measure.replace('_', ' ')} × η / 2")
+                ax.plot(steps, middle, ".-", color=shade, label=f"{measure.replace('_', ' ')} × η / 2")
         if not alive.any():
             style.empty(ax)
         ax.axhline(1.0, color="black", linestyle="--", linewidth=0.8)
