@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ def main() -> None:
         action="store_true",
         help="rename what is stale, damaged or foreign to NAME.refused, so that the next run makes it anew",
     )
+    arguments.add_argument("--json", action="store_true", help="print JSON")
     options = arguments.parse_args()
     try:
         settings = configuration(options.configfile, options.config)
@@ -116,14 +117,23 @@ def main() -> None:
     if not options.results.is_dir():
         sys.exit(f"error: {options.results}: there is no such folder; run snakemake, or name another with --results")
     findings, files = verify(settings, options.results, remake=not options.stores)
-    for finding in findings:
-        print(f"{options.results / finding.path}: {finding.fault}: {finding.why}")
-        if options.set_aside and finding.fault in ("stale", "damaged", "foreign"):
-            print(f"    {store.set_aside(options.results / finding.path)}")
+    aside = {
+        each.path: store.set_aside(options.results / each.path)
+        for each in findings
+        if options.set_aside and each.fault in ("stale", "damaged", "foreign")
+    }
     count = Counter(finding.fault for finding in findings)
     bad = sum(count[fault] for fault in FAULTS)
-    found = ", ".join(f"{count[fault]} {fault}" for fault in (*FAULTS, LEFT_OVER))
-    print(f"{files - bad} of {files} files are fresh; {found}")
+    if options.json:
+        found = [asdict(each) | ({"aside": aside[each.path]} if each.path in aside else {}) for each in findings]
+        print(json.dumps({"files": files, "fresh": files - bad, "findings": found}, indent=2, ensure_ascii=False))
+    else:
+        for finding in findings:
+            print(f"{options.results / finding.path}: {finding.fault}: {finding.why}")
+            if finding.path in aside:
+                print(f"    {aside[finding.path]}")
+        counted = ", ".join(f"{count[fault]} {fault}" for fault in (*FAULTS, LEFT_OVER))
+        print(f"{files - bad} of {files} files are fresh; {counted}")
     if bad:
         print(
             "a plain run makes what is missing, and what Snakemake knows to be stale; "

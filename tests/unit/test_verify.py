@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,21 @@ def test_every_output_of_the_workflow_is_expected(repository: Path) -> None:
     assert {"studies/flows.nc", "cells/points.decay2/snapshots.nc"} <= stores
     assert {"tables/teacher.tex", "summary.rst", "figures/scorecard.pdf", "figures/loss_slice.gif"} <= made
     assert {f"figures/digits_{view}.png" for view in ("blocks", "filters", "distances")} <= made
+
+
+def test_what_is_found_can_be_read_by_programs(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(repository / "tests/tiny")
+    (tmp_path / "largestep.nc").write_bytes(b"damaged")
+    arguments = ["--results", str(tmp_path), "--config", "only=[points, flows]", "--stores", "--set-aside", "--json"]
+    monkeypatch.setattr("sys.argv", ["verify", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        verify.main()
+    said = json.loads(capsys.readouterr().out)
+    found = {each["path"]: each for each in said["findings"]}
+    assert ended.value.code == 1
+    assert (said["fresh"], found["studies/flows.nc"]["fault"]) == (0, "missing")
+    assert found["largestep.nc"]["fault"] == "damaged"
+    assert found["largestep.nc"]["aside"].endswith("largestep.nc.refused")
+    assert (tmp_path / "largestep.nc.refused").exists()

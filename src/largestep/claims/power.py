@@ -7,6 +7,7 @@ likelier, so that survivors alone are not like all runs. Every sample of seeds i
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,14 +47,19 @@ class Rates:
 
 
 def main() -> None:
-    """Print the table in Markdown."""
+    """Print the table, in Markdown or JSON."""
     arguments = parser("power", __doc__)
     arguments.add_argument("--samples", type=int, default=1000, help="samples of seeds per line (default: %(default)s)")
     arguments.add_argument("--seeds", type=int, nargs="+", default=[20, 50, 100], help="seeds (default: 20 50 100)")
+    arguments.add_argument("--json", action="store_true", help="print JSON")
     options = arguments.parse_args()
     if options.samples < 1 or min(options.seeds) < 1:
         sys.exit("error: --samples and --seeds are counts, 1 or more")
-    print(pd.DataFrame(table(options.samples, options.seeds)).to_markdown(index=False, floatfmt=".1f"))
+    found = list(table(options.samples, options.seeds))
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(pd.DataFrame(found).to_markdown(index=False, floatfmt=".1f"))
 
 
 def table(samples: int, numbers: list[int]) -> Iterator[dict[str, object]]:
