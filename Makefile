@@ -13,7 +13,7 @@ PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
-	$(BIN)/snakemake --cores 1 --report results/report.html
+	$(BIN)/snakemake --cores 1 --reporter largestep
 	@echo "Done. Open results/report.html; figures, tables and claims are in results/, data in results/largestep.nc."
 
 # Is all that lies in results/ what config.yaml and the code of today would make? Lists what is not, and why.

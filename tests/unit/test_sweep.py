@@ -14,6 +14,7 @@ import xarray as xr
 
 from largestep import config, stages
 from largestep.config.studies.sweep import Held, Varied
+from largestep.figures import style
 from largestep.figures import sweep as figure
 from largestep.schedules import Schedule
 from largestep.specs.studies import StudySpec
@@ -204,10 +205,14 @@ def test_sharpness_aware_steps_by_hand() -> None:
     np.testing.assert_allclose(kept["parameters"].values[0, 0, -1], np.concatenate([u, v]), rtol=1e-10)
 
 
-def test_figure_has_a_column_for_every_sweep(study: xr.Dataset) -> None:
+def test_figure_has_a_panel_for_every_sweep_on_a_page_for_every_measure(study: xr.Dataset) -> None:
     drawn = figure.draw(study)
-    titles = [ax.get_title(loc="left") for part in drawn.subfigs for ax in part.axes]
-    assert [title.split("\n")[0] for title in titles if title] == ["a   duration", "b   sharp", "c   size"]
+    assert isinstance(drawn, style.Book)
+    assert len(drawn.pages) == len(figure.panels_of(study)) + 1
+    for page in drawn.pages:
+        titles = [ax.get_title(loc="left").split("\n")[0][4:] for ax in page.axes]
+        assert titles == ["duration", "sharp", "size"]
+        assert len({ax.get_ylim() for ax in page.axes}) == 1
 
 
 Change = Callable[[dict[str, Any]], object]

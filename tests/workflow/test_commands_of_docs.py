@@ -80,7 +80,7 @@ def run_make(project: Made, words: list[str]) -> subprocess.CompletedProcess[str
 
 
 def run_snakemake(project: Made, words: list[str]) -> subprocess.CompletedProcess[str]:
-    if "--report" in words:
+    if {"--report", "--reporter"} & {*words}:
         return project("read").snakemake("--cores", "1", *words[1:], check=False)
     cores = [] if {"--cores", "--workflow-profile"} & {*words} else ["--cores", "1"]
     return project("real").snakemake(*words[1:], "--dry-run", *cores, check=False)

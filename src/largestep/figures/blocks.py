@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from largestep.figures import style
-from largestep.figures.curves import note, panels_of, show, sparsity_panels
+from largestep.figures.curves import Panel, note, panels_of, show, sparsity_panels
 from largestep.figures.labels import schedules
 from largestep.measures.outcomes import survived
 from largestep.registered import Suits
@@ -53,8 +53,8 @@ same of a block: is it sparser because units died, and does its rank fall too?
 
 {{ lost }}
 """
-COLUMNS = 3
-ROW_HEIGHT = 1.7
+# Inches: of a row of panels, and of legend and notes together.
+ROW_HEIGHT, AROUND = 1.7, 1.0
 # What is shown of every block at the end of training: title, units and what to multiply by.
 AT_THE_END = {
     "dead_fraction": ("dead units at the end", "never active (%)", 100.0),
@@ -72,26 +72,30 @@ def draw(experiment: xr.Dataset) -> Figure:
     errors = [panel for panel in panels_of(experiment) if panel.title.startswith("test")]
     panels = sparsity_panels(experiment, most=experiment.sizes["block"]) + errors
     ends = [name for name in AT_THE_END if name in experiment]
-    rows = -(-(len(panels) + len(ends)) // COLUMNS)
-    figure = Figure(figsize=(style.TEXT_WIDTH, rows * ROW_HEIGHT + 1.0))
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    letters = itertools.count()
-    for ax, panel in zip(axes, panels, strict=False):
-        show(ax, panel, experiment, arm)
-        style.letter(ax, next(letters), panel.title)
-    for ax, name in zip(axes[len(panels) :], ends, strict=False):
-        at_the_end(ax, experiment, name, arm)
-        style.letter(ax, next(letters), AT_THE_END[name][0])
-    for ax in axes[len(panels) + len(ends) :]:
-        ax.remove()
+    shown = [*panels, *ends]
+    groups = style.parted(shown)
+    figure = style.Book([style.shape(len(group))[0] * ROW_HEIGHT + AROUND for group in groups])
+    said = " At the end: median and middle half over the same runs, cells in the order of the legend." if ends else ""
+    letters, drawn = itertools.count(), []
+    for part, group in zip(figure.pages, groups, strict=True):
+        axes = part.subplots(*style.shape(len(group)), squeeze=False).ravel()
+        for ax, each in zip(axes, group, strict=False):
+            if isinstance(each, Panel):
+                show(ax, each, experiment, arm)
+                style.letter(ax, next(letters), each.title)
+            else:
+                at_the_end(ax, experiment, each, arm)
+                style.letter(ax, next(letters), AT_THE_END[each][0])
+        for ax in axes[len(group) :]:
+            ax.remove()
+        drawn += [*axes[: len(group)]]
+        style.legend(part, experiment, arm)
+        style.note(part, note(experiment) + said, experiment)
     # One scale from 0, so that the blocks can be compared.
-    sparsity = axes[: experiment.sizes["block"]]
+    sparsity = drawn[: experiment.sizes["block"]]
     highest = max(ax.get_ylim()[1] for ax in sparsity)
     for ax in sparsity:
         ax.set_ylim(0, highest)
-    style.legend(figure, experiment, arm)
-    said = " At the end: median and middle half over the same runs, cells in the order of the legend." if ends else ""
-    style.note(figure, note(experiment) + said, experiment)
     return figure
 
 

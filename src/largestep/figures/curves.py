@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,9 +72,8 @@ are{% else %}Are{% endif %} the bands apart or do they overlap?
 
 {{ lost }}
 """
-MOST_COLUMNS = 4
-ROW_HEIGHT = 1.6
-LEGEND_HEIGHT = 0.5
+# Inches: of a row of panels, and of legend and notes together.
+ROW_HEIGHT, AROUND = 1.6, 1.0
 
 
 @dataclass(frozen=True)
@@ -101,22 +99,21 @@ def draw(experiment: xr.Dataset) -> Figure:
 
 
 def page(experiment: xr.Dataset, panels: list[Panel], text: str) -> Figure:
-    """All panels for each arm, one arm below the other, and below them a text that says how to read them."""
+    """All panels for each arm, page after page, and below each page a text that says how to read it."""
     arms = [str(arm) for arm in experiment["arm"].values]
-    rows = math.ceil(len(panels) / MOST_COLUMNS)
-    columns = math.ceil(len(panels) / rows)
-    height = len(arms) * (LEGEND_HEIGHT + rows * ROW_HEIGHT) + LEGEND_HEIGHT
-    figure = Figure(figsize=(style.TEXT_WIDTH, height))
+    pages = [(arm, group) for arm in arms for group in style.parted(panels)]
+    heights = [style.shape(len(group))[0] * ROW_HEIGHT + AROUND for _, group in pages]
+    figure = style.Book(heights)
     letters = itertools.count()
-    for part, arm in zip(figure.subfigures(len(arms), 1, squeeze=False)[:, 0], arms, strict=True):
-        axes = part.subplots(rows, columns, squeeze=False).ravel()
-        for ax, panel in zip(axes, panels, strict=False):
+    for part, (arm, group) in zip(figure.pages, pages, strict=True):
+        axes = part.subplots(*style.shape(len(group)), squeeze=False).ravel()
+        for ax, panel in zip(axes, group, strict=False):
             show(ax, panel, experiment, arm)
             style.letter(ax, next(letters), panel.title)
-        for ax in axes[len(panels) :]:
+        for ax in axes[len(group) :]:
             ax.remove()
         style.legend(part, experiment, arm)
-    style.note(figure, text, experiment)
+        style.note(part, text, experiment)
     return figure
 
 

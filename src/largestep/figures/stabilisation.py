@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 import xarray as xr
@@ -47,9 +46,8 @@ early, and does the loss drop behind the dotted line?
 
 {{ lost }}
 """
-MOST_COLUMNS = 4
-ROW_HEIGHT = 1.7
-LEGEND_HEIGHT = 0.5
+# Inches: of a row of panels, and of legend and notes together.
+ROW_HEIGHT, AROUND = 1.7, 1.2
 # Past the decay, as a share of the phase before it.
 BEYOND = 0.5
 # Decades either way; steeper runs are drawn at the edge.
@@ -62,24 +60,25 @@ def draw(experiment: xr.Dataset) -> Figure:
     """A panel with the loss of every cell that has a large-step phase, and one with the slopes of all of them."""
     shown = experiment.isel(cell=experiment["decay_fraction"].values > 0)
     cells, arms = schedules(shown), [str(arm) for arm in shown["arm"].values]
-    rows = math.ceil((len(cells) + 1) / MOST_COLUMNS)
-    columns = math.ceil((len(cells) + 1) / rows)
-    height = len(arms) * (LEGEND_HEIGHT + rows * ROW_HEIGHT) + LEGEND_HEIGHT
-    figure = Figure(figsize=(style.TEXT_WIDTH, height))
+    # A panel for each cell, and None for that of the slopes.
+    pages = [(arm, group) for arm in arms for group in style.parted([*cells, None])]
+    figure = style.Book([style.shape(len(group))[0] * ROW_HEIGHT + AROUND for _, group in pages])
+    said = " ".join([note(), which_loss(shown)] if "test_error" in shown else [note()])
     letters = itertools.count()
-    for part, arm in zip(figure.subfigures(len(arms), 1, squeeze=False)[:, 0], arms, strict=True):
-        axes = part.subplots(rows, columns, squeeze=False).ravel()
-        for ax, schedule in zip(axes, cells, strict=False):
+    for part, (arm, group) in zip(figure.pages, pages, strict=True):
+        axes = part.subplots(*style.shape(len(group)), squeeze=False).ravel()
+        for ax, schedule in zip(axes, group, strict=False):
+            if schedule is None:
+                slopes(ax, shown.sel(arm=arm), cells)
+                style.letter(ax, next(letters), "trend before decay")
+                continue
             loss(ax, shown.sel(cell=schedule.cell, arm=arm), schedule)
             ax.set_ylabel("cross-entropy (nat)" if "test_error" in shown else "squared error (no unit)")
             style.letter(ax, next(letters), f"loss, {in_words(schedule.decay_fraction)}")
-        slopes(axes[len(cells)], shown.sel(arm=arm), cells)
-        style.letter(axes[len(cells)], next(letters), "trend before decay")
-        for ax in axes[len(cells) + 1 :]:
+        for ax in axes[len(group) :]:
             ax.remove()
         style.legend(part, shown, arm)
-    said = [note(), which_loss(shown)] if "test_error" in shown else [note()]
-    style.note(figure, " ".join(said), shown)
+        style.note(part, said, shown)
     return figure
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from string import ascii_lowercase
 from textwrap import fill
@@ -20,11 +21,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from largestep import store
 from largestep.figures.labels import ARMS, DEAD, Schedule, outcomes, schedules
@@ -32,6 +38,8 @@ from largestep.measures.outcomes import dead
 
 # Inches: the whole width of a two-column page, at which the fonts have the sizes below.
 TEXT_WIDTH = 7.0
+# Of a page: panels, and how many of them side by side.
+MOST_PANELS, MOST_COLUMNS = 6, 3
 
 CONSTANT = "#767676"
 # Of Okabe and Ito's colours the one that stays farthest from grey and from the map, whatever the eye.
@@ -265,16 +273,73 @@ def log_axis(ax: Axes) -> None:
         ax.yaxis.set_major_formatter("{x:g}")
 
 
-def save(figure: Figure, png: Path, pdf: Path) -> None:
-    """Write a figure as PNG and PDF, each in one move; the same figure always gives the same bytes.
+class Book(Figure):
+    """A figure of several pages, one below the other: a part of it for each, of these heights in inches."""
 
-    Raises StoreError when a file cannot be written.
+    def __init__(self, heights: Sequence[float]) -> None:
+        super().__init__(figsize=(TEXT_WIDTH, sum(heights)))
+        self.pages: list[SubFigure] = list(self.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
+
+
+def parted(things: Sequence[Any]) -> list[Sequence[Any]]:
+    """What goes on each page: at most `MOST_PANELS`, as evenly as can be."""
+    count = max(1, math.ceil(len(things) / MOST_PANELS))
+    ends = [round(len(things) * number / count) for number in range(count + 1)]
+    return [things[start:end] for start, end in pairwise(ends)]
+
+
+def shape(panels: int) -> tuple[int, int]:
+    """Rows and columns of a page for so many panels: at most three side by side, as evenly as can be."""
+    rows = math.ceil(panels / MOST_COLUMNS)
+    return rows, math.ceil(panels / rows)
+
+
+def save(figure: Figure, png: Path, pdf: Path) -> None:
+    """Write a figure as PNG, its pages below each other, and as PDF, page by page; each file in one move.
+
+    Both files hold what `description` says as alternative text, and the PNG the heights of its pages, in pixels. The
+    same figure always gives the same bytes. Raises StoreError when a file cannot be written.
     """
-    undated: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
+    text = description(figure)
+    pages: Sequence[Figure | SubFigure] = figure.pages if isinstance(figure, Book) else []
     with house(), laid_out(figure, RC["savefig.dpi"]):
-        for path, kind in ((png, "png"), (pdf, "pdf")):
-            with store.replacing(path) as part:
-                figure.savefig(part, format=kind, metadata=undated[kind])
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        tops = [image.height - round(page.bbox.y1) for page in pages] or [0]
+        about = PngInfo()
+        about.add_itxt("Description", text)
+        about.add_text("Pages", " ".join(str(end - top) for top, end in pairwise([*tops, image.height])))
+        with store.replacing(png) as part:
+            few_colours(image).save(part, "PNG", pnginfo=about)
+        undated: dict[Any, Any] = {"CreationDate": None, "Title": pdf.stem, "Subject": text}
+        with store.replacing(pdf) as part, PdfPages(part, metadata=undated) as document:
+            for page in pages or [figure]:
+                for other in pages:
+                    other.set_visible(other is page)
+                bounds = Bbox(page.bbox.get_points() / figure.dpi) if pages else None
+                figure.savefig(document, format="pdf", bbox_inches=bounds)
+
+
+def few_colours(image: Image.Image) -> Image.Image:
+    """An image in 256 colours: a third of the bytes, and no difference to be seen."""
+    few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    # It takes white and black for one shade less.
+    few.putpalette([255 if value == 254 else 0 if value == 1 else value for value in few.getpalette() or []])
+    return few
+
+
+def description(figure: Figure) -> str:
+    """Alternative text: what every panel is of, and the notes below them."""
+    titled = [_panel(ax) for ax in figure.axes if ax.get_title("left") or ax.get_title()]
+    notes = dict.fromkeys(part.get_supxlabel() for part in (figure, *figure.subfigs))
+    return " ".join(". ".join(filter(None, ["; ".join(titled), *notes])).split())
+
+
+def _panel(ax: Axes) -> str:
+    title = ax.get_title("left") or ax.get_title()
+    of = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
+    return f"{title}: {of}" if of else title
 
 
 @contextmanager

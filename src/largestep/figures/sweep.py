@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from largestep.figures import style
 from largestep.figures.labels import DEAD
@@ -22,11 +21,11 @@ from largestep.threshold_sweep import at_paper
 
 NEEDS = ("train_loss", "phase_loss", "diverged_step", "dead", "sweep", "vary", "value", "x", "base")
 CAPTION = """
-*What is plotted.* Every column is a sweep: one quantity takes several values, all else is that of one base run (step
+*What is plotted.* Every panel is a sweep: one quantity takes several values, all else is that of one base run (step
 size {{ study["base"]["step_size"] }} until {{ (100 * study["base"]["decay_at"]) | round | int }}% of training, then
-{{ study["base"]["decayed_step_size"] }}), but for the step sizes that the column's title gives. Where a quantity
+{{ study["base"]["decayed_step_size"] }}), but for the step sizes that the panel's title gives. Where a quantity
 stands for another size of step (momentum, batch size), the step sizes follow it so that the effective one stays. The
-rows are the test loss at the end (the training loss where there is no test set), the simplicity measures at the end,
+pages are the test loss at the end (the training loss where there is no test set), the simplicity measures at the end,
 the training loss in the second half of the large-step phase, and the share of the {{ study["seeds"] }} seeds whose
 run is lost.
 {% if study["arm"] == "order" %}All seeds share a data set.{% else %}Each seed has its own data set.{% endif %} Open
@@ -39,16 +38,16 @@ paper's own schedules change duration, peak and decayed step size together.
 
 *What to look for.* Duration alone: do rank and sparsity fall from left to right, and is the loss before the decay a
 level at all, or does it just converge? Size alone: how much of the effect comes with the size of the step, and how
-close to divergence? Order, momentum and batch size: columns that should be flat. Label noise and SAM at a small step
+close to divergence? Order, momentum and batch size: panels that should be flat. Label noise and SAM at a small step
 size: do they lower rank and sparsity, and at what price in test loss? Warm-up and weight decay: does the share of
 lost runs fall, and does the sparsity that the survivors of the large step have come back?
 """
-MOST_COLUMNS = 4
-ROW_HEIGHT, HEADING = 0.8, 0.6
+# Inches: of a row of panels, and of legend and notes together.
+ROW_HEIGHT, AROUND = 1.75, 0.95
 # Medians of fewer survivors are not shown.
 FEWEST = 3
 # Labels of an axis that fit side by side.
-MOST_CHARACTERS = 16
+MOST_CHARACTERS = 24
 LINES: tuple[tuple[Any, str], ...] = (("-", "o"), ((0, (3, 1.2)), "s"))
 SHADES = (style.ALGORITHMS["sgd"][1], style.ALGORITHMS["gd"][1])
 DIVERGED, DIED = "#767676", "#d0d0d0"
@@ -84,34 +83,36 @@ class Panel:
 
 @style.house()
 def draw(study: xr.Dataset) -> Figure:
-    """A column for every sweep, a row for every measure and one for the runs that are lost."""
-    panels = panels_of(study)
+    """Every measure, and the runs that are lost, over all sweeps: a panel for each, on the same axis."""
     sweeps = list(dict.fromkeys(study["sweep"].values.tolist()))
-    columns = min(MOST_COLUMNS, len(sweeps))
-    blocks = [sweeps[i : i + columns] for i in range(0, len(sweeps), columns)]
-    height = (len(panels) + 1) * ROW_HEIGHT + HEADING
-    figure = Figure(figsize=(style.TEXT_WIDTH, len(blocks) * height + HEADING))
+    points = {sweep: study.isel(point=np.flatnonzero(study["sweep"].values == sweep)) for sweep in sweeps}
+    shown = [*range(len(panels_of(study))), None]
+    pages = [(index, group) for index in shown for group in style.parted(sweeps)]
+    figure = style.Book([style.shape(len(group))[0] * ROW_HEIGHT + AROUND for _, group in pages])
     letters = itertools.count()
-    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
-    for part, block in zip(parts, blocks, strict=True):
-        axes = part.subplots(len(panels) + 1, columns, squeeze=False, sharey="row")
-        for column, sweep in zip(axes.T, block, strict=False):
-            points = study.isel(point=np.flatnonzero(study["sweep"].values == sweep))
-            style.letter(column[0], next(letters), f"{sweep.replace('_', ' ')}\n{schedule(points)}")
-            for ax, panel in zip(column, panels_of(points), strict=False):
-                show(ax, panel, points)
-            lost(column[-1], points)
-            ticks(column, points)
-        for ax, panel in zip(axes[:, 0], panels, strict=False):
-            ax.set_ylabel(panel.label)
-            if panel.logarithmic:
-                style.log_axis(ax)
-        axes[-1, 0].set_ylabel("runs lost\n(%)")
-        for ax in axes[:, len(block) :].ravel():
+    first: dict[int | None, Axes] = {}
+    for part, (index, group) in zip(figure.pages, pages, strict=True):
+        axes = part.subplots(*style.shape(len(group)), squeeze=False, sharey=True)
+        if index in first:
+            axes[0, 0].sharey(first[index])
+        first.setdefault(index, axes[0, 0])
+        for ax, sweep in zip(axes.ravel(), group, strict=False):
+            style.letter(ax, next(letters), f"{sweep.replace('_', ' ')}\n{schedule(points[sweep])}")
+            if index is None:
+                lost(ax, points[sweep])
+            else:
+                show(ax, panels_of(points[sweep])[index], points[sweep])
+            ticks(ax, points[sweep])
+        for ax in axes.ravel()[len(group) :]:
             ax.remove()
-        part.align_ylabels(axes[:, 0])
-    legend(parts[0], panels)
-    style.note(figure, note(study))
+        panel = None if index is None else panels_of(study)[index]
+        for ax in axes[:, 0]:
+            ax.set_ylabel(panel.label if panel else "runs lost (%)")
+        legend(part, panel)
+        style.note(part, note(study))
+    for index, ax in first.items():
+        if index is not None and panels_of(study)[index].logarithmic:
+            style.log_axis(ax)
     return figure
 
 
@@ -120,22 +121,22 @@ def panels_of(study: xr.Dataset) -> list[Panel]:
     found = []
     for name in ("test_loss", "train_loss"):
         if name in study:
-            found.append(Panel(name.replace("_", "\n"), {"": study[name]}, logarithmic=True))
+            found.append(Panel(name.replace("_", " "), {"": study[name]}, logarithmic=True))
             break
     if "l0" in study:
-        found.append(Panel("non-zeros\n(count)", {"": at_paper(study["l0"])}))
+        found.append(Panel("non-zeros (count)", {"": at_paper(study["l0"])}))
     if "feature_sparsity" in study:
         percent = 100.0 * at_paper(study["feature_sparsity"])
         names = [f"hidden layer {block}" for block in study["block"].values] if percent.sizes["block"] > 1 else [""]
         measures = {name: percent.isel(block=index) for index, name in enumerate(names)}
-        found.append(Panel("distinct\nactiv. (%)", measures))
+        found.append(Panel("distinct activations (%)", measures))
     if "rank" in study:
         ranks = {
             "rank above the paper's threshold": at_paper(study["rank"]),
             "effective rank": study["effective_rank"],
         }
-        found.append(Panel("rank\n(count)", ranks))
-    found.append(Panel("loss before\nthe decay", {"": study["phase_loss"].clip(NO_LEVEL)}, logarithmic=True))
+        found.append(Panel("rank (count)", ranks))
+    found.append(Panel("loss before the decay", {"": study["phase_loss"].clip(NO_LEVEL)}, logarithmic=True))
     return found
 
 
@@ -181,18 +182,16 @@ def lost(ax: Axes, points: xr.Dataset) -> None:
     ax.set_ylim(0, 100)
 
 
-def ticks(column: NDArray[Any], points: xr.Dataset) -> None:
-    """The values of the quantity, equally spaced, under the last panel of a column."""
+def ticks(ax: Axes, points: xr.Dataset) -> None:
+    """The values of the quantity, equally spaced."""
     vary = str(points["vary"].values[0])
     labels = [
         _tick(vary, str(value), float(x)) for value, x in zip(points["value"].values, points["x"].values, strict=True)
     ]
     crowded = vary != "sampling" and sum(map(len, labels)) > MOST_CHARACTERS
-    for ax in column:
-        ax.set_xlim(-0.5, len(labels) - 0.4)
-        ax.set_xticks(range(len(labels)), labels=[])
-    column[-1].set_xticks(range(len(labels)), labels=labels, rotation=45 if crowded else 0)
-    column[-1].set_xlabel(AXES[vary])
+    ax.set_xlim(-0.5, len(labels) - 0.4)
+    ax.set_xticks(range(len(labels)), labels=labels, rotation=45 if crowded else 0)
+    ax.set_xlabel(AXES[vary])
 
 
 def _tick(vary: str, value: str, x: float) -> str:
@@ -204,35 +203,27 @@ def _tick(vary: str, value: str, x: float) -> str:
     return number.replace("e-0", "e-")
 
 
-def legend(part: SubFigure, panels: list[Panel]) -> None:
-    """The names of the measures that share a panel, and of the two ways in which a run is lost."""
-    named: dict[int, list[str]] = {}
-    for panel in panels:
-        for place, name in enumerate(panel.measures):
-            if name:
-                named.setdefault(place, []).append(name)
-    entries: list[Line2D | Patch] = [
-        Line2D(
-            [],
-            [],
-            color=SHADES[place],
-            linestyle=LINES[place][0],
-            marker=LINES[place][1],
-            markersize=3.2,
-            label=", ".join(names),
+def legend(part: SubFigure, panel: Panel | None) -> None:
+    """The names of the measures of a page; of that of the lost runs (None), the two ways in which a run is lost."""
+    entries: list[Line2D | Patch] = [Patch(color=DIVERGED, label="diverged"), Patch(color=DIED, label="dead")]
+    if panel is not None:
+        entries = [_entry(place, name) for place, name in enumerate(panel.measures) if name]
+        entries.append(
+            Line2D([], [], label="base", color=SHADES[0], marker="o", markerfacecolor="white", linestyle="none")
         )
-        for place, names in named.items()
-    ]
-    entries.append(Line2D([], [], color=SHADES[0], marker="o", markerfacecolor="white", linestyle="none", label="base"))
-    entries += [Patch(color=DIVERGED, label="diverged"), Patch(color=DIED, label="dead")]
-    part.legend(handles=entries, loc="outside upper left", ncols=min(4, len(entries)))
+    style.key(part, entries, panel.label if panel else "runs lost (%)", columns=4)
+
+
+def _entry(place: int, name: str) -> Line2D:
+    line, marker = LINES[place]
+    return Line2D([], [], color=SHADES[place], linestyle=line, marker=marker, markersize=3.2, label=name)
 
 
 def note(study: xr.Dataset) -> str:
     """How to read the figure."""
     said = (
         f"{study.sizes['seed']} seeds, the same at every point. Markers: median over the runs that never diverge; "
-        "bars: their middle half (25–75%). A column varies one quantity; all else is that of the base, but for the "
+        "bars: their middle half (25–75%). A panel varies one quantity; all else is that of the base, but for the "
         "step sizes given above it (large → decayed). Values are equally spaced. Losses are squared errors; those "
         f"before the decay are cut at {NO_LEVEL:g}. Rank: of the Jacobian."
     )
