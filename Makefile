@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
-.PHONY: reproduce verify compare reference readme test test-portable test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs site variables findings coverage test-container lock clean
+.PHONY: reproduce verify compare reference readme test test-portable test-gpu test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs site variables findings coverage test-container lock clean
 
 reproduce: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -71,8 +71,12 @@ bench: setup
 	$(BIN)/python benchmarks/bench_images.py
 	$(BIN)/python benchmarks/tree.py
 
+# On a GPU, in six minutes together: each step has a time limit of its own and prints what it found as it ends.
 bench-gpu: setup
-	$(BIN)/python benchmarks/bench_images.py --gpu
+	$(BIN)/python benchmarks/bench_gpu.py
+
+test-gpu: setup
+	timeout 170 $(BIN)/python -m pytest --verbose tests/gpu
 
 # Twenty kills of one training job; make test does three.
 test-kills: setup

@@ -1,7 +1,7 @@
-"""What each image cell takes on disk: python benchmarks/disk.py, from the sizes of the networks in config.yaml.
+"""What the seeds that one job trains take on disk: python benchmarks/disk.py, from the sizes of the networks in config.yaml.
 
-While a cell trains: its checkpoints, which hold every snapshot and one state, and at the end the store of the snapshots
-beside them. Until its features are there: that store, a temporary file of the workflow. Then a few megabytes.
+While they train: checkpoints, which hold every snapshot and one state, and at the end the store of the snapshots
+beside them. Until their features are there: that store, a temporary file of the workflow. Then a few megabytes.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ BYTES = 4
 
 
 def main() -> None:
-    """Print a line per experiment on published images: for one of its cells, in megabytes."""
+    """Print a line per experiment on published images: for one job of one of its cells, in megabytes."""
     settings = config.parse(config.read(Path(ROOT / "config.yaml")) | {"scale": "paper"}, source="config.yaml")
-    print(f"{'cell of':<28}{'parameters':>12}{'seeds':>7}{'while training (MB)':>22}{'until its features (MB)':>26}")
+    print(f"{'job of':<28}{'parameters':>12}{'seeds':>7}{'while training (MB)':>22}{'until its features (MB)':>26}")
     most = 0.0
     for name, experiment in settings.at_scale().items():
         if not experiment.images:
@@ -41,11 +41,12 @@ def main() -> None:
         cell = next(cell for cell in grid.cells(settings).values() if cell.experiment == name)
         size = len(networks.flatten(networks.draw(experiment.model, *SHAPES[experiment.data.kind], seed=0)))
         training = experiment.training
-        snapshots = training.seeds * (training.snapshots + 1) * size * BYTES / 1e6
+        seeds = min(training.seeds, training.seeds_per_job)
+        snapshots = seeds * (training.snapshots + 1) * size * BYTES / 1e6
         state = size * BYTES * (2 if training.momentum else 1) / 1e6
-        print(f"{cell.experiment:<28}{size:>12,}{training.seeds:>7}{2 * snapshots + state:>22.0f}{snapshots:>26.0f}")
+        print(f"{cell.experiment:<28}{size:>12,}{seeds:>7}{2 * snapshots + state:>22.0f}{snapshots:>26.0f}")
         most = max(most, 2 * snapshots + state)
-    print(f"at most at once, with J jobs: J x {most:.0f} MB, for features come before the training of the next cell")
+    print(f"at most at once, with J jobs: J x {most:.0f} MB, for features come before more is trained")
 
 
 if __name__ == "__main__":

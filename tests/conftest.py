@@ -107,7 +107,7 @@ class Project:
 
 def _wildcards(body: str) -> str:
     found = re.search(r"wildcards: (.*)", body)
-    values = re.findall(r"\w+=([\w]+)", found.group(1)) if found else []
+    values = re.findall(r"\w+=([\w-]+)", found.group(1)) if found else []
     return ".".join(values)
 
 

@@ -12,9 +12,10 @@ from largestep import stages
 from largestep.config import CellConfig, Config, ConfigError, Experiment
 from largestep.config.measures import Measures
 from largestep.config.studies.base import REPLICATES, StudyBase
+from largestep.config.training import ImageTraining
 from largestep.keys import digest
 from largestep.specs.aggregates import AggregateSpec, CellEntry, ClaimsSpec, ExperimentEntry, StudyEntry, StudyLeftOut
-from largestep.specs.cells import DataSpec, FeaturesSpec, ImageTrainSpec, SparsitySpec, ToyTrainSpec
+from largestep.specs.cells import DataSpec, FeaturesSpec, ImageTrainSpec, SparsitySpec, ToyTrainSpec, part_name
 from largestep.specs.studies import StudySpec, UsedClassifier, UsedToy
 
 # Linux takes 131,072 bytes in one word, here with the rest of the command; JSON is all ASCII.
@@ -52,6 +53,20 @@ class Cell:
         if stage == "sparsity":
             return SparsitySpec(cell=self.id, features=self._features(), measures=self.settings.measures).text()
         raise ValueError(f"no stage called {stage}")
+
+    def parts(self) -> dict[str, range]:
+        """The seeds that each job trains of an image classifier, by the names of their folders, such as 0-9 or 3."""
+        training = self.settings.training
+        assert isinstance(training, ImageTraining)
+        starts = range(0, training.seeds, training.seeds_per_job)
+        parts = [range(first, min(first + training.seeds_per_job, training.seeds)) for first in starts]
+        return {part_name(seeds): seeds for seeds in parts}
+
+    def part_spec(self, stage: str, seeds: range) -> str:
+        """As `spec` of train or features, for some seeds of an image classifier."""
+        whole = self._features() if stage == "features" else self._train()
+        assert not isinstance(whole, ToyTrainSpec)
+        return whole.part(seeds).text()
 
     def code(self, stage: str) -> str:
         """Digest of the code of `stage` and of every stage before it, for this cell."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
 from largestep.recording import Trained
-from largestep.specs.cells import ImageTrainSpec, ToyTrainSpec
+from largestep.specs.cells import SeedsSpec, ToyTrainSpec
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def arguments(
-    stage: str, description: str | None, read: Callable[[str], ToyTrainSpec | ImageTrainSpec]
+    stage: str, description: str | None, read: Callable[[str], ToyTrainSpec | SeedsSpec]
 ) -> argparse.ArgumentParser:
     """The arguments that every trainer takes; read: as of `cli.spec_parser`."""
     parser = spec_parser(stage, description, read, threads=True)
@@ -34,9 +34,7 @@ def arguments(
     return parser
 
 
-def write(
-    trained: Trained, spec: ToyTrainSpec | ImageTrainSpec, options: argparse.Namespace, clock: store.Clock
-) -> None:
+def write(trained: Trained, spec: ToyTrainSpec, options: argparse.Namespace, clock: store.Clock) -> None:
     """Write both stores. Raises StoreError when one cannot be written."""
     # The losses last: the stage is done when they are there.
     for path, dataset, streamed, what in (

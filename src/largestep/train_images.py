@@ -1,4 +1,4 @@
-"""Train every seed of one cell of an image classifier, on a GPU where there is one, going on where a killed job was."""
+"""Train some seeds of one cell of an image classifier, on a GPU where there is one, going on where a killed job was."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from largestep.cli import run
 from largestep.data import image_set
 from largestep.images.checkpoints import Checkpoints, alone
 from largestep.keys import digest
-from largestep.specs.cells import ImageTrainSpec
-from largestep.train import arguments, write
+from largestep.recording import Trained
+from largestep.specs.cells import SeedsSpec
+from largestep.train import arguments
 
 
 def main() -> None:
-    """Train one cell and write its two stores."""
-    parser = arguments("train_images", __doc__, ImageTrainSpec.read)
+    """Train these seeds and write their two stores."""
+    parser = arguments("train_images", __doc__, SeedsSpec.read)
     parser.add_argument("--checkpoints", required=True, type=Path, help="folder for what a killed job continues from")
     parser.add_argument(
         "--checkpoint-every", type=float, default=30.0, help="seconds at least between two of them (default: 30)"
     )
     options = parser.parse_args()
     clock = store.Clock()
-    spec: ImageTrainSpec = options.spec
+    spec: SeedsSpec = options.spec
     devices.prepare(options.threads)
     kinds = spec.data.data.kind, spec.model.kind
     images = stages.reader(kinds[0]).read_problem(options.data, spec.data)
@@ -45,11 +46,33 @@ def main() -> None:
             versions = (torch.__version__, version("torchvision"), np.__version__)
             key = digest(spec.text(), code, shown, used, str(options.threads), *versions)
             kept = Checkpoints(options.checkpoints, key, every=options.checkpoint_every)
-            trained = stages.worker("train", kinds[1]).train(spec, images, device, kept)
+            trained = stages.worker("train", kinds[1]).train(spec, images, device, kept, spec.first_seed)
             # What a user's own function returns is in no other digest.
             trained.losses.attrs["images_sha256"] = shown
-        write(dataclasses.replace(trained, device=used), spec, options, clock)
+        _write(dataclasses.replace(trained, device=used), spec, options, code, clock)
         kept.remove()
+
+
+def _write(trained: Trained, spec: SeedsSpec, options: argparse.Namespace, code: str, clock: store.Clock) -> None:
+    """Write both stores. Raises StoreError when one cannot be written."""
+    last = spec.first_seed + spec.training.seeds - 1
+    # The losses last: the stage is done when they are there.
+    for path, dataset, streamed, what in (
+        (options.snapshots, trained.snapshots, trained.streamed, "Snapshots"),
+        (options.output, trained.losses, None, "Training"),
+    ):
+        store.write(
+            path,
+            dataset,
+            title=f"{what} of {spec.cell}",
+            stage="train",
+            spec=spec.text(),
+            code=code,
+            seeds=f"{spec.first_seed} to {last}, arms: {', '.join(spec.training.arms)}",
+            clock=clock,
+            streamed=streamed,
+            device=trained.device,
+        )
 
 
 def _are_made(options: argparse.Namespace, code: str) -> bool:

@@ -222,15 +222,28 @@ def expected(settings: config.Config) -> list[Expected]:
     toys = {cell.experiment: cell for cell in cells.values() if not cell.settings.images}
     found += [Expected(f"data/{name}.nc", "data", cell.spec("data"), cell.code("data")) for name, cell in toys.items()]
     for cell in cells.values():
+        owner = "cell", cell.id
         for name in ("train", "snapshots", "features", "sparsity"):
-            stage = "train" if name == "snapshots" else name
-            owner = "cell", cell.id
+            if name == "snapshots" and cell.settings.images:
+                continue
+            stage = _stage(name)
             path = f"cells/{cell.id}/{name}.nc"
             found.append(Expected(path, stage, cell.spec(stage), cell.code(stage), owner, name == "snapshots"))
+        # Those of seeds are there to add others to them; the cell's own stores need them no more.
+        for part, seeds in cell.parts().items() if cell.settings.images else ():
+            for name in ("train", "snapshots", "features"):
+                stage = _stage(name)
+                spec, path = cell.part_spec(stage, seeds), f"cells/{cell.id}/seeds/{part}/{name}.nc"
+                found.append(Expected(path, stage, spec, cell.code(stage), owner, optional=True))
     for name in settings.studies_at_scale():
         spec, code = grid.study_spec(settings, name), grid.study_code(settings, name)
         found.append(Expected(f"studies/{name}.nc", "studies", spec, code, ("study", name)))
     return found
+
+
+def _stage(name: str) -> str:
+    """The stage that makes a store."""
+    return "train" if name == "snapshots" else name
 
 
 def check(results: Path, wanted: Expected) -> Checked:
@@ -301,7 +314,12 @@ def _short(value: Any) -> str:
 
 def _name_stages(settings: config.Config, checked: Iterable[Checked]) -> None:
     """Say of stores with other code which stage's it is: that of the first store in the chain that has other code."""
+    checked = list(checked)
     by_path = {each.expected.path: each for each in checked}
+    stores: dict[tuple[str, str], list[Checked]] = {}
+    for each in checked:
+        if each.expected.owner:
+            stores.setdefault((each.expected.owner[1], each.expected.stage), []).append(each)
     for cell in grid.cells(settings).values():
         first = None
         for stage in ORDER:
@@ -311,10 +329,8 @@ def _name_stages(settings: config.Config, checked: Iterable[Checked]) -> None:
                 continue
             if own.code != own.expected.code:
                 first = first or stage
-            names = (stage, "snapshots") if stage == "train" else (stage,)
-            for name in names:
-                found = by_path.get(f"cells/{cell.id}/{name}.nc")
-                if first and found and found.finding and found.finding.why.startswith("code of stage"):
+            for found in stores.get((cell.id, stage), ()):
+                if first and found.finding and found.finding.why.startswith("code of stage"):
                     found.finding = Finding(found.expected.path, "stale", f"code of stage {first}")
 
 
@@ -469,11 +485,14 @@ def _left_over(settings: config.Config, results: Path, asked: set[str], fresh: s
             elif REFUSED.fullmatch(path.name):
                 yield Finding(name, LEFT_OVER, "set aside")
             elif folder != ".":
-                scale = elsewhere.get(path.parent.name) if folder == "cells" else None
+                scale = elsewhere.get(path.relative_to(results / folder).parts[0]) if folder == "cells" else None
                 why = f"of scale {scale}" if scale else "the configuration does not ask for it"
                 yield Finding(name, LEFT_OVER, why)
+    cells = grid.cells(settings)
     for path in sorted(path for path in (results / "checkpoints").glob("*") if path.is_dir()):
-        if f"cells/{path.name}/train.nc" in fresh or path.name not in grid.cells(settings):
+        cell, _, seeds = path.name.rpartition(".")
+        known = cell in cells and cells[cell].settings.images and seeds in cells[cell].parts()
+        if not known or {f"cells/{cell}/train.nc", f"cells/{cell}/seeds/{seeds}/train.nc"} & fresh:
             yield Finding(f"checkpoints/{path.name}", LEFT_OVER, "no training continues from it")
 
 

@@ -41,7 +41,7 @@ def test_every_job_has_account_partition_memory_and_time(project: Project) -> No
     """Also where the command line sets something else, which replaces a profile's table of that name."""
     given = ("--set-resources", "study:runtime=300", "--default-resources", "slurm_extra='--nice=100'")
     found = asked(project, "scale=paper", SITE, *given)
-    assert {"train", "train_images", "features_images", "sparsity", "figure", "study"} <= set(found)
+    assert {"train", "train_images", "features_images", "sparsity", "sparsity_images", "figure", "study"} <= set(found)
     for rule in set(found) - {"spec", "aggregate", "claims", "scorecard", "table"}:
         resources = found[rule]
         on_gpu = rule in ("train_images", "features_images")

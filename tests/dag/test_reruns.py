@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from tests.conftest import Project, make_project
@@ -49,11 +50,19 @@ def studies(*names: str) -> set[tuple[str, str]]:
 
 def chain(*cells: str) -> set[tuple[str, str]]:
     """All stages of the given cells, from training on."""
-    found = {("sparsity", cell) for cell in cells}
+    found = set()
     for cell in cells:
-        suffix = "_images" if cell.startswith("digits") else ""
-        found |= {(f"train{suffix}", cell), (f"features{suffix}", cell)}
+        if cell.startswith("digits"):
+            found |= seeds(cell, *(["0", "1"] if cell.startswith("digits_mlp") else ["0-1"]))
+        else:
+            found |= {("train", cell), ("features", cell), ("sparsity", cell)}
     return found
+
+
+def seeds(cell: str, *parts: str) -> set[tuple[str, str]]:
+    """All stages of some seeds of a cell of an image classifier."""
+    found = {(rule, f"{cell}.{part}") for rule in ("train_images", "features_images") for part in parts}
+    return found | {("sparsity_images", cell)}
 
 
 def test_nothing_to_do_after_a_run(project: Project) -> None:
@@ -99,6 +108,23 @@ def test_seeds_added(project: Project) -> None:
     project.edit("config.yaml", "loss: mse, seeds: 3,", "loss: mse, seeds: 4,")
     cells = chain("points.decay2", "points.decay50")
     assert project.planned() == cells | studies("label_noise", "sharpness", "batch_sharpness") | SPEC | AGGREGATES
+
+
+def test_seeds_added_to_an_image_classifier(project: Project) -> None:
+    """They alone are trained, and put beside the others."""
+    project.edit("config.yaml", "sam_radius: 0.01\n      seeds: 2\n", "sam_radius: 0.01\n      seeds: 4\n")
+    cells = seeds("digits_mlp.decay50", "2", "3") | seeds("digits_mlp.cosine", "2", "3")
+    assert project.planned() == cells | SPEC | AGGREGATES
+    project.edit("config.yaml", "seeds: 2, seeds_per_job: 2,", "seeds: 5, seeds_per_job: 2,")
+    more = seeds("digits.small", "2-3", "4") | seeds("digits.decay50", "2-3", "4")
+    assert project.planned() == cells | more | studies("label_noise") | SPEC | AGGREGATES
+
+
+def test_a_seed_that_fails_costs_that_seed(project: Project) -> None:
+    """Its own store is missing; the others of its cell stay."""
+    shutil.rmtree(project.folder / "results/cells/digits_mlp.cosine/seeds/1")
+    (project.folder / "results/cells/digits_mlp.cosine/train.nc").unlink()
+    assert project.planned() == seeds("digits_mlp.cosine", "1") | AGGREGATES
 
 
 def test_seeds_added_that_have_data_sets_of_their_own(project: Project) -> None:
@@ -207,5 +233,5 @@ def test_nothing_that_matters_changed(project: Project) -> None:
 
 def test_larger_scale_includes_the_smaller(project: Project) -> None:
     planned = project.planned("--config", "scale=paper")
-    assert ("train_images", "later.small") in planned
+    assert {("train_images", "later.small.0"), ("train_images", "later.small.1")} <= planned
     assert not chain(*CELLS) & planned

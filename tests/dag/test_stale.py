@@ -72,7 +72,7 @@ def test_what_is_wrong_with_each_file_is_said_in_a_line(project: Project) -> Non
     (results / "figures/flows.png").unlink()
     (results / "tables/points.md").write_text("no table")
     (results / "claims.csv").unlink()
-    (results / "checkpoints/digits.small").mkdir(parents=True)
+    (results / "checkpoints/digits.small.0-1").mkdir(parents=True)
 
     status, lines, counts = verify(project)
     found = dict(line.removeprefix("results/").split(": ", 1) for line in lines)
@@ -91,10 +91,11 @@ def test_what_is_wrong_with_each_file_is_said_in_a_line(project: Project) -> Non
     assert found["data/teacher.nc"].startswith("damaged: is not a readable NetCDF file")
     assert found["images/digits.safetensors"].startswith("damaged: is not a readable image data set")
     assert found["cells/teacher.gone/train.nc"] == "left over: the configuration does not ask for it"
-    assert found["cells/later.small/train.nc"] == "left over: of scale paper"
+    for name in ("train.nc", "seeds/0-1/train.nc"):
+        assert found[f"cells/later.small/{name}"] == "left over: of scale paper"
     assert found["cells/teacher.small/.train.nc.host.123.part"] == "left over: by a job that was killed"
     assert found["claims.csv.refused-2"] == "left over: set aside"
-    assert found["checkpoints/digits.small"] == "left over: no training continues from it"
+    assert found["checkpoints/digits.small.0-1"] == "left over: no training continues from it"
     assert found["studies/bouncing.nc"] == "stale: settings: settings.starts 10 -> 11"
     assert found["specs/aggregate.json"] == "stale: other settings"
     assert found["largestep.nc"].startswith("stale: settings: experiments.diagonal.cells.small.schedule.step_size")

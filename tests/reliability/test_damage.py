@@ -96,7 +96,7 @@ STEPS = (
     (("specs/aggregate.json",), ("aggregate",)),
     (
         (
-            *("cells/diagonal.small/snapshots.nc", "cells/digits.decay50/features.nc"),
+            *("cells/diagonal.small/snapshots.nc", "cells/digits.decay50/seeds/0-1/features.nc"),
             *("cells/diagonal.decay50/train.nc", "cells/diagonal.decay50/sparsity.nc"),
         ),
         ("results/cells/diagonal.small/features.nc", "results/cells/digits.decay50/sparsity.nc", "aggregate"),
@@ -273,7 +273,8 @@ def test_damaged_checkpoints_are_not_used(
     # Without the aggregate nobody would need it again.
     (project.folder / "results/largestep.nc").unlink()
     (cell / "train.nc").unlink()
-    checkpoints = project.folder / "results/checkpoints/digits.decay50"
+    shutil.rmtree(cell / "seeds")
+    checkpoints = project.folder / "results/checkpoints/digits.decay50.0-1"
     process = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "1", "results/cells/digits.decay50/train.nc"],
         cwd=project.folder,
@@ -294,7 +295,7 @@ def test_damaged_checkpoints_are_not_used(
         DAMAGES[damage](path, random.Random(0))
     project.snakemake("--unlock")
     project.snakemake("--cores", "2")
-    log = (project.folder / "results/logs/train/digits.decay50.log").read_text()
+    log = (project.folder / "results/logs/train/digits.decay50.0-1.log").read_text()
     # Bits may flip in what says to which run it belongs, and a file of another run is nothing to speak of.
     if damage not in ("foreign", "bits flipped"):
         assert "is damaged and is not used" in log

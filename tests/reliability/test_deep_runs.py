@@ -76,12 +76,16 @@ def test_the_table_and_figure_1_run_end_to_end(tmp_path: Path, monkeypatch: pyte
     assert len(cells) == 11 * len(CELLS)
     for cell in cells.values():
         folder, data = tmp_path / "cells" / cell.id, tmp_path / f"images/{cell.settings.data.kind}.safetensors"
-        kept = {"snapshots": folder / "snapshots.nc", "data": data}
-        training = {"checkpoints": tmp_path / "checkpoints" / cell.id, "output": folder / "train.nc"}
-        stage("train_images", spec=cell.spec("train"), **kept, **training)
-        stage("features", spec=cell.spec("features"), **kept, output=folder / "features.nc")
-        stage("sparsity", spec=cell.spec("sparsity"), features=folder / "features.nc", output=folder / "sparsity.nc")
-        (folder / "snapshots.nc").unlink()
+        [(name, seeds)] = cell.parts().items()
+        of_seed = folder / "seeds" / name
+        kept = {"snapshots": of_seed / "snapshots.nc", "data": data}
+        training = {"checkpoints": tmp_path / "checkpoints" / f"{cell.id}.{name}", "output": of_seed / "train.nc"}
+        stage("train_images", spec=cell.part_spec("train", seeds), **kept, **training)
+        stage("features", spec=cell.part_spec("features", seeds), **kept, output=of_seed / "features.nc")
+        read = {"seeds": name, "losses": of_seed / "train.nc", "features": of_seed / "features.nc"}
+        written = {"cell_losses": folder / "train.nc", "cell_features": folder / "features.nc"}
+        stage("sparsity_images", spec=cell.spec("sparsity"), **read, **written, output=folder / "sparsity.nc")
+        (of_seed / "snapshots.nc").unlink()
     specs = {"aggregate": grid.aggregate_spec(settings), "claims": grid.claims_spec(settings)}
     given = {}
     for name, text in specs.items():

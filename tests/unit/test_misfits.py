@@ -65,7 +65,7 @@ def test_one_line_says_what_does_not_fit(
     monkeypatch.setenv("LARGESTEP_DEVICE", "cpu")
     pixels, labels = np.zeros((6, 3, side, side), np.uint8), np.arange(6)
     data = {"kind": "cifar100", "examples": None, "test_examples": None, "seed": 0}
-    about = spec(batch_size=batch) | {"model": model, "data": {"data": data, "draws": 0}}
+    about = spec(batch_size=batch) | {"model": model, "data": {"data": data, "draws": 0}, "first_seed": 0}
     made = image_set.from_arrays((pixels, labels), (pixels, labels), classes=100)
     prepared = tmp_path / "images.safetensors"
     image_set.write(

@@ -21,7 +21,16 @@ from largestep.data import image_set
 from largestep.fingerprint import definitions
 from largestep.fingerprint.outside import OUTSIDE
 from largestep.specs.base import Spec
-from largestep.specs.cells import DataSpec, FeaturesSpec, ImageSetSpec, ImageTrainSpec, SparsitySpec, ToyTrainSpec
+from largestep.specs.cells import (
+    DataSpec,
+    FeaturesSpec,
+    ImageSetSpec,
+    ImageTrainSpec,
+    SeedsSpec,
+    SparsitySpec,
+    ToyTrainSpec,
+    part_name,
+)
 from tests.conftest import REPOSITORY
 
 CELLS = ("diagonal.small", "points.decay2", "digits.small")
@@ -45,13 +54,21 @@ def calls(cell: grid.Cell, folder: Path) -> list[Call]:
     first, stored = ("images", "safetensors") if images else ("data", "nc")
     data, snapshots = {"data": folder / f"{first}.{stored}"}, {"snapshots": folder / "snapshots.nc"}
     kept = {"checkpoints": folder / "checkpoints"} if images else {}
-    files: dict[str, dict[str, Path]] = {
+    files: dict[str, dict[str, Any]] = {
         first: {"output": data["data"]},
         "train": {"output": folder / "train.nc", **data, **snapshots, **kept},
         "features": {"output": folder / "features.nc", **data, **snapshots},
         "sparsity": {"output": folder / "sparsity.nc", "features": folder / "features.nc"},
     }
     specs = {stage: json.loads(cell.spec(stage)) for stage in files}
+    if images:
+        [seeds] = cell.parts().values()
+        specs |= {stage: json.loads(cell.part_spec(stage, seeds)) for stage in ("train", "features")}
+        files["sparsity"] = {
+            **{"seeds": [seeds], "losses": [folder / "train.nc"], "features": [folder / "features.nc"]},
+            **{"cell_losses": folder / "cell_losses.nc", "cell_features": folder / "cell_features.nc"},
+            "output": folder / "sparsity.nc",
+        }
     return [(module_of(stage, images), {"spec": specs[stage], **options}) for stage, options in files.items()]
 
 
@@ -63,16 +80,23 @@ def checksums(folder: Path) -> dict[str, str]:
 
 
 def module_of(stage: str, images: bool) -> str:
-    name = "train_images" if stage == "train" and images else stage
+    name = f"{stage}_images" if stage in ("train", "sparsity") and images else stage
     return f"largestep.{name}.__main__" if name in stages.PACKAGES else f"largestep.{name}"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, stages_of_cell: list[Call]) -> None:
     """By their command lines, in this process."""
     for module, options in stages_of_cell:
-        texts = {key: json.dumps(value) if key == "spec" else str(value) for key, value in options.items()}
+        texts = {key.replace("_", "-"): as_text(key, value) for key, value in options.items()}
         monkeypatch.setattr(sys, "argv", ["stage", *(f"--{key}={value}" for key, value in texts.items())])
         importlib.import_module(module).main()
+
+
+def as_text(key: str, value: Any) -> str:
+    """An option of a command line; of lists, which have one element here, that one."""
+    if isinstance(value, list):
+        return as_text(key, value[0])
+    return part_name(value) if isinstance(value, range) else json.dumps(value) if key == "spec" else str(value)
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +140,10 @@ SPECS = {
     "largestep.data.__main__": DataSpec,
     "largestep.images.__main__": ImageSetSpec,
     "largestep.train": ToyTrainSpec,
-    "largestep.train_images": ImageTrainSpec,
+    "largestep.train_images": SeedsSpec,
     "largestep.features": FeaturesSpec,
     "largestep.sparsity": SparsitySpec,
+    "largestep.sparsity_images": SparsitySpec,
 }
 
 
@@ -132,6 +157,8 @@ def told(value: Any) -> Any:
     if isinstance(value, Spec):
         text = value.text()
         found.text = lambda: text
+    if isinstance(value, ImageTrainSpec | FeaturesSpec) and not isinstance(value, SeedsSpec):
+        found.part = lambda seeds: told(value.part(seeds))
     if isinstance(value, DataSpec):
         images = told(value.image_set())
         found.image_set = lambda: images
@@ -184,6 +211,7 @@ def replacements() -> dict[str, Any]:
         **dict.fromkeys((name for name in OUTSIDE if "._check" in name or ".check" in name), nothing),
         "largestep.train.arguments": None,
         "largestep.train_images._are_made": nothing,
+        "largestep.sparsity_images._Together": nothing,
         "largestep.images.checkpoints.Checkpoints": Memory,
         "largestep.images.checkpoints.alone": lambda folder: nullcontext(False),
         "largestep.devices.device": lambda: nullcontext(torch.device("cpu")),
@@ -252,7 +280,8 @@ def reached(stage: str, data: str, model: str) -> set[tuple[str, str]]:
         patched.setattr(stages, "fingerprint", note)
         images = stages.is_images(data)
         kind = {"data": data, "sparsity": None}.get(stage, model)
-        stages.code.__wrapped__("images" if stage == "data" and images else stage, kind)
+        module = {"data": "images", "sparsity": "sparsity_images"}.get(stage, stage) if images else stage
+        stages.code.__wrapped__(module, kind)
     return found
 
 

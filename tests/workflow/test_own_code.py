@@ -53,7 +53,10 @@ EXPERIMENT = {
     "cells": {"small": {"step_size": 0.1}},
 }
 CELL = "results/cells/stripes.small/sparsity.nc"
-CHAIN = {("train_images", "stripes.small"), ("features_images", "stripes.small"), ("sparsity", "stripes.small")}
+CHAIN = {
+    *((rule, f"stripes.small.{seed}") for rule in ("train_images", "features_images") for seed in (0, 1)),
+    ("sparsity_images", "stripes.small"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +126,7 @@ def test_a_class_that_is_not_there_is_one_line_of_the_job(project: Project) -> N
     project.edit("config.yaml", "my_code.nets.Wide", "my_code.nets.Narrow")
     done = project.snakemake("--cores", "1", CELL, check=False)
     assert done.returncode != 0
-    log = (project.folder / "results/logs/train/stripes.small.log").read_text()
+    log = (project.folder / "results/logs/train/stripes.small.0.log").read_text()
     # After the progress bar.
     last = log.splitlines()[-1]
     assert last.startswith("error: ")

@@ -104,14 +104,14 @@ def test_every_job_has_a_log_and_a_benchmark(finished: Project) -> None:
         p.relative_to(results / "benchmarks").with_suffix("") for p in (results / "benchmarks").rglob("*.tsv")
     }
     assert logs == benchmarks
-    assert Path("train/digits.small") in logs
-    assert "seed" in (results / "logs/train/digits.small.log").read_text()
+    assert Path("train/digits.small.0-1") in logs
+    assert "seed" in (results / "logs/train/digits.small.0-1.log").read_text()
 
 
 def test_what_a_killed_job_continues_from_and_snapshots_of_images_are_gone(finished: Project) -> None:
     results = finished.folder / "results"
     assert not list(results.glob("checkpoints/*"))
-    assert not (results / "cells/digits.small/snapshots.nc").exists()
+    assert not list(results.glob("cells/digits*/**/snapshots.nc"))
     assert (results / "cells/diagonal.small/snapshots.nc").exists()
 
 

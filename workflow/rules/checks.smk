@@ -8,8 +8,8 @@ OURS = {name: proxy.rule for name, proxy in rules._rules.items()}
 UNUSED = {
     name
     for names, used in {
-        ("data", "train", "features"): TOYS,
-        ("images", "train_images", "features_images"): IMAGES,
+        ("data", "train", "features", "sparsity"): TOYS,
+        ("images", "train_images", "features_images", "sparsity_images"): IMAGES,
         ("study", "study_figure"): STUDIES,
         ("animation",): ANIMATED,
     }.items()

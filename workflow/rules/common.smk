@@ -39,14 +39,37 @@ def data_code(wildcards):
 
 
 def cell_spec(stage):
-    return lambda w: _cell(w).spec(stage)
+    return lambda w: cell_of(w).spec(stage)
 
 
 def cell_code(stage):
-    return lambda w: _cell(w).code(stage)
+    return lambda w: cell_of(w).code(stage)
 
 
-def _cell(wildcards):
+def part_spec(stage):
+    """The spec of the seeds that one job trains of an image classifier."""
+    return lambda w: cell_of(w).part_spec(stage, _seeds(w))
+
+
+def part_files(stage):
+    """The stores of all such jobs of a cell."""
+    return lambda w: [
+        f"results/cells/{w.experiment}.{w.cell}/seeds/{seeds}/{stage}.nc"
+        for seeds in cell_of(w).parts()
+    ]
+
+
+def _seeds(wildcards):
+    parts = cell_of(wildcards).parts()
+    if wildcards.seeds not in parts:
+        raise WorkflowError(
+            f"{' + '.join(SOURCES)}: no job trains seeds {wildcards.seeds} of {wildcards.experiment}.{wildcards.cell}; "
+            f"there are {', '.join(parts)}"
+        )
+    return parts[wildcards.seeds]
+
+
+def cell_of(wildcards):
     name = f"{wildcards.experiment}.{wildcards.cell}"
     if name not in CELLS:
         raise WorkflowError(

@@ -29,8 +29,17 @@ rule features:
         " --snapshots {input.snapshots:q} --output {output:q} 2> {log:q}"
 
 
-# Before the next cell is trained: large snapshots wait for it.
+# Of the seeds that one job trained. Before the next are trained: large snapshots wait for it.
 use rule features as features_images with:
+    input:
+        data=data_file,
+        snapshots="results/cells/{experiment}.{cell}/seeds/{seeds}/snapshots.nc",
+    output:
+        "results/cells/{experiment}.{cell}/seeds/{seeds}/features.nc",
+    log:
+        "results/logs/features/{experiment}.{cell}.{seeds}.log",
+    benchmark:
+        "results/benchmarks/features/{experiment}.{cell}.{seeds}.tsv"
     wildcard_constraints:
         experiment="|".join(IMAGES) or "none",
     priority: 200
@@ -39,3 +48,7 @@ use rule features as features_images with:
         mem_mb=megabytes(6000),
         runtime=minutes(240),
         gpu=GPUS_PER_JOB,
+    params:
+        spec=part_spec("features"),
+        code=cell_code("features"),
+        job=job,

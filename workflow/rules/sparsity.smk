@@ -10,6 +10,8 @@ rule sparsity:
         "results/logs/sparsity/{experiment}.{cell}.log",
     benchmark:
         "results/benchmarks/sparsity/{experiment}.{cell}.tsv"
+    wildcard_constraints:
+        experiment="|".join(TOYS) or "none",
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -24,6 +26,40 @@ rule sparsity:
     shell:
         "{params.job} sparsity --spec {params.spec:q}"
         " --features {input.features:q} --output {output:q} 2> {log:q}"
+
+
+# Put the seeds of a cell together first.
+rule sparsity_images:
+    input:
+        losses=part_files("train"),
+        features=part_files("features"),
+    output:
+        losses="results/cells/{experiment}.{cell}/train.nc",
+        features="results/cells/{experiment}.{cell}/features.nc",
+        sparsity="results/cells/{experiment}.{cell}/sparsity.nc",
+    log:
+        "results/logs/sparsity/{experiment}.{cell}.log",
+    benchmark:
+        "results/benchmarks/sparsity/{experiment}.{cell}.tsv"
+    wildcard_constraints:
+        experiment="|".join(IMAGES) or "none",
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **SITE,
+        mem_mb=megabytes(2000),
+        runtime=minutes(10),
+    params:
+        spec=cell_spec("sparsity"),
+        code=cell_code("sparsity"),
+        seeds=lambda w: " ".join(cell_of(w).parts()),
+        job=job,
+    shell:
+        "{params.job} sparsity_images --spec {params.spec:q} --seeds {params.seeds}"
+        " --losses {input.losses:q} --features {input.features:q}"
+        " --cell-losses {output.losses:q} --cell-features {output.features:q}"
+        " --output {output.sparsity:q} 2> {log:q}"
 
 
 # The settings of all cells are too long for a command line, so they travel in files.

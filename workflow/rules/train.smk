@@ -29,18 +29,19 @@ rule train:
         " --output {output.losses:q} --snapshots {output.snapshots:q} 2> {log:q}"
 
 
-# Outside of the outputs, which Snakemake deletes when a job fails: a killed job continues from its checkpoints.
+# Some seeds of a cell, as many as one job trains: several GPUs share a cell, and what fails costs no other seed.
+# Checkpoints lie outside of the outputs, which Snakemake deletes when a job fails: a killed job continues from them.
 rule train_images:
     input:
         data=data_file,
     output:
-        losses="results/cells/{experiment}.{cell}/train.nc",
+        losses="results/cells/{experiment}.{cell}/seeds/{seeds}/train.nc",
         # Large, and needed for the features alone; --notemp keeps them.
-        snapshots=temp("results/cells/{experiment}.{cell}/snapshots.nc"),
+        snapshots=temp("results/cells/{experiment}.{cell}/seeds/{seeds}/snapshots.nc"),
     log:
-        "results/logs/train/{experiment}.{cell}.log",
+        "results/logs/train/{experiment}.{cell}.{seeds}.log",
     benchmark:
-        "results/benchmarks/train/{experiment}.{cell}.tsv"
+        "results/benchmarks/train/{experiment}.{cell}.{seeds}.tsv"
     wildcard_constraints:
         experiment="|".join(IMAGES) or "none",
     priority: 100
@@ -53,10 +54,10 @@ rule train_images:
         runtime=minutes(1440),
         gpu=GPUS_PER_JOB,
     params:
-        spec=cell_spec("train"),
+        spec=part_spec("train"),
         code=cell_code("train"),
         # Not recorded, since it asks for the threads.
-        checkpoints=lambda w, threads: f"{CHECKPOINTS}/{w.experiment}.{w.cell}",
+        checkpoints=lambda w, threads: f"{CHECKPOINTS}/{w.experiment}.{w.cell}.{w.seeds}",
         job=job,
     shell:
         "{params.job} train_images --spec {params.spec:q} --threads {threads} --data {input.data:q}"

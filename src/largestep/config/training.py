@@ -19,9 +19,9 @@ from largestep.config.scalars import (
 )
 
 # Settings that say what is looked at, and of how many runs.
-NOT_OF_A_RUN = {"seeds", "arms", "snapshots", "evaluations"}
+NOT_OF_A_RUN = {"seeds", "arms", "snapshots", "evaluations", "seeds_per_job"}
 # Settings with a default that are not part of the rule by which a gradient becomes an update.
-NOT_OF_THE_UPDATE = {"sampling", "decay_after_update", "precision", "augmentation"}
+NOT_OF_THE_UPDATE = {"sampling", "decay_after_update", "precision", "augmentation", "seeds_per_job"}
 
 
 def _plain(value: Any) -> str:
@@ -106,6 +106,15 @@ class ImageTraining(Training):
 
     epochs: Count = Field(description="length in passes over the training images")
     batch_size: Count = Field(description="images per step")
+    # In no spec: which seeds share a job decides no number.
+    seeds_per_job: Count = Field(
+        default=1,
+        exclude=True,
+        description="seeds that one job trains, one after the other, counted from seed 0. 1: each has a job, so that "
+        "several GPUs or cores share a cell, and a seed that fails costs that seed. More where a seed takes seconds, "
+        "since a job takes three to start. Seeds that are added later train alone where `seeds` was a multiple of it; "
+        "a change of it trains the cells again",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
         description="of the arithmetic of a step, by autocast; weights and updates are float32 in both. On a CPU "

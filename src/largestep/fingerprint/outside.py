@@ -21,6 +21,7 @@ OUTSIDE = {
     "largestep.cli": "reads command lines; all that decides a number comes in the spec",
     "largestep.train.arguments": "reads command lines; all that decides a number comes in the spec",
     "largestep.train_images._are_made": REFUSES,
+    "largestep.sparsity_images._Together": TELLS,
     "largestep.images.checkpoints": "keeps what a killed job continues from, bit for bit",
     "largestep.devices.device": "takes a free GPU; which kind there is, no code decides",
     "largestep.devices.out_of_memory": REFUSES,

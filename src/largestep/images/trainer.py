@@ -50,8 +50,10 @@ CURVES = {
 }
 
 
-def train(spec: ImageTrainSpec, images: ImageSet, device: torch.device, kept: Checkpoints) -> Trained:
-    """Train every seed of a cell, or what is left of it.
+def train(
+    spec: ImageTrainSpec, images: ImageSet, device: torch.device, kept: Checkpoints, first_seed: int = 0
+) -> Trained:
+    """Train as many seeds of a cell as `training.seeds` says, from the first on, or what is left of them.
 
     Returns the losses, with dimensions (arm, seed, step), and the snapshots of the network, weights and
     BatchNorm's running statistics, with dimensions (arm, seed, snapshot_step, parameter). Evaluation
@@ -70,7 +72,8 @@ def train(spec: ImageTrainSpec, images: ImageSet, device: torch.device, kept: Ch
     batches = Batches(images, training, device)
     schedule = Schedule(spec.schedule, training.epochs * batches.count, phase=PHASE_OF_IMAGES)
     sizes = schedule.sizes
-    seed_of_run = np.tile(np.arange(training.seeds), len(training.arms))
+    seeds = first_seed + np.arange(training.seeds)
+    seed_of_run = np.tile(seeds, len(training.arms))
     results = []
 
     def drawn(seed: int) -> networks.Network:
@@ -92,7 +95,7 @@ def train(spec: ImageTrainSpec, images: ImageSet, device: torch.device, kept: Ch
     # A network may draw numbers in training.
     with preserved(), tqdm(total=len(sizes) * len(seed_of_run), unit="step", mininterval=2.0, ascii=True) as bar:
         for run, seed in enumerate(seed_of_run):
-            bar.set_description(f"{spec.cell}, seed {run + 1}/{len(seed_of_run)}")
+            bar.set_description(f"{spec.cell}, seed {seed}, {run + 1} of {len(seed_of_run)}")
             one = _Run(f"run{run}", int(seed), training, sizes, images, batches, device, kept)
             results.append(one.train(stepper, bar))
             bar.update((run + 1) * len(sizes) - bar.n)
@@ -104,6 +107,9 @@ def train(spec: ImageTrainSpec, images: ImageSet, device: torch.device, kept: Ch
     diverged_step = np.array([result.diverged_step for result in results])
     losses, snapshots = datasets(
         training, schedule.steps + 1, schedule, curves, None, diverged_step, np.zeros_like(seed_of_run)
+    )
+    losses, snapshots = (
+        each.assign_coords(seed=each.variables["seed"].copy(data=seeds)) for each in (losses, snapshots)
     )
     size = len(networks.flatten(drawn(0)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import field_serializer
@@ -14,6 +15,8 @@ from largestep.config.training import ImageTraining, ToyTraining
 from largestep.keys import canonical, digest
 from largestep.specs.base import Spec
 
+# A folder of some seeds of a cell.
+PART = re.compile(r"(\d+)(?:-(\d+))?")
 # Hexadecimal digits that tell apart the files of a folder's or a user's own data sets.
 DIGITS = 12
 
@@ -74,13 +77,47 @@ class ImageTrainSpec(Spec):
     training: ImageTraining
     schedule: StepSizes
 
+    def part(self, seeds: range) -> SeedsSpec:
+        """The same for some of the seeds."""
+        shared: dict[str, Any] = {name: getattr(self, name) for name in ImageTrainSpec.model_fields}
+        training = self.training.model_copy(update={"seeds": len(seeds)})
+        return SeedsSpec(**shared | {"training": training}, first_seed=seeds.start)
+
+
+def part_name(seeds: range) -> str:
+    """The name of the folder of these seeds: the first and the last, or the only one."""
+    return str(seeds.start) if len(seeds) == 1 else f"{seeds.start}-{seeds.stop - 1}"
+
+
+def part_named(name: str) -> range:
+    """The seeds of a folder. Raises ValueError for what is no name of `part_name`."""
+    found = PART.fullmatch(name)
+    seeds = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+    if not seeds or part_name(seeds) != name:
+        raise ValueError(f"{name} must be a seed, or the first and the last as FIRST-LAST")
+    return seeds
+
+
+class SeedsSpec(ImageTrainSpec):
+    """What the stage train is told of some seeds of a cell: `training.seeds` of them, from the first on.
+
+    How many the cell has is not in it, so that more can be added.
+    """
+
+    first_seed: int
+
 
 class FeaturesSpec(Spec):
-    """What the stage features is told of a cell."""
+    """What the stage features is told of a cell, or of some seeds of an image classifier."""
 
     cell: str
-    train: ToyTrainSpec | ImageTrainSpec
+    train: ToyTrainSpec | SeedsSpec | ImageTrainSpec
     measures: Activations
+
+    def part(self, seeds: range) -> FeaturesSpec:
+        """The same for some of the seeds of an image classifier."""
+        assert isinstance(self.train, ImageTrainSpec)
+        return FeaturesSpec(cell=self.cell, train=self.train.part(seeds), measures=self.measures)
 
 
 class SparsitySpec(Spec):
