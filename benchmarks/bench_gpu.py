@@ -1,9 +1,9 @@
 """Speed of the image trainer on one GPU: python benchmarks/bench_gpu.py, in less than four minutes.
 
-ResNet-18 of width 64, batch 256, 50,000 images of 32x32, bfloat16; goals are those for one H100. Every row is a process of
-its own with a time limit, and is printed as it ends, so that a card that hangs or is taken away costs one row. Training is
-timed over 10 epochs of the hundred. The row of a run with measures adds, to a hundred epochs, evaluations and features at 98
-steps. TF32, in which features would be faster, is not used: its rows say what it would change in them.
+ResNet-18 of width 64, batch 256, 50,000 images of 32x32, bfloat16; goals are those for one H100. Every row is a process
+of its own with a time limit, and is printed as it ends, so that a card that hangs costs one row. Training is timed over 10
+epochs of the hundred. The row of a run with measures adds, to a hundred epochs, evaluations and features at 98 steps.
+TF32, in which features would be faster, is not used: its rows say what it would change in them.
 With --tiny it runs on the CPU, at a size at which the figures mean nothing: that shows that all rows come.
 """
 
@@ -99,9 +99,8 @@ def narrow(size: Size, where: torch.device) -> float:
 def evaluation(size: Size, where: torch.device) -> float:
     """Seconds of an evaluation on the test set."""
     one, pictures = _stepper(size, where), _pictures(size)
-    run = trainer._Run(
-        "run0", 0, one_training(size), np.zeros(1), pictures, one._batches, where, Checkpoints(Path(), "")
-    )
+    about, kept = one_training(size), Checkpoints(Path(), "key")
+    run = trainer._Run("run0", 0, about, np.zeros(1), pictures, one._batches, where, kept)
     return _least(lambda: run._tested(one), where)
 
 

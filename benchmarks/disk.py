@@ -1,4 +1,4 @@
-"""What the seeds that one job trains take on disk: python benchmarks/disk.py, from the sizes of the networks in config.yaml.
+"""What the seeds of one job take on disk: python benchmarks/disk.py, from the sizes of the networks in config.yaml.
 
 While they train: checkpoints, which hold every snapshot and one state, and at the end the store of the snapshots
 beside them. Until their features are there: that store, a temporary file of the workflow. Then a few megabytes.

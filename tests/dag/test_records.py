@@ -20,7 +20,7 @@ def test_params_are_texts_that_snakemake_records(project: Project) -> None:
             # Where the software lies, what computes and where checkpoints are is no part of it.
             assert not any("job.sh" in value or "checkpoints" in value for value in values), record["rule"]
             numbers.setdefault(record["rule"], set()).add(len(values))
-    # Settings and code; of image classifiers which seeds lie together; of figures what they were made from, a kind and a caption.
+    # Settings and code; where seeds are put together, which; of figures what they were made from, a kind and a caption.
     two = ("data", "images", "train", "train_images", "features", "features_images", "sparsity", "study", "aggregate")
     expected = dict.fromkeys((*two, "table", "scorecard"), 2) | {"spec": 1, "study_figure": 4}
     expected |= dict.fromkeys(("claims", "figure", "animation", "sparsity_images"), 3)

@@ -1,7 +1,7 @@
 """The step of a GPU: its updates are those of the CPU, and a killed run goes on to the same bits.
 
-Single updates are compared from the same state, because a network with BatchNorm amplifies rounding: after eight steps in
-float32 two devices may be a hundredth apart in the weights. In float64 whole runs are compared.
+Single updates are compared from the same state, because a network with BatchNorm amplifies rounding: after eight steps
+in float32 two devices may be a hundredth apart in the weights. In float64 whole runs are compared.
 """
 
 from __future__ import annotations
