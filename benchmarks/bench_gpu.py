@@ -1,8 +1,8 @@
 """Speed of the image trainer on one GPU: python benchmarks/bench_gpu.py, in less than four minutes.
 
 ResNet-18 of width 64, batch 256, 50,000 images of 32x32, bfloat16; goals are those for one H100. Every row is a process
-of its own with a time limit, and is printed as it ends, so that a card that hangs costs one row. Training is timed over 10
-epochs of the hundred. The row of a run with measures adds, to a hundred epochs, evaluations and features at 98 steps.
+of its own with a time limit, and is printed as it ends, so that a card that hangs costs one row. Training is timed over
+10 epochs of a hundred. The row of a run with measures adds, to a hundred epochs, evaluations and features at 98 steps.
 TF32, in which features would be faster, is not used: its rows say what it would change in them.
 With --tiny it runs on the CPU, at a size at which the figures mean nothing: that shows that all rows come.
 """

@@ -40,7 +40,9 @@ SETTINGS = {
 }
 UPDATES = 4
 # Of the length of an update: how far from that in float64 it may be.
-OFF = {"float64": 1e-9, "float32": 1e-2, "bfloat16": 0.5}
+OFF = {"float64": 1e-9, "float32": 1e-2, "bfloat16": 0.1}
+# In bfloat16 half of an update of a network with BatchNorm and two channels is rounding.
+NARROW, PLAIN = spec()["model"], {"kind": "mlp", "hidden": [8]}
 OWN = """
 from torch import nn
 
@@ -57,8 +59,14 @@ class Net(nn.Module):
 """
 
 
-def stepper(data: ImageSet, settings: ImageTraining, where: torch.device, double: bool = False) -> Stepper:
-    net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0)
+def stepper(
+    data: ImageSet,
+    settings: ImageTraining,
+    where: torch.device,
+    double: bool = False,
+    model: dict[str, Any] = NARROW,
+) -> Stepper:
+    net = networks.draw(as_settings(model), 1, 10, (8, 8), 0)
     net = (net.double() if double else net).to(where)
     return Stepper(net, Batches(data, settings, where), settings, where)
 
@@ -90,18 +98,15 @@ def test_an_update_is_that_of_float64_on_a_cpu(
     data: ImageSet, settings: dict[str, Any], precision: str, device: torch.device
 ) -> None:
     """Every update from the state that float64 has come to."""
-    exact = stepper(data, training(**settings), CPU, double=True)
-    given = settings | {"precision": "bfloat16"} if precision == "bfloat16" else settings
-    tried = stepper(data, training(**given), device, double=precision == "float64")
+    rounded = precision == "bfloat16"
+    model = PLAIN if rounded else NARROW
+    exact = stepper(data, training(**settings), CPU, double=True, model=model)
+    given = settings | {"precision": "bfloat16"} if rounded else settings
+    tried = stepper(data, training(**given), device, double=precision == "float64", model=model)
     for step in range(UPDATES):
         before = state(exact)
         expected = update(exact, step, before)
-        after = state(exact)
         assert apart(update(tried, step, before), expected) < OFF[precision]
-        # What is taken for an update is one: without momentum, decay or SAM it would be another.
-        networks.load(exact.net, after[0])
-        if after[1].size:
-            exact.load_velocities(after[1])
 
 
 def test_an_update_with_another_rule_is_found(data: ImageSet, device: torch.device) -> None:

@@ -74,7 +74,8 @@ def test_stages_of_the_analysis_import_what_its_environment_has(
     has |= {"pydantic_core", "yaml"}
     # What counts in no digest is imported as well.
     monkeypatch.setattr(definitions, "OUTSIDE", {})
-    own = ("sparsity", "aggregate", "tables", "animation", "claims.__main__", "figures.__main__", "figures.scorecard")
+    own = ("sparsity", "sparsity_images", "aggregate", "tables", "animation")
+    own += ("claims.__main__", "figures.__main__", "figures.scorecard")
     for stage in (*(f"largestep.{name}" for name in own), *stages.WORKERS["figures"].values()):
         for module in fingerprint.closure(stage):
             for node in ast.walk(ast.parse(inspect.getsource(import_module(module)))):

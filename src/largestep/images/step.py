@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from largestep.images.batches import Batches
+from largestep.images.padding import pad_channels
 from largestep.models.networks import Network, memory_format
 from largestep.store import StoreError
 
@@ -64,6 +65,7 @@ class Stepper:
         self._forward: Callable[[Tensor], Tensor] = net
         self._update: Callable[[], None] = self._step
         if device.type == "cuda":
+            pad_channels(net)
             self._forward = torch.compile(net)
             try:
                 self._update = self._captured()
