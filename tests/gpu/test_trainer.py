@@ -199,4 +199,4 @@ def test_a_full_card_is_one_line_and_can_be_used_again(data: ImageSet, gpu: torc
 
 def test_a_killed_job_on_a_card_ends_as_one_that_is_not(gpu: torch.device, folder: Path) -> None:  # noqa: F811
     """By SIGKILL; tests/reliability has the same on the CPU."""
-    survives_kills(folder, kills=1, device=gpu.type)
+    survives_kills(folder, kills=3, device=gpu.type)
