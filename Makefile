@@ -76,7 +76,7 @@ bench-gpu: setup
 	$(BIN)/python benchmarks/bench_gpu.py
 
 test-gpu: setup
-	timeout 170 $(BIN)/python -m pytest --verbose tests/gpu
+	timeout 135 $(BIN)/python -m pytest --verbose tests/gpu
 
 # Twenty kills of one training job; make test does three.
 test-kills: setup

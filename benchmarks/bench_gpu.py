@@ -1,22 +1,25 @@
 """Speed of the image trainer on one GPU: python benchmarks/bench_gpu.py, in less than four minutes.
 
-ResNet-18 of width 64, batch 256, 50,000 images of 32x32, bfloat16; goals are those for one H100. Every row is a process
-of its own with a time limit, and is printed as it ends, so that a card that hangs costs one row. Training is timed over
-10 epochs of a hundred. The row of a run with measures adds, to a hundred epochs, evaluations and features at 98 steps.
-TF32, in which features would be faster, is not used: its rows say what it would change in them.
+ResNet-18 of width 64, batch 256, 50,000 images of 32x32, bfloat16; goals are those for one H100. Every row has a time
+limit and is printed as it comes: a card that hangs costs the rows of one process. Training is timed over 10 epochs of a
+hundred; the row of a run with measures adds 98 evaluations, snapshots and features to it, each measured alone.
+TF32, in which features would be faster, is not used: the last rows say what it would change in them.
 With --tiny it runs on the CPU, at a size at which the figures mean nothing: that shows that all rows come.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import platform
+import select
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +28,6 @@ import torch
 from bench import processor
 
 from largestep import devices
-from largestep.config.cells import StepSizes
-from largestep.config.data import PublishedImages
 from largestep.config.models import ResNet
 from largestep.config.training import Augmentation, ImageTraining
 from largestep.data.image_set import ImageSet, from_arrays
@@ -38,10 +39,9 @@ from largestep.measures import image_features
 from largestep.measures.unit_tensors import feature_effective_rank, unit_statistics
 from largestep.measures.units import feature_sparsity
 from largestep.models import networks
-from largestep.specs.cells import DataSpec, ImageTrainSpec
 
 STEP_SIZE, EPOCHS, RECORDED, JOBS = 0.1, 100, 98, 4
-# Seconds that every row may take beside its own limit: a process has to start.
+# Seconds that a process may take to start.
 START_S = 15
 
 
@@ -64,135 +64,122 @@ TINY = Size(width=4, narrow=2, images=64, tested=32, probed=32, batch=16, epochs
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured: unit, goal (at most), seconds that it may take."""
+    """What is measured: its unit, the goal (at most), and seconds that it may take."""
 
     what: str
     unit: str
     goal: float | None
     limit_s: float
-    measure: Callable[[Size, torch.device], float]
 
 
-def compiled(size: Size, where: torch.device) -> float:
-    """Seconds to compile and capture the step of the first job."""
+def deep(size: Size, where: torch.device) -> Iterator[float]:
+    """The rows of `DEEP`, in their order, of one network."""
+    pictures, about = _pictures(size), one_training(size)
     start = time.perf_counter()
-    _stepper(size, where)
-    return time.perf_counter() - start
-
-
-def step(size: Size, where: torch.device) -> float:
-    """Milliseconds of a step."""
-    return 1e3 * _epoch(size, where, size.width) / (size.images // size.batch)
-
-
-def training(size: Size, where: torch.device) -> float:
-    """Seconds of a hundred epochs, from some of them, with the drawing of each."""
-    return EPOCHS * _epoch(size, where, size.width)
-
-
-def narrow(size: Size, where: torch.device) -> float:
-    """Four jobs of a narrow network at once on the card, over one: how many times as long each takes."""
-    alone = _epochs_of_jobs(size, where, 1)
-    return max(_epochs_of_jobs(size, where, JOBS)) / alone[0]
-
-
-def evaluation(size: Size, where: torch.device) -> float:
-    """Seconds of an evaluation on the test set."""
-    one, pictures = _stepper(size, where), _pictures(size)
-    about, kept = one_training(size), Checkpoints(Path(), "key")
-    run = trainer._Run("run0", 0, about, np.zeros(1), pictures, one._batches, where, kept)
-    return _least(lambda: run._tested(one), where)
-
-
-def features(size: Size, where: torch.device) -> float:
-    """Seconds of what the features of one snapshot take."""
-    return _least(_measured(size, where), where)
-
-
-def with_measures(size: Size, where: torch.device) -> float:
-    """Seconds of a run with evaluations and features at 98 steps: their parts, one after the other."""
-    records = RECORDED + 1
+    one, batches = _stepper(size, where, pictures, size.width)
+    yield time.perf_counter() - start
+    epoch = _epoch(one, size)
+    yield 1e3 * epoch / batches.count
+    yield EPOCHS * epoch
     with tempfile.TemporaryDirectory() as folder:
-        data = DataSpec(data=PublishedImages(kind="cifar10"), draws=0)
-        shorter = one_training(size).model_copy(update={"epochs": size.epochs, "evaluations": 9, "snapshots": 9})
-        spec = ImageTrainSpec(
-            cell="bench", data=data, model=_model(size.width), training=shorter, schedule=StepSizes(step_size=STEP_SIZE)
-        )
-        pictures = _pictures(size)
+        kept = Checkpoints(Path(folder), "key")
+        run = trainer._Run("run0", 0, about, np.zeros(1), pictures, batches, where, kept)
+        tested = _least(lambda: run._tested(one), where)
+        yield tested
+        both = tested + _least(lambda: run._train_loss(one, 0), where)
+        saved = _least(lambda: kept.save("snapshot", {"parameters": networks.flatten(one.net)}), where)
+    net = _net(size.width).eval().to(where)
+    networks.load(net, networks.flatten(one.net))
+    net = net.to(memory_format=networks.memory_format(where, "float32"))
+    probe = image_features.probe_images(pictures, size.probed).to(where)
+    units = image_features.sampled_units(net, probe, 1000)
 
-        def run(name: str) -> float:
-            start = time.perf_counter()
-            trainer.train(spec, pictures, where, Checkpoints(Path(folder) / name, "key"))
-            return time.perf_counter() - start
+    def measured() -> list[tuple[float, float]]:
+        blocks, _ = image_features.activations(net, probe, pictures, units, normalise=False)
+        return [
+            (float(feature_sparsity(*unit_statistics(block), len(block), 0.95)), float(feature_effective_rank(block)))
+            for block in blocks
+        ]
 
-        # The first compiles.
-        run("cold")
-        taken = run("warm")
-    # Ten epochs hold ten records; what a hundred epochs do not record is training alone.
-    epoch = _epoch(size, where, size.width)
-    per_record = max(0.0, taken - size.epochs * epoch) / 10
-    return EPOCHS * epoch + records * (per_record + features(size, where))
-
-
-def tf32_sparsity(size: Size, where: torch.device) -> float:
-    """Largest change of a block's feature sparsity, in percentage points, if convolutions were rounded to TF32."""
-    return 100 * float(np.abs(np.subtract(*_with_and_without_tf32(size, where, _sparsity))).max())
-
-
-def tf32_rank(size: Size, where: torch.device) -> float:
-    """Largest change of a block's effective rank, in percent."""
-    exact, rounded = _with_and_without_tf32(size, where, lambda block: float(feature_effective_rank(block)))
-    return 100 * float(np.abs(np.array(rounded) / np.array(exact) - 1).max())
+    features = _least(measured, where)
+    yield features
+    yield EPOCHS * epoch + RECORDED * (both + saved + features)
+    exact = np.array(measured())
+    torch.backends.cudnn.allow_tf32 = True
+    rounded = np.array(measured())
+    yield 100 * float(np.abs(rounded - exact)[:, 0].max())
+    yield 100 * float(np.abs(rounded / exact - 1)[:, 1].max())
 
 
-ROWS = {
-    "compiled": Row("compile and capture, first job", "s", 30.0, 60, compiled),
-    "step": Row("a captured step", "ms", 3.8, 40, step),
-    "training": Row(f"training, {EPOCHS} epochs", "s", 75.0, 40, training),
-    "evaluation": Row("evaluation of the test set", "s", 0.06, 30, evaluation),
-    "features": Row("features of one snapshot", "s", 0.15, 30, features),
-    "with_measures": Row("training with measures at 98 steps", "s", 110.0, 60, with_measures),
-    "narrow": Row("width 16: four jobs on a card, over one", "x", 2.0, 60, narrow),
-    "tf32_sparsity": Row("TF32 would change sparsity by", "points", None, 20, tf32_sparsity),
-    "tf32_rank": Row("TF32 would change effective rank by", "%", None, 20, tf32_rank),
-}
+DEEP = (
+    Row("compile and capture", "s", 30.0, 60),
+    Row("a captured step", "ms", 3.8, 25),
+    Row(f"training, {EPOCHS} epochs", "s", 75.0, 1),
+    Row("evaluation of the test set", "s", 0.06, 10),
+    Row("features of one snapshot", "s", 0.15, 15),
+    Row(f"training with measures at {RECORDED} steps", "s", 110.0, 1),
+    Row("TF32 would change feature sparsity by", "points", None, 10),
+    Row("TF32 would change effective ranks by", "%", None, 1),
+)
+
+
+def narrow(size: Size, where: torch.device) -> Iterator[float]:
+    """Four jobs of a narrow network at once on a card: how many times as long each takes as one alone."""
+    [alone] = _epochs_of_jobs(size, 1)
+    yield max(_epochs_of_jobs(size, JOBS)) / alone
+
+
+NARROW = (Row(f"width 16: {JOBS} jobs at once on a card, over one", "x", 2.0, 80),)
+PROCESSES = {"deep": (deep, DEEP), "narrow": (narrow, NARROW)}
 
 
 def main() -> int:
-    """Print every row as it ends; 1 where one failed or took too long."""
+    """Print every row as it comes; 1 where one is missing or short of its goal."""
     arguments = argparse.ArgumentParser(prog="bench_gpu.py", description=__doc__)
     arguments.add_argument("--tiny", action="store_true", help="on the CPU, to see that it runs")
-    arguments.add_argument("--row", choices=ROWS, help="measure this alone and print a number")
+    arguments.add_argument("--process", choices=PROCESSES, help="measure these rows and print numbers alone")
     options = arguments.parse_args()
     if not options.tiny and not torch.cuda.is_available():
         sys.exit("error: torch sees no GPU here; --tiny runs on the CPU")
     size, where = (TINY, torch.device("cpu")) if options.tiny else (FULL, torch.device("cuda"))
-    if options.row:
+    if options.process:
         devices.prepare(1)
-        print(json.dumps(ROWS[options.row].measure(size, where)))
+        for value in PROCESSES[options.process][0](size, where):
+            print(value, flush=True)
         return 0
     print(f"{devices.describe(where)}; Python {platform.python_version()}, torch {torch.__version__}; {processor()}")
-    rows = [_print(name, row, options.tiny) for name, row in ROWS.items()]
-    return 0 if all(rows) else 1
+    return 0 if all([_print(name, options.tiny) for name in PROCESSES]) else 1
 
 
-def _print(name: str, row: Row, tiny: bool) -> bool:
-    """Measure in a process of its own; whether there is a figure."""
-    command = [sys.executable, __file__, "--row", name, *(["--tiny"] if tiny else [])]
-    goal = "" if row.goal is None else f"{row.goal:>9g} {row.unit}"
+def _print(name: str, tiny: bool) -> bool:
+    """The rows of one process; whether all came and met their goals."""
+    command = [sys.executable, __file__, "--process", name, *(["--tiny"] if tiny else [])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    output, good, allowed = process.stdout, True, float(START_S)
+    assert output is not None
     try:
-        limit = row.limit_s + START_S
-        done = subprocess.run(command, capture_output=True, text=True, timeout=None if tiny else limit)
-        value = float(json.loads(done.stdout.splitlines()[-1]))
-    except subprocess.TimeoutExpired:
-        print(f"{row.what:<42}not done within {limit:g} s", flush=True)
-        return False
-    except (IndexError, ValueError):
-        print(f"{row.what:<42}failed: {' '.join(done.stderr.splitlines()[-1:])}", flush=True)
-        return False
-    verdict = "" if row.goal is None or tiny else "  ok" if value <= row.goal else "  short"
-    print(f"{row.what:<42}{value:>10.3f} {row.unit:<7}{goal}{verdict}", flush=True)
-    return True
+        for row in PROCESSES[name][1]:
+            # A CPU that others use too may take any time.
+            allowed += row.limit_s
+            ready, _, _ = select.select([output], [], [], None if tiny else allowed)
+            line = output.readline() if ready else b""
+            if not line:
+                print(f"{row.what:<44}{'no figure' if ready else f'not done within {allowed:g} s'}", flush=True)
+                return False
+            allowed = 0.0
+            value, goal = float(line), "" if row.goal is None else f"{row.goal:>9g} {row.unit}"
+            met = row.goal is None or value <= row.goal
+            good &= met or tiny
+            verdict = "" if row.goal is None or tiny else "  ok" if met else "  short"
+            print(f"{row.what:<44}{value:>10.3f} {row.unit:<7}{goal}{verdict}", flush=True)
+    finally:
+        with suppress(ProcessLookupError):
+            # With the jobs that it has started.
+            os.killpg(process.pid, signal.SIGKILL)
+        _, errors = process.communicate()
+        if errors.strip() and process.returncode not in (0, -signal.SIGKILL):
+            print(f"  {errors.decode(errors='replace').splitlines()[-1]}", flush=True)
+    return good
 
 
 def one_training(size: Size) -> ImageTraining:
@@ -225,16 +212,15 @@ def _net(width: int) -> networks.Network:
     return networks.draw(_model(width), 3, 10, (32, 32), seed=0)
 
 
-def _stepper(size: Size, where: torch.device, width: int | None = None) -> Stepper:
-    batches = Batches(_pictures(size), one_training(size), where)
-    return Stepper(_net(width or size.width).to(where), batches, one_training(size), where)
+def _stepper(size: Size, where: torch.device, pictures: ImageSet, width: int) -> tuple[Stepper, Batches]:
+    about = one_training(size)
+    batches = Batches(pictures, about, where)
+    return Stepper(_net(width).to(where), batches, about, where), batches
 
 
-def _epoch(size: Size, where: torch.device, width: int) -> float:
-    """Seconds of an epoch, the least of some: drawn, trained, its losses read."""
-    one = _stepper(size, where, width)
-    steps = size.images // size.batch
-    taken = []
+def _epoch(one: Stepper, size: Size) -> float:
+    """Seconds of an epoch after the first: drawn, trained, its losses read."""
+    steps, taken = size.images // size.batch, []
     for epoch in range(size.epochs):
         start = time.perf_counter()
         one.begin(0, epoch, np.full(steps, STEP_SIZE))
@@ -243,67 +229,27 @@ def _epoch(size: Size, where: torch.device, width: int) -> float:
     return float(np.mean(taken[1:]))
 
 
-def _epochs_of_jobs(size: Size, where: torch.device, jobs: int) -> list[float]:
+def _epochs_of_jobs(size: Size, jobs: int) -> list[float]:
     """Seconds of an epoch in each of some processes that begin together, once all have compiled."""
+    path = str(Path(__file__).parent)
     with tempfile.TemporaryDirectory() as folder:
-        script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bench_gpu; bench_gpu.together"
-        tiny = size == TINY
-        commands = [[sys.executable, "-c", f"{script}({folder!r}, {job}, {jobs}, {tiny})"] for job in range(jobs)]
+        calls = [f"bench_gpu.together({folder!r}, {job}, {jobs}, {size == TINY})" for job in range(jobs)]
+        commands = [
+            [sys.executable, "-c", f"import sys; sys.path[:0] = [{path!r}]; import bench_gpu; {c}"] for c in calls
+        ]
         running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
         return [float(each.communicate()[0].splitlines()[-1]) for each in running]
 
 
 def together(folder: str, job: int, jobs: int, tiny: bool) -> None:
-    """One of these processes."""
+    """One of these processes: prints the seconds."""
     devices.prepare(1)
     size, where = (TINY, torch.device("cpu")) if tiny else (FULL, torch.device("cuda"))
-    one, steps = _stepper(size, where, size.narrow), size.images // size.batch
+    one, _ = _stepper(size, where, _pictures(size), size.narrow)
     (Path(folder) / str(job)).touch()
     while len(list(Path(folder).iterdir())) < jobs:
         time.sleep(0.01)
-    start = time.perf_counter()
-    for epoch in range(size.epochs):
-        one.begin(0, epoch, np.full(steps, STEP_SIZE))
-        one.advance(0, steps)
-    print((time.perf_counter() - start) / size.epochs)
-
-
-def _measured(size: Size, where: torch.device) -> Callable[[], object]:
-    """What the stage features does of each snapshot, but for the distances."""
-    pictures, net = _pictures(size), _net(size.width).eval().to(where)
-    net = net.to(memory_format=networks.memory_format(where, "float32"))
-    probe = image_features.probe_images(pictures, size.probed).to(where)
-    units = image_features.sampled_units(net, probe, 1000)
-
-    def measure() -> object:
-        blocks, _ = image_features.activations(net, probe, pictures, units, normalise=False)
-        return [unit_statistics(block) for block in blocks], [feature_effective_rank(block) for block in blocks]
-
-    return measure
-
-
-def _sparsity(block: torch.Tensor) -> float:
-    return float(feature_sparsity(*unit_statistics(block), len(block), 0.95))
-
-
-def _with_and_without_tf32(
-    size: Size, where: torch.device, measure: Callable[[torch.Tensor], float]
-) -> tuple[list[float], list[float]]:
-    """A measure of every block of a network that has been trained for a while."""
-    one, pictures = _stepper(size, where), _pictures(size)
-    steps = size.images // size.batch
-    for epoch in range(2):
-        one.begin(0, epoch, np.full(steps, STEP_SIZE))
-        one.advance(0, steps)
-    net = one.net.eval()
-    probe = image_features.probe_images(pictures, size.probed).to(where)
-    units = image_features.sampled_units(net, probe, 1000)
-    found = []
-    for allowed in (False, True):
-        torch.backends.cudnn.allow_tf32 = allowed
-        blocks, _ = image_features.activations(net, probe, pictures, units, normalise=False)
-        found.append([measure(block) for block in blocks])
-    return found[0], found[1]
+    print(_epoch(one, size))
 
 
 def _least(run: Callable[[], object], where: torch.device) -> float:
