@@ -70,7 +70,7 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     ),
     "spelling and order": ("schedules.py", "np.full(self.steps, float(", "np.full(\n            self.steps, float("),
     "what a progress bar says": ("toys/train.py", 'unit="step"', 'unit="update"'),
-    "what it says of a seed": ("images/trainer.py", ", seed {run + 1}/", ", run {run + 1} of "),
+    "what it says of a seed": ("images/trainer.py", ", seed {seed}, {run + 1} of ", ", run {run + 1} of "),
     "what training prints": ("images/trainer.py", "{spec.cell}: {kept", "{spec.cell} is done: {kept"),
     "a table of workers": ("stages.py", 'TOY_DATA = ("sparse', 'TOY_DATA = ("points", "sparse'),
     "an import of settings for types": (
