@@ -96,10 +96,8 @@ def deep(size: Size, where: torch.device) -> Iterator[float]:
 
     def measured() -> list[tuple[float, float]]:
         blocks, _ = image_features.activations(net, probe, pictures, units, normalise=False)
-        return [
-            (float(feature_sparsity(*unit_statistics(block), len(block), 0.95)), float(feature_effective_rank(block)))
-            for block in blocks
-        ]
+        found = [(unit_statistics(block), float(feature_effective_rank(block))) for block in blocks]
+        return [(float(feature_sparsity(of.active, of.later, len(probe), 0.95)), rank) for of, rank in found]
 
     features = _least(measured, where)
     yield features

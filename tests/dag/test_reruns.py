@@ -117,7 +117,7 @@ def test_seeds_added_to_an_image_classifier(project: Project) -> None:
     assert project.planned() == cells | SPEC | AGGREGATES
     project.edit("config.yaml", "seeds: 2, seeds_per_job: 2,", "seeds: 5, seeds_per_job: 2,")
     more = seeds("digits.small", "2-3", "4") | seeds("digits.decay50", "2-3", "4")
-    assert project.planned() == cells | more | studies("label_noise", "batch_sharpness") | SPEC | AGGREGATES
+    assert project.planned() == cells | more | studies("label_noise", "image_sharpness") | SPEC | AGGREGATES
 
 
 def test_a_seed_that_fails_costs_that_seed(project: Project) -> None:
