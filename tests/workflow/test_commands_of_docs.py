@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -61,6 +62,7 @@ COMMANDS = [(page, command) for page, text in blocks("sh", "bash", "shell", "con
 def real(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project with its own configuration, as it is cloned."""
     project = make_project(tmp_path_factory.mktemp("clone"), REPOSITORY / "config.yaml")
+    shutil.copytree(REPOSITORY / "config", project.folder / "config")
     # Files that the pages show begin with their names.
     for _, text in blocks("yaml"):
         if named := re.match(r"# (\w+\.yaml)\n", text):
