@@ -55,7 +55,7 @@ def test_stores_in_a_bucket_are_those_of_a_local_run(
     here, there = (_project(tmp_path / name) for name in ("local", "s3"))
     here.snakemake("--cores", "2", *MADE)
     storage = ("--default-storage-provider", "s3", "--default-storage-prefix", f"s3://{BUCKET}")
-    arguments = ("--cores", "2", *storage, "--storage-s3-endpoint-url", server)
+    arguments = (*storage, "--storage-s3-endpoint-url", server, "--cores", "2")
     there.snakemake(*arguments, *MADE)
     again = there.snakemake(*arguments, "--dry-run", *MADE)
     assert "Nothing to be done" in again.stdout + again.stderr

@@ -1,9 +1,10 @@
-"""The profile for Slurm says all that the default one does, and asks for every job what a cluster must know."""
+"""The profiles for clusters say all that the default one does, and ask for every job what a cluster must know."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,11 +14,14 @@ from tests.conftest import Project, make_project
 PROFILES = "workflow/profiles"
 
 
-def test_says_what_the_default_profile_does(repository: Path) -> None:
-    default, slurm = (
-        yaml.safe_load((repository / PROFILES / name / "profile.yaml").read_text()) for name in ("default", "slurm")
-    )
-    assert default.items() <= slurm.items()
+def profile(repository: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((repository / PROFILES / name / "profile.yaml").read_text())
+    return found
+
+
+@pytest.mark.parametrize("name", ["slurm", "sge"])
+def test_says_what_the_default_profile_does(repository: Path, name: str) -> None:
+    assert profile(repository, "default").items() <= profile(repository, name).items()
 
 
 SITE = "cluster={account: research, partition: cpu, gpu_partition: gpu, longest: 600}"
@@ -61,7 +65,8 @@ def test_nothing_of_a_site_is_made_up(project: Project) -> None:
 
 def test_groups_hold_short_jobs_of_rules_that_there_are(project: Project, repository: Path) -> None:
     """Snakemake ignores a rule that is not there; a member that fails costs what the others of its group have made."""
-    groups = yaml.safe_load((repository / PROFILES / "slurm/profile.yaml").read_text())["groups"]
+    groups = profile(repository, "slurm")["groups"]
+    assert profile(repository, "sge")["groups"] == groups
     rules = project.snakemake("--list-rules").stdout.split()
     assert set(groups) <= set(rules)
     assert not {"train", "train_images", "features", "features_images", "study", "images"} & set(groups)

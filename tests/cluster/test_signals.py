@@ -16,6 +16,8 @@ import pytest
 from tests.cluster import slurm
 from tests.conftest import REPOSITORY, make_project
 
+# There is one place for its configuration.
+pytestmark = pytest.mark.xdist_group("slurm")
 PATIENCE_S = 300.0
 FASTER = ("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3")
 # Two jobs that wait until they are told to end.
@@ -26,6 +28,16 @@ rule wait:
     output: "{name}.txt"
     resources: runtime=5, mem_mb=100, slurm_partition="cpu"
     shell: "touch {wildcards.name}.started; until [ -e go ]; do sleep 0.2; done; echo done > {output}"
+"""
+
+# One job that Slurm takes and one that it refuses.
+REFUSED = """
+rule all:
+    input: "cpu.txt", "nowhere.txt"
+rule make:
+    output: "{partition}.txt"
+    resources: runtime=5, mem_mb=100, slurm_partition=lambda wildcards: wildcards.partition
+    shell: "touch {output}"
 """
 
 
@@ -141,3 +153,14 @@ def test_what_failed_costs_nothing_that_took_long(cluster: slurm.Slurm, tmp_path
         *(f"cells/diagonal.small/{name}.nc" for name in ("features", "snapshots", "train")),
         *("data/diagonal.nc", "studies/bouncing.nc"),
     ]
+
+
+def test_what_slurm_refuses_is_said_and_costs_nothing(cluster: slurm.Slurm, tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(REFUSED)
+    profile = ("--workflow-profile", str(REPOSITORY / "workflow/profiles/slurm"))
+    command = [sys.executable, "-m", "snakemake", *profile, "--latency-wait", "5", "--retries", "0", *FASTER]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "sbatch: error: invalid partition specified: nowhere" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (tmp_path / "cpu.txt").exists()

@@ -31,7 +31,6 @@ EXCEPTIONS = {
     r"(podman|apptainer) |mkdir mine": "needs a registry of images; tests/container runs it",
     r"kill -INT PID": "tests/cluster/test_signals.py does it",
     r"snakesee watch": "runs until it is told to end; test_progress.py asks for what it shows",
-    r"snakemake .*--executor cluster-generic ": "needs an executor that is not among the dependencies, and a cluster",
 }
 
 

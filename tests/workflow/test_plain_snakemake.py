@@ -90,3 +90,17 @@ def test_a_run_without_the_libraries_ends_before_it_starts(plain: Path, tmp_path
     assert "Traceback" not in done.stderr
     # Nothing is locked.
     assert snakemake(plain, project.folder, "-n").returncode == 0
+
+
+@pytest.mark.parametrize(("name", "executor"), [("slurm", "slurm"), ("sge", "cluster-generic")])
+def test_a_plugin_that_a_profile_needs_and_that_is_not_there(
+    plain: Path, tmp_path: Path, name: str, executor: str
+) -> None:
+    """Snakemake names it after its usage, before it reads a line of ours, and starts nothing."""
+    project = make_project(tmp_path / "project")
+    done = snakemake(plain, project.folder, "--workflow-profile", f"workflow/profiles/{name}")
+    assert done.returncode != 0
+    [line] = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert f"argument --executor/-e: invalid choice: '{executor}'" in line
+    assert "Traceback" not in done.stderr
+    assert not (project.folder / ".snakemake").exists()
