@@ -432,7 +432,8 @@ def test_a_users_own_code_and_folder_are_accepted(tiny: dict[str, Any]) -> None:
     raw = copy.deepcopy(tiny)
     experiment(raw, DIGITS)["data"] = {"kind": "my_code.images", "options": {"n": 3, "nested": {"a": [1, None]}}}
     experiment(raw, DIGITS)["model"] = {"kind": "my_code.Net", "options": {"depth": 2}, "blocks": ["body", "tail"]}
-    raw["studies"].pop("label_noise")
+    for study in ("label_noise", "image_sharpness"):
+        raw["studies"].pop(study)
     found = config.parse(raw, source="config.yaml").experiments[DIGITS]
     assert found.images
     assert found.examples() is None
