@@ -217,14 +217,18 @@ def test_samples_of_an_experiment() -> None:
         {
             "train_loss": (("cell", "arm", "seed", "step"), loss),
             "diverged_step": (("cell", "arm", "seed"), [[[-1, -1, 40]]]),
+            # Measured at the end alone.
+            "rescaled_rank": (("cell", "arm", "seed", "rank_threshold"), [[[[7.0], [9.0], [1.0]]]], {}),
         },
-        {"cell": ["small"], "arm": ["order"], "step": np.arange(8) * 10},
+        {"cell": ["small"], "arm": ["order"], "step": np.arange(8) * 10, "rank_threshold": [1e-4]},
     )
     found = of_experiment("made_up", experiment)["made_up.small/order"]
     np.testing.assert_array_equal(found["step of divergence"].values, [71.0, 71.0, 40.0])
     parts = [found[f"log10 training loss, part {part} of 4 of training"].values for part in (1, 2, 3, 4)]
     np.testing.assert_allclose(parts, [[mean, mean, np.nan] for mean in (-0.5, -2.5, -4.5, -6.5)])
     np.testing.assert_array_equal(found["log10 training loss, at the end"].values, [-7.0, -7.0, np.nan])
+    rank = found["rank of the Jacobian, units rescaled, at the end"].values
+    np.testing.assert_array_equal(rank, [7.0, 9.0, np.nan])
 
 
 def test_what_is_kept_of_a_sample() -> None:

@@ -63,14 +63,15 @@ def _of_runs(runs: xr.Dataset) -> Iterator[tuple[str, Sample]]:
             continue
         title = row.title
         values, toward = at_paper(runs[measure]), -1 if measure in BETTER_LOWER else 0
-        along = next(dim for dim in values.dims if dim in ("step", "snapshot_step"))
+        # Some are taken at the end alone.
+        along = next((dim for dim in values.dims if dim in ("step", "snapshot_step")), None)
         if measure in LOSSES:
             title = f"log10 {title}"
             values = xr.apply_ufunc(log10, values.clip(min=FLOOR))
             for part, steps in enumerate(np.array_split(np.arange(values.sizes[along]), PARTS), 1):
                 mean = values.isel({along: steps}).mean(along).values
                 yield f"{title}, part {part} of {PARTS} of training", _sample(mean, alive, toward, diverged)
-        final = values.isel({along: -1})
+        final = values if along is None else values.isel({along: -1})
         for block in np.atleast_1d(final["block"].values) if "block" in final.dims else [None]:
             of_block = final if block is None else final.sel(block=block)
             which = "" if block is None else f", block {block}"
