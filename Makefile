@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 COVERAGE := 7.17.5
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --numprocesses auto
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
 .PHONY: reproduce verify compare reference readme test test-portable test-gpu test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs site variables findings coverage test-container lock clean
@@ -91,12 +91,14 @@ test-reliability: setup
 
 # A real Slurm and a real Grid Engine on this machine and a local S3 server. Root installs Debian's packages for it and
 # removes what it started. Jobs mostly wait, so the two engines run side by side.
+GRID_ENGINE := tests/cluster/test_grid_engine.py
 test-cluster: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -rPs tests/cluster
+	$(BIN)/python -m pytest -rPs $(GRID_ENGINE) & grid_engine=$$!; \
+		$(BIN)/python -m pytest -rPs --ignore $(GRID_ENGINE) tests/cluster; others=$$?; wait $$grid_engine && exit $$others
 
 # The unit tests and one tiny run with the oldest versions that pyproject.toml allows; 6 GB, most of it torch.
 test-lowest: $(LOWEST)/.ready
-	$(LOWEST)/bin/python -m pytest --numprocesses auto --dist loadgroup tests/unit \
+	$(LOWEST)/bin/python -m pytest --numprocesses auto tests/unit \
 		tests/workflow/test_whole_run.py::test_makes_what_the_contract_names
 
 # Plans, aggregation and verification of 100, 1,000 and 10,000 cells.

@@ -16,8 +16,6 @@ from tests.cluster import grid_engine
 from tests.cluster.digests import digests
 from tests.conftest import REPOSITORY, make_project
 
-# One worker starts one for all.
-pytestmark = pytest.mark.xdist_group("grid_engine")
 # Much more than anything here takes, for machines with much else to do.
 PATIENCE_S = 900.0
 PROFILE = ("--workflow-profile", str(REPOSITORY / "workflow/profiles/sge"))

@@ -16,8 +16,6 @@ import pytest
 from tests.cluster import slurm
 from tests.conftest import REPOSITORY, make_project
 
-# There is one place for its configuration.
-pytestmark = pytest.mark.xdist_group("slurm")
 PATIENCE_S = 300.0
 FASTER = ("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3")
 # Two jobs that wait until they are told to end.
@@ -60,8 +58,9 @@ class Run:
         (folder / "Snakefile").write_text(WAITING)
         profile = REPOSITORY / "workflow/profiles/slurm"
         command = ["snakemake", "--workflow-profile", str(profile), "--latency-wait", "5", "--retries", "0", *FASTER]
-        # What a shell starts in the background ignores SIGINT, and so would all that this process starts.
+        # What a shell starts in the background ignores SIGINT, by nohup SIGHUP, and so would all that this process starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=folder, stdout=log, stderr=log, start_new_session=True

@@ -20,8 +20,6 @@ from tests.cluster import slurm
 from tests.cluster.digests import digests
 from tests.conftest import Project, make_project
 
-# There is one place for its configuration.
-pytestmark = pytest.mark.xdist_group("slurm")
 T = TypeVar("T")
 # Much more than anything here takes, for machines with much else to do.
 PATIENCE_S = 600.0

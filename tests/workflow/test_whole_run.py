@@ -37,8 +37,8 @@ def test_same_stores_from_one_core_and_from_two(
     # Only now: where tests run in several processes, another makes it meanwhile.
     finished = request.getfixturevalue("finished")
     stores = sorted(path.relative_to(again.folder) for path in again.folder.glob("results/**/*.nc"))
-    # Data sets, and of toy networks the snapshots too.
-    assert len(stores) == 3 + 3 * 4 + 2 * 3 + len(STUDIES)
+    # Data sets; of toy networks the snapshots too, of image classifiers what each job trained and measured.
+    assert len(stores) == 3 + 3 * 4 + (3 + 1 * 2) + (3 + 2 * 2) + len(STUDIES)
     for path in stores:
         with (
             xr.open_dataset(finished.folder / path) as first,
