@@ -58,7 +58,7 @@ class Run:
         (folder / "Snakefile").write_text(WAITING)
         profile = REPOSITORY / "workflow/profiles/slurm"
         command = ["snakemake", "--workflow-profile", str(profile), "--latency-wait", "5", "--retries", "0", *FASTER]
-        # What a shell starts in the background ignores SIGINT, by nohup SIGHUP, and so would all that this process starts.
+        # In the background of a shell SIGINT is ignored, and under nohup SIGHUP, by all that is started there.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         with (folder / "log").open("wb") as log:
