@@ -89,12 +89,10 @@ test-reliability: setup
 	LARGESTEP_KILLS=40 LARGESTEP_COMPARISONS=40 LARGESTEP_DRAWS=200 LARGESTEP_DEEP_CELLS=4 $(PYTEST) \
 		tests/reliability tests/dag $(VERDICTS)
 
-# A real Slurm and a real Grid Engine on this machine and a local S3 server. Root installs Debian's packages for it and
-# removes what it started. Jobs mostly wait, so the two engines run side by side.
-GRID_ENGINE := tests/cluster/test_grid_engine.py
+# A real Slurm, a real Grid Engine and a local S3 server on this machine, one after the other. Root installs Debian's packages
+# for them and removes what it started.
 test-cluster: setup
-	$(BIN)/python -m pytest -rPs $(GRID_ENGINE) & grid_engine=$$!; \
-		$(BIN)/python -m pytest -rPs --ignore $(GRID_ENGINE) tests/cluster; others=$$?; wait $$grid_engine && exit $$others
+	$(BIN)/python -m pytest -s tests/cluster
 
 # The unit tests and one tiny run with the oldest versions that pyproject.toml allows; 6 GB, most of it torch.
 test-lowest: $(LOWEST)/.ready

@@ -26,7 +26,7 @@ ROOT = Path("/var/lib/gridengine")
 CELL = ROOT / "default"
 SPOOL = Path("/var/spool/gridengine")
 HOST = "sgehost"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 # The first process: it reaps others, without which execd takes a job that was killed for one that lives.
 REAPER = "sleep infinity & wait"
 

@@ -34,7 +34,7 @@ NODES = {"first": 2, "spare": 1}
 DEVICE = "/dev/tty"
 # Written into every file of ours there, so that no other Slurm is ever overwritten.
 MARK = "# largestep's tests made this; it may be deleted\n"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 class SlurmError(RuntimeError):

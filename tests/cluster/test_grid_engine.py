@@ -156,7 +156,7 @@ def test_sigint_deletes_the_jobs(engine: grid_engine.GridEngine, start: Callable
     run = start("one two")
     run.until_started("one.1", "two.1")
     run.interrupt()
-    assert run.process.wait(60) == 1
+    assert run.process.wait(PATIENCE_S) == 1
     run.until("no job is left", lambda: engine.jobs() == {})
 
 
@@ -176,7 +176,7 @@ def test_a_killed_run_leaves_its_jobs(engine: grid_engine.GridEngine, start: Cal
 
 def test_what_the_cluster_refuses_is_one_line(engine: grid_engine.GridEngine, start: Callable[..., Run]) -> None:
     run = start("one", "--default-resources", "slurm_partition=nowhere", "--retries", "0")
-    assert run.process.wait(60) == 1
+    assert run.process.wait(PATIENCE_S) == 1
     [line] = [line for line in run.log().splitlines() if line.startswith("error:")]
     assert (
         'Grid Engine refuses the job: Unable to run job: Job was rejected because job requests unknown queue "nowhere"'

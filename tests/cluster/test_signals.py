@@ -106,7 +106,7 @@ def run(cluster: slurm.Slurm, tmp_path: Path) -> Iterator[Run]:
 @pytest.mark.parametrize("kill", [os.killpg, os.kill], ids=["as the terminal does", "the main process alone"])
 def test_sigint_cancels(run: Run, kill: Callable[[int, int], None]) -> None:
     kill(run.process.pid, signal.SIGINT)
-    assert run.process.wait(60) == 1
+    assert run.process.wait(PATIENCE_S) == 1
     run.until(lambda: run.states() == ["CANCELLED", "CANCELLED"])
     # The next run goes on.
     run.end_jobs()
@@ -124,7 +124,7 @@ def test_sigterm_cancels_nothing_and_waits(run: Run) -> None:
 
 def test_hanging_up_leaves_the_jobs(run: Run) -> None:
     run.process.send_signal(signal.SIGHUP)
-    assert run.process.wait(60) == -signal.SIGHUP
+    assert run.process.wait(PATIENCE_S) == -signal.SIGHUP
     assert run.states() == ["RUNNING", "RUNNING"]
     [name] = set(re.findall(r"SLURM run ID: (\S+)", run.log()))
     # As docs/cluster.md says, then unlocked and started again.

@@ -22,7 +22,7 @@ from tests.conftest import Project, make_project
 
 T = TypeVar("T")
 # Much more than anything here takes, for machines with much else to do.
-PATIENCE_S = 600.0
+PATIENCE_S = 1200.0
 PROFILE = "workflow/profiles/slurm"
 # All of them; test_signals.py makes figures.
 STORES = "results/largestep.nc"
