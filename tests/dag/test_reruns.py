@@ -172,7 +172,7 @@ def test_part_of_a_data_set_edited(project: Project) -> None:
     """The prepared file holds the whole data set, of which an experiment takes a part."""
     project.edit("config.yaml", "examples: 64, test_examples: 32", "examples: 65, test_examples: 32")
     cells = chain("digits.small", "digits.decay50")
-    assert project.planned() == cells | studies("label_noise") | SPEC | AGGREGATES
+    assert project.planned() == cells | studies("label_noise", "image_sharpness") | SPEC | AGGREGATES
 
 
 def test_where_data_comes_from_and_what_computes_changed(project: Project) -> None:
