@@ -34,11 +34,7 @@ def main() -> None:
     arguments.add_argument("--results", type=Path, default=Path("results"), help="folder to read (default: results)")
     arguments.add_argument("--json", action="store_true", help="print JSON")
     options = arguments.parse_args()
-    try:
-        settings = verify.configuration(options.configfile, options.config)
-        grid.results_key(settings)
-    except config.ConfigError as error:
-        sys.exit(f"error: {error}")
+    settings = verify.configured(options)
     if name != "cells" and options.cell not in grid.cells(settings):
         near = [cell for cell in grid.cells(settings) if cell.startswith(options.cell.partition(".")[0])]
         sys.exit(f"error: there is no cell {options.cell} at scale {settings.scale}; see {', '.join(near) or 'cells'}")

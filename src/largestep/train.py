@@ -20,7 +20,8 @@ def main() -> None:
     data = stages.reader(spec.data.data.kind).read_problem(options.data, spec.data)
     worker = stages.worker("train", spec.model.kind)
     trained = worker.train(spec.model, spec.training, spec.schedule, data, label=spec.cell, threads=options.threads)
-    write(Trained(*trained), spec, options, clock)
+    code = stages.chain("train", spec.data.data.kind, spec.model.kind)
+    write(Trained(*trained), spec, range(spec.training.seeds), options, code, clock)
 
 
 def arguments(
@@ -34,8 +35,15 @@ def arguments(
     return parser
 
 
-def write(trained: Trained, spec: ToyTrainSpec, options: argparse.Namespace, clock: store.Clock) -> None:
-    """Write both stores. Raises StoreError when one cannot be written."""
+def write(
+    trained: Trained,
+    spec: ToyTrainSpec | SeedsSpec,
+    seeds: range,
+    options: argparse.Namespace,
+    code: str,
+    clock: store.Clock,
+) -> None:
+    """Write both stores of a job that trained some seeds. Raises StoreError when one cannot be written."""
     # The losses last: the stage is done when they are there.
     for path, dataset, streamed, what in (
         (options.snapshots, trained.snapshots, trained.streamed, "Snapshots"),
@@ -47,8 +55,8 @@ def write(trained: Trained, spec: ToyTrainSpec, options: argparse.Namespace, clo
             title=f"{what} of {spec.cell}",
             stage="train",
             spec=spec.text(),
-            code=stages.chain("train", spec.data.data.kind, spec.model.kind),
-            seeds=f"0 to {spec.training.seeds - 1}, arms: {', '.join(spec.training.arms)}",
+            code=code,
+            seeds=f"{seeds[0]} to {seeds[-1]}, arms: {', '.join(spec.training.arms)}",
             clock=clock,
             streamed=streamed,
             device=trained.device,

@@ -16,9 +16,8 @@ from largestep.cli import run
 from largestep.data import image_set
 from largestep.images.checkpoints import Checkpoints, alone
 from largestep.keys import digest
-from largestep.recording import Trained
 from largestep.specs.cells import SeedsSpec
-from largestep.train import arguments
+from largestep.train import arguments, write
 
 
 def main() -> None:
@@ -49,30 +48,9 @@ def main() -> None:
             trained = stages.worker("train", kinds[1]).train(spec, images, device, kept, spec.first_seed)
             # What a user's own function returns is in no other digest.
             trained.losses.attrs["images_sha256"] = shown
-        _write(dataclasses.replace(trained, device=used), spec, options, code, clock)
+        seeds = range(spec.first_seed, spec.first_seed + spec.training.seeds)
+        write(dataclasses.replace(trained, device=used), spec, seeds, options, code, clock)
         kept.remove()
-
-
-def _write(trained: Trained, spec: SeedsSpec, options: argparse.Namespace, code: str, clock: store.Clock) -> None:
-    """Write both stores. Raises StoreError when one cannot be written."""
-    last = spec.first_seed + spec.training.seeds - 1
-    # The losses last: the stage is done when they are there.
-    for path, dataset, streamed, what in (
-        (options.snapshots, trained.snapshots, trained.streamed, "Snapshots"),
-        (options.output, trained.losses, None, "Training"),
-    ):
-        store.write(
-            path,
-            dataset,
-            title=f"{what} of {spec.cell}",
-            stage="train",
-            spec=spec.text(),
-            code=code,
-            seeds=f"{spec.first_seed} to {last}, arms: {', '.join(spec.training.arms)}",
-            clock=clock,
-            streamed=streamed,
-            device=trained.device,
-        )
 
 
 def _are_made(options: argparse.Namespace, code: str) -> bool:

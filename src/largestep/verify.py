@@ -108,12 +108,7 @@ def main() -> None:
     )
     arguments.add_argument("--json", action="store_true", help="print JSON")
     options = arguments.parse_args()
-    try:
-        settings = configuration(options.configfile, options.config)
-        # Names a user's own code that is not there.
-        grid.results_key(settings)
-    except config.ConfigError as error:
-        sys.exit(f"error: {error}")
+    settings = configured(options)
     if not options.results.is_dir():
         sys.exit(f"error: {options.results}: there is no such folder; run snakemake, or name another with --results")
     findings, files = verify(settings, options.results, remake=not options.stores)
@@ -151,6 +146,17 @@ def add_configuration(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "--config", nargs="+", default=[], metavar="KEY=VALUE", help="on top of them, as for snakemake: scale=paper"
     )
+
+
+def configured(options: argparse.Namespace) -> config.Config:
+    """The configuration that the options of `add_configuration` name. Ends the command where it cannot be used."""
+    try:
+        settings = configuration(options.configfile, options.config)
+        # Names a user's own code that is not there.
+        grid.results_key(settings)
+    except config.ConfigError as error:
+        sys.exit(f"error: {error}")
+    return settings
 
 
 def configuration(above: list[Path], values: list[str]) -> config.Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def install(names: Sequence[str]) -> None:
         ["apt-get", "update", "-qq"],
         ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *names],
     )
-    with FileLock("/tmp/largestep-apt.lock"):
+    with FileLock(Path(tempfile.gettempdir()) / "largestep-apt.lock"):
         ours = not policy.exists()
         if ours:
             policy.write_text("#!/bin/sh\nexit 101\n")

@@ -23,12 +23,13 @@ def write(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
     cli.run(readme.main)
 
 
-def test_readme_says_what_the_shipped_summary_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After `make reference` of a new run, `make readme`."""
-    page = tmp_path / "README.md"
-    page.write_bytes((ROOT / "README.md").read_bytes())
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_pages_say_what_the_shipped_summary_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `make reference` of a new run, `make readme`. The second is the first page of the site."""
+    page = tmp_path / "page.md"
+    page.write_bytes((ROOT / name).read_bytes())
     write(monkeypatch, "--summary", SUMMARY, "--readme", page)
-    assert page.read_text() == (ROOT / "README.md").read_text()
+    assert page.read_text() == (ROOT / name).read_text()
 
 
 def test_the_shipped_summary_is_that_of_the_reference() -> None:
@@ -73,13 +74,6 @@ def test_what_cannot_be_written_is_one_line(
     with pytest.raises(SystemExit, match=problem):
         write(monkeypatch, "--summary", tmp_path / "summary.csv", "--readme", tmp_path / "README.md")
     assert (tmp_path / "README.md").read_text() == page
-
-
-def test_the_first_page_of_the_site_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "index.md"
-    page.write_bytes((ROOT / "docs/index.md").read_bytes())
-    write(monkeypatch, "--summary", SUMMARY, "--readme", page)
-    assert page.read_text() == (ROOT / "docs/index.md").read_text()
 
 
 def test_the_shipped_evidence_is_that_of_the_shipped_summary() -> None:

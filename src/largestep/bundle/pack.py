@@ -16,12 +16,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from largestep import __version__, config, grid, store, verify
+from largestep import __version__, config, store, verify
 from largestep.bundle import METADATA, PROVENANCE, SUMS
 from largestep.bundle.crate import Study, crate
 from largestep.cli import parser, run
@@ -75,11 +74,7 @@ def main() -> None:
     arguments.add_argument("--stores", action="store_true", help="do not make tables and figures again to compare them")
     arguments.add_argument("--json", action="store_true", help="print JSON")
     options = arguments.parse_args()
-    try:
-        settings = verify.configuration(options.configfile, options.config)
-        grid.results_key(settings)
-    except config.ConfigError as error:
-        sys.exit(f"error: {error}")
+    settings = verify.configured(options)
     _refuse_unfinished(settings, options.results, remake=not options.stores)
     output = options.output or Path(f"largestep-{__version__}-{settings.scale}.zip")
     held = dict(contents(settings, options.results, options.configfile, options.more))
