@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 COVERAGE := 7.17.5
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
-PYTEST := $(BIN)/python -m pytest --numprocesses auto
+# One test at a time to whoever is free: long ones come first, and in portions one worker would get all of them.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxschedchunk 1
 PINS := torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 numba==0.68.1 llvmlite==0.50.0 pillow==13.0.0
 
 .PHONY: reproduce verify compare reference readme test test-portable test-gpu test-kills test-reliability test-cluster test-lowest same-digits lint bench bench-gpu bench-plan bench-study precision disk times setup docs site variables findings coverage test-container lock clean

@@ -24,13 +24,22 @@ NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
 # Whole runs first and what is quick last, so that no worker ends with a long test while the others have none left.
-ORDER = {"workflow/test_whole_run.py": 0, "workflow": 1, "reliability": 2, "unit": 4}
+ORDER = {
+    "workflow/test_whole_run.py": 0,
+    "reliability/test_killed_runs.py": 1,
+    "reliability/test_kills.py": 1,
+    "workflow": 2,
+    "reliability": 3,
+    "dag": 3,
+    "scale": 3,
+    "unit": 5,
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         path = item.path.relative_to(REPOSITORY / "tests")
-        return ORDER.get(str(path), ORDER.get(path.parts[0], 3))
+        return ORDER.get(str(path), ORDER.get(path.parts[0], 4))
 
     items.sort(key=place)
 

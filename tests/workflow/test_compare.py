@@ -72,6 +72,27 @@ def test_other_digits_are_named(
     assert "drift: 0 of " in said
 
 
+def test_a_run_of_a_part_is_compared_in_that(
+    finished: Project, known: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of the experiments that `only` names; claims are left out, and what is not in the reference is refused."""
+    only = ["--config", "only=[points]"]
+    project = finished.copy(tmp_path / "project")
+    project.snakemake("--cores", "1", *only)
+    assert call(monkeypatch, project.folder, "--reference", known, "--json", *only) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["verdict"] == "identical"
+    assert [each["name"] for each in report["cells"]] == ["points.decay2", "points.decay50"]
+    assert report["claims"] == []
+    assert 0 < report["digits"]["stores"] < report["digits"]["of"]
+    raw = json.loads(known.read_text())
+    raw["stores"] = {path: own for path, own in raw["stores"].items() if "points" not in path}
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(raw))
+    assert call(monkeypatch, project.folder, "--reference", other, *only) == 2
+    assert "has nothing of what `only` names" in capsys.readouterr().err
+
+
 def test_what_cannot_be_compared_is_one_line(
     finished: Project, known: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -46,6 +46,10 @@ class Run:
             headlines={key: Kept.of(sample) for key, sample in self.headlines.items()},
             answers=self.answers,
         )
+
+    def without_claims(self) -> Run:
+        """The same, as a run whose claims are not to be compared."""
+        return replace(self, headlines={}, answers={})
 
 
 def gather(settings: Config, results: Path) -> Run:

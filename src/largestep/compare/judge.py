@@ -86,11 +86,12 @@ class Judged:
 class Digits:
     """Which stores hold other values than the reference's, by path the variables, and why they may, if they may.
 
-    stores: how many were compared. same_cells: cells of whose stores all are the same. first: the first store of those
-    that must be the same and is not.
+    stores: how many were compared; of: how many the reference has, where the run is of a part alone. same_cells: cells
+    of whose stores all are the same. first: the first store of those that must be the same and is not.
     """
 
     stores: int
+    of: int | None
     same_cells: list[str]
     unlike: dict[str, list[str]]
     may_differ: str
@@ -100,6 +101,8 @@ class Digits:
     def text(self) -> str:
         """In words."""
         same = f"{self.stores - len(self.unlike)} of {self.stores} stores hold the values of the reference"
+        if self.of:
+            same += f", which has {self.of} (this run is of what `only` names; claims rest on all and are not compared)"
         if self.first:
             return f"{same}; {self.first} is the first that does not but must, in {', '.join(self.unlike[self.first])}"
         if self.may_differ:
@@ -119,7 +122,7 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The worst of all; digits that differ are at best an agreement, and where they must not at best a drift."""
-        worst = max((each.verdict for each in (*self.claims, *self.cells)), key=SEVERITY.index)
+        worst = max((each.verdict for each in (*self.claims, *self.cells)), key=SEVERITY.index, default=SEVERITY[0])
         least: Verdict = "drift" if self.digits.first else "agreement" if self.digits.unlike else "identical"
         return max(worst, least, key=SEVERITY.index)
 
@@ -187,9 +190,9 @@ class _Pair:
         )
 
 
-def judge(reference: Reference, run: Run) -> Report:
-    """Compare a run with a reference."""
-    digits = compare_digits(reference, run)
+def judge(reference: Reference, run: Run, of: int | None = None) -> Report:
+    """Compare a run with a reference, or with the part of one that has so many stores."""
+    digits = compare_digits(reference, run, of)
     cells, claims = list(_of_cells(reference, run)), list(_of_claims(reference, run))
     pairs = [*cells, *claims]
     differences = chance.differences([(pair.reference.sample, pair.run.values) for pair in pairs])
@@ -219,7 +222,7 @@ def _unknown(reference: Reference, run: Run) -> list[str]:
     return [*sorted(cells), *(path.removesuffix(".nc") for path in sorted(studies))]
 
 
-def compare_digits(reference: Reference, run: Run) -> Digits:
+def compare_digits(reference: Reference, run: Run, of: int | None = None) -> Digits:
     """The stores by their values."""
     kept = {each.path: each for each in run.stores if each.path in reference.stores}
     unlike = {path: identity.unlike(reference.stores[path], each.variables) for path, each in kept.items()}
@@ -232,7 +235,7 @@ def compare_digits(reference: Reference, run: Run) -> Digits:
     images = "image networks depend on the processor and its threads"
     if unlike and not first and not may_differ:
         may_differ = images
-    return Digits(len(kept), same_cells, unlike, may_differ, first)
+    return Digits(len(kept), of, same_cells, unlike, may_differ, first)
 
 
 def _other_machine(reference: Reference, run: Run) -> Iterator[str]:

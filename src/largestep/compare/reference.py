@@ -95,6 +95,19 @@ class Reference(_Strict):
             why = f"has {lacking[0]}{more}, which config.yaml does not ask for"
             raise store.StoreError(f"{path}: {why}; compare a run of all of scale {self.made.scale}")
 
+    def part(self, path: Path, stores: Iterable[str], cells: Iterable[str]) -> Reference:
+        """What is kept of these stores and cells alone; nothing of claims, which rest on the whole.
+
+        stores, cells: as they are named in `stores` and `cells`. Raises StoreError when this reference, the one at
+        `path`, has none of the stores.
+        """
+        wanted, kept = set(stores), set(cells)
+        of_stores = {name: own for name, own in self.stores.items() if name in wanted}
+        if not of_stores:
+            raise store.StoreError(f"{path}: has nothing of what `only` names; compare a run of what it has")
+        of_cells = {name: own for name, own in self.cells.items() if name in kept}
+        return self.model_copy(update={"stores": of_stores, "cells": of_cells, "headlines": {}, "answers": {}})
+
 
 def read(path: Path, scale: str) -> Reference:
     """Read a reference for a run of a scale. Raises StoreError, one line, for one that is missing or unlike."""
