@@ -37,7 +37,7 @@ def main() -> None:
         prog="python -m largestep",
         usage="%(prog)s [-h] [--version] COMMAND ...",
         description=f"{__doc__}\n\ncommands:\n"
-        + "\n".join(f"  {name:{width}s}  {about}" for name, (_, about) in COMMANDS.items()),
+        + "\n".join(f"  {name:{width}s}  {purpose}" for name, (_, purpose) in COMMANDS.items()),
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -47,16 +47,16 @@ def experiment(results: Path, name: str, entry: ExperimentEntry) -> store.Rows:
     cells = ordered(entry)
 
     def shared(first: xr.Dataset) -> xr.Dataset:
-        found = xr.Dataset(coords=first.coords)
+        group = xr.Dataset(coords=first.coords)
         for key, (dims, values) in _published(entry, first.sizes.get("block", 1)).items():
             long_name = f"{key.replace('_', ' ')} of the paper's single run"
-            found[f"published_{key}"] = variable(dims, values, first[key].attrs["units"], long_name)
+            group[f"published_{key}"] = variable(dims, values, first[key].attrs["units"], long_name)
         seals = []
         if not stages.is_images(entry.data):
             data = store.read(results / "data" / f"{name}.nc", code=stages.chain("data", entry.data))
-            found = found.merge(_problem(data))
+            group = group.merge(_problem(data))
             seals.append(data.attrs["content_sha256"])
-        return found.assign_attrs(
+        return group.assign_attrs(
             title=entry.title,
             paper=entry.paper,
             algorithm=entry.algorithm,
@@ -82,17 +82,17 @@ def ordered(entry: ExperimentEntry) -> list[str]:
 
 def study(path: Path, entry: StudyEntry) -> xr.Dataset:
     """The store of a study, refused unless it was made from the settings and the code of today."""
-    found = store.read(path)
-    if digest(found.attrs["spec"]) != entry.spec_sha256:
-        raise store.of_other_settings(path, found.attrs["spec"], path.stem)
-    spec: StudySpec[Any, Any] = StudySpec.read(found.attrs["spec"])
-    if found.attrs["code_fingerprint"] != stages.study_code(spec):
+    group = store.read(path)
+    if digest(group.attrs["spec"]) != entry.spec_sha256:
+        raise store.of_other_settings(path, group.attrs["spec"], path.stem)
+    spec: StudySpec[Any, Any] = StudySpec.read(group.attrs["spec"])
+    if group.attrs["code_fingerprint"] != stages.study_code(spec):
         raise store.StaleError(path, "is stale: it was made from other code")
-    return found.drop_attrs(deep=False).assign_attrs(
+    return group.drop_attrs(deep=False).assign_attrs(
         kind=spec.settings.kind,
         title=entry.title,
         paper=entry.paper,
-        stores_sha256=digest(found.attrs["content_sha256"]),
+        stores_sha256=digest(group.attrs["content_sha256"]),
     )
 
 
@@ -120,26 +120,26 @@ def _row(folder: Path, entry: ExperimentEntry, cell: str) -> xr.Dataset:
 
 def _published(entry: ExperimentEntry, blocks: int) -> dict[str, tuple[tuple[str, ...], list[Any]]]:
     """Dimensions and values of every measure for which the paper reports one; NaN for the other cells."""
-    found: dict[str, tuple[tuple[str, ...], list[Any]]] = {}
+    published: dict[str, tuple[tuple[str, ...], list[Any]]] = {}
     reported = [entry.cells[cell].reported() for cell in ordered(entry)]
     for key in sorted({key for values in reported for key in values}):
         by_block = key in ("feature_sparsity", "active_fraction")
         missing = [np.nan] * blocks if by_block else np.nan
         dims = ("cell", "block") if by_block else ("cell",)
         values_of = [values.get(key, missing) for values in reported]
-        found[key] = dims, np.array(values_of, dtype=float).tolist()
-    return found
+        published[key] = dims, np.array(values_of, dtype=float).tolist()
+    return published
 
 
 def _problem(data: xr.Dataset) -> xr.Dataset:
     """What figures need of the fixed data set: one-dimensional points, or the neurons of a teacher."""
-    found = xr.Dataset()
+    problem = xr.Dataset()
     if "teacher_neurons" in data:
-        found["teacher_neurons"] = data["teacher_neurons"].isel(data_set=0).variable
+        problem["teacher_neurons"] = data["teacher_neurons"].isel(data_set=0).variable
     if "train_inputs" in data and data.sizes["input"] == 1:
-        found["train_inputs"] = data["train_inputs"].isel(data_set=0, input=0).variable
-        found["train_labels"] = data["train_labels"].isel(data_set=0).variable
-    return found
+        problem["train_inputs"] = data["train_inputs"].isel(data_set=0, input=0).variable
+        problem["train_labels"] = data["train_labels"].isel(data_set=0).variable
+    return problem
 
 
 if __name__ == "__main__":

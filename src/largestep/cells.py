@@ -38,27 +38,27 @@ def main() -> None:
     if name != "cells" and options.cell not in grid.cells(settings):
         near = [cell for cell in grid.cells(settings) if cell.startswith(options.cell.partition(".")[0])]
         sys.exit(f"error: there is no cell {options.cell} at scale {settings.scale}; see {', '.join(near) or 'cells'}")
-    found, lines = commands[name](settings, options)
-    print(json.dumps(found, indent=2) if options.json else "\n".join(lines))
+    answer, lines = commands[name](settings, options)
+    print(json.dumps(answer, indent=2) if options.json else "\n".join(lines))
 
 
 def listed(settings: config.Config, options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str]]:
     """Every cell with its state, the number of its runs and of those that diverged; None where that is not known."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name, checked in _checked(settings, options.results, grid.cells(settings)).items():
         faults = {each.finding.fault for each in checked if each.finding}
         runs, diverged = _runs(options.results / f"cells/{name}/train.nc") if not faults else (None, None)
         all_diverged = bool(runs) and runs == diverged
         state = next((fault for fault in WORST if fault in faults), "diverged" if all_diverged else "done")
-        found.append({"cell": name, "state": state, "runs": runs, "diverged": diverged})
-    width = max(len(each["cell"]) for each in found)
-    lost = [f"  {each['diverged']} of {each['runs']} runs diverged" if each["diverged"] else "" for each in found]
-    return found, [f"{each['cell']:{width}s}  {each['state']}{more}" for each, more in zip(found, lost, strict=True)]
+        rows.append({"cell": name, "state": state, "runs": runs, "diverged": diverged})
+    width = max(len(each["cell"]) for each in rows)
+    lost = [f"  {each['diverged']} of {each['runs']} runs diverged" if each["diverged"] else "" for each in rows]
+    return rows, [f"{each['cell']:{width}s}  {each['state']}{more}" for each, more in zip(rows, lost, strict=True)]
 
 
 def shown(settings: config.Config, options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str]]:
     """The stores of a cell that can be read: what they say of themselves, and their variables."""
-    found: list[dict[str, Any]] = []
+    stores: list[dict[str, Any]] = []
     lines: list[str] = []
     for each in _checked(settings, options.results, [options.cell])[options.cell]:
         path = options.results / each.expected.path
@@ -66,24 +66,24 @@ def shown(settings: config.Config, options: argparse.Namespace) -> tuple[list[di
             lines.append(f"{path}: {each.finding.why if each.finding else 'is not there, nor needed'}")
             continue
         held = _held(path, each.content)
-        found.append({"path": str(path), **held})
+        stores.append({"path": str(path), **held})
         lines += [str(path), *(f"  {key}: {value}" for key, value in held["attributes"].items())]
-        for name, about in held["variables"].items():
-            sizes = ", ".join(f"{dim} {size}" for dim, size in about["sizes"].items())
-            lines.append(f"  {name} ({sizes}) [{about['units']}]: {about['long_name']}")
-    return found, lines
+        for name, variable in held["variables"].items():
+            sizes = ", ".join(f"{dim} {size}" for dim, size in variable["sizes"].items())
+            lines.append(f"  {name} ({sizes}) [{variable['units']}]: {variable['long_name']}")
+    return stores, lines
 
 
 def explained(settings: config.Config, options: argparse.Namespace) -> tuple[list[dict[str, str]], list[str]]:
     """Which stores of a cell, and of what it is made from, the next run makes again, and why."""
     checked = _checked(settings, options.results, [options.cell])[options.cell]
-    found = [
+    findings = [
         {"path": str(options.results / each.finding.path), "fault": each.finding.fault, "why": each.finding.why}
         for each in checked
         if each.finding
     ]
-    lines = [f"{each['path']}: {each['fault']}: {each['why']}" for each in found]
-    return found, lines or [
+    lines = [f"{each['path']}: {each['fault']}: {each['why']}" for each in findings]
+    return findings, lines or [
         f"{options.cell}: nothing would run: its stores are of today's settings, code and libraries"
     ]
 

@@ -43,10 +43,10 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, default=Path("docs/variables.md"), help="page to write")
     options = arguments.parse_args()
     try:
-        found = variables(options.input)
+        rows = variables(options.input)
     except OSError as error:
         sys.exit(f"error: {options.input}: is no aggregate: {error}")
-    store.write_text(options.output, page(found))
+    store.write_text(options.output, page(rows))
 
 
 def variables(path: Path) -> dict[str, list[Row]]:
@@ -65,19 +65,19 @@ def _rows(group: xr.Dataset) -> Iterator[Row]:
         yield Row(str(name), ", ".join(map(str, values.dims)), *said)
 
 
-def page(found: Mapping[str, list[Row]]) -> str:
+def page(groups: Mapping[str, list[Row]]) -> str:
     """The page: what experiments hold in one table, each variable once, and a table for every study."""
     prefix = f"{store.STUDIES}/"
-    experiments = {name: rows for name, rows in found.items() if not name.startswith(prefix)}
-    text = NOTICE + HEAD.format(count=sum(map(len, found.values())), groups=len(found))
+    experiments = {name: rows for name, rows in groups.items() if not name.startswith(prefix)}
+    text = NOTICE + HEAD.format(count=sum(map(len, groups.values())), groups=len(groups))
     text += "\n## Experiments\n\n| variable | dimensions | units | what it is | of |\n|---|---|---|---|---|\n"
     for row in sorted({row for rows in experiments.values() for row in rows}):
         has = [name for name, rows in experiments.items() if row in rows]
         text += f"| {row.cells()} | {'all' if len(has) == len(experiments) else ', '.join(has)} |\n"
-    for name in sorted(set(found) - set(experiments)):
+    for name in sorted(set(groups) - set(experiments)):
         text += f"\n## Study {name.removeprefix(prefix)}\n\n| variable | dimensions | units | what it is |\n"
         text += "|---|---|---|---|\n"
-        text += "".join(f"| {row.cells()} |\n" for row in found[name])
+        text += "".join(f"| {row.cells()} |\n" for row in groups[name])
     return text
 
 

@@ -38,23 +38,23 @@ def log10(values: ArrayLike) -> Array:
 def power(base: ArrayLike, exponent: ArrayLike) -> Array:
     """Each base, which is not negative, to the power of its exponent; the two broadcast."""
     bases, exponents = np.broadcast_arrays(np.asarray(base, dtype=np.float64), np.asarray(exponent, dtype=np.float64))
-    found = map(_power, bases.ravel().tolist(), exponents.ravel().tolist())
-    return np.fromiter(found, np.float64, bases.size).reshape(bases.shape)
+    powers = map(_power, bases.ravel().tolist(), exponents.ravel().tolist())
+    return np.fromiter(powers, np.float64, bases.size).reshape(bases.shape)
 
 
 def geomspace(first: float, last: float, count: int) -> Array:
     """So many positive numbers, at least one, from the first to the last in equal ratios."""
-    found = exp(np.linspace(math.log(first), math.log(last), count))
-    found[-1], found[0] = last, first
-    return found
+    numbers = exp(np.linspace(math.log(first), math.log(last), count))
+    numbers[-1], numbers[0] = last, first
+    return numbers
 
 
 def _logarithm(function: Callable[[float], float], values: ArrayLike) -> Array:
     array = np.asarray(values, dtype=np.float64)
     positive = array > 0.0
-    found = np.where(array == 0.0, -np.inf, np.nan)
-    found[positive] = _each(function, array[positive])
-    return found
+    logarithms = np.where(array == 0.0, -np.inf, np.nan)
+    logarithms[positive] = _each(function, array[positive])
+    return logarithms
 
 
 def _each(function: Callable[[float], float], values: ArrayLike) -> Array:

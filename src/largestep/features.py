@@ -24,12 +24,14 @@ def main() -> None:
     data = stages.reader(kinds[0]).read_problem(options.data, trained.data)
     with store.opened(options.snapshots, spec=trained.text(), code=stages.chain("train", *kinds)) as snapshots:
         worker = stages.worker("features", kinds[1])
-        found = worker.features(trained.model, spec.measures, data, snapshots, label=spec.cell, threads=options.threads)
-        found = found.assign_coords({name: snapshots.variables[name].load() for name in RUN})
+        dataset = worker.features(
+            trained.model, spec.measures, data, snapshots, label=spec.cell, threads=options.threads
+        )
+        dataset = dataset.assign_coords({name: snapshots.variables[name].load() for name in RUN})
         seeds = snapshots.attrs["seeds"]
     store.write(
         options.output,
-        found,
+        dataset,
         title=f"Features of {spec.cell}",
         stage="features",
         spec=spec.text(),

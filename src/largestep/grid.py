@@ -88,17 +88,17 @@ def data_spec(settings: Experiment) -> DataSpec:
 
 def image_sets(config: Config) -> dict[str, Cell]:
     """Every image data set of the configuration at its scale, by name, each with a cell that uses it."""
-    found: dict[str, Cell] = {}
+    sets: dict[str, Cell] = {}
     for cell in cells(config).values():
         if cell.settings.images:
-            found.setdefault(data_spec(cell.settings).image_set().name, cell)
-    return found
+            sets.setdefault(data_spec(cell.settings).image_set().name, cell)
+    return sets
 
 
 def cells(config: Config) -> dict[str, Cell]:
     """Every cell of the configuration at its scale, by id, in the order of ids: that of the file does not count."""
-    found = (Cell(name, cell, settings) for name, settings in config.at_scale().items() for cell in settings.cells)
-    return {cell.id: cell for cell in sorted(found, key=lambda cell: cell.id)}
+    unsorted = (Cell(name, cell, settings) for name, settings in config.at_scale().items() for cell in settings.cells)
+    return {cell.id: cell for cell in sorted(unsorted, key=lambda cell: cell.id)}
 
 
 def study_spec(config: Config, name: str) -> str:

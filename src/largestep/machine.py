@@ -34,7 +34,7 @@ def attributes() -> dict[str, str]:
     compile_target: of numba's kernels; blas: every BLAS library with its version and the kernels that it chose;
     threads: of each of these, of OpenMP and of numba.
     """
-    found = {"processor": processor()}
+    described = {"processor": processor()}
     pools = threadpool_info()
     blas = {
         f"{each['internal_api']} {each['version']} {each.get('architecture', '')}".strip()
@@ -44,6 +44,6 @@ def attributes() -> dict[str, str]:
     threads = {f"{each['internal_api']} {each['num_threads']}" for each in pools}
     if "largestep.compiled" in sys.modules:
         numba = sys.modules["numba"]
-        found["compile_target"] = numba.config.CPU_NAME or f"{platform.machine()}, as this processor"
+        described["compile_target"] = numba.config.CPU_NAME or f"{platform.machine()}, as this processor"
         threads.add(f"numba {numba.get_num_threads()}")
-    return found | {"blas": ", ".join(sorted(blas)) or "none", "threads": ", ".join(sorted(threads)) or "1"}
+    return described | {"blas": ", ".join(sorted(blas)) or "none", "threads": ", ".join(sorted(threads)) or "1"}

@@ -246,14 +246,14 @@ def declares(module: str, name: str) -> bool:
 @cache
 def definitions(module: str) -> dict[str, ast.expr | None]:
     """What a module assigns at its top, and its functions and classes, which have no expression."""
-    found: dict[str, ast.expr | None] = {}
+    values: dict[str, ast.expr | None] = {}
     for statement in _tree(module).body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            found[statement.name] = None
+            values[statement.name] = None
         elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            found |= {target.id: statement.value for target in targets if isinstance(target, ast.Name)}
-    return found
+            values |= {target.id: statement.value for target in targets if isinstance(target, ast.Name)}
+    return values
 
 
 def imported(module: str) -> set[str]:

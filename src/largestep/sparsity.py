@@ -52,7 +52,7 @@ def main() -> None:
 
 def measures(features: xr.Dataset, thresholds: Thresholds) -> xr.Dataset:
     """Every measure that the features allow, with one dimension per kind of threshold."""
-    found = xr.Dataset(coords={name: features.variables[name] for name in RUN})
+    dataset = xr.Dataset(coords={name: features.variables[name] for name in RUN})
     if "singular_values" in features:
         sweep = thresholds.rank_thresholds
         for prefix, dims, said in (("", RUN, ""), ("rescaled_", rescaling.END, ", units rescaled")):
@@ -60,15 +60,15 @@ def measures(features: xr.Dataset, thresholds: Thresholds) -> xr.Dataset:
                 continue
             values = features[f"{prefix}singular_values"].values
             ranks = np.stack([rank(values, t) for t in sorted(sweep)], axis=-1)
-            found[f"{prefix}rank"] = variable((*dims, "rank_threshold"), ranks, "1", f"rank of the Jacobian{said}")
-            found[f"{prefix}effective_rank"] = variable(
+            dataset[f"{prefix}rank"] = variable((*dims, "rank_threshold"), ranks, "1", f"rank of the Jacobian{said}")
+            dataset[f"{prefix}effective_rank"] = variable(
                 dims,
                 effective_rank(values),
                 "1",
                 "effective rank of the Jacobian: exponential of the entropy of its singular values, normalised to sum "
                 f"1{said}",
             )
-        found = found.assign_coords(
+        dataset = dataset.assign_coords(
             rank_threshold=coordinate(
                 "rank_threshold", sweep, "singular values above this fraction of the largest count"
             )
@@ -76,17 +76,17 @@ def measures(features: xr.Dataset, thresholds: Thresholds) -> xr.Dataset:
     if "predictor" in features:
         sweep = thresholds.l0_thresholds
         norms = np.stack([l0_norm(features["predictor"].values, t) for t in sorted(sweep)], axis=-1)
-        found["l0"] = variable(
+        dataset["l0"] = variable(
             (*RUN, "l0_threshold"), norms, "1", "number of non-zero coordinates of the predictor u * v"
         )
-        found = found.assign_coords(
+        dataset = dataset.assign_coords(
             l0_threshold=coordinate("l0_threshold", sweep, "coordinates above this absolute value count")
         )
     if "unit_active_count" in features:
-        found = found.merge(_sparsity_of_blocks(features, thresholds.correlation_thresholds))
+        dataset = dataset.merge(_sparsity_of_blocks(features, thresholds.correlation_thresholds))
     if "rescaled_active_count" in features:
-        found["rescaled_feature_sparsity"] = rescaling.sparsity(features, thresholds.correlation_thresholds)
-    return found
+        dataset["rescaled_feature_sparsity"] = rescaling.sparsity(features, thresholds.correlation_thresholds)
+    return dataset
 
 
 def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
@@ -109,7 +109,7 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
             for b, (c, _) in zip(blocks, parts, strict=True)
         ]
     )
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "feature_sparsity": variable(
                 (*RUN, "block", "correlation_threshold"),
@@ -156,13 +156,13 @@ def _sparsity_of_blocks(features: xr.Dataset, sweep: list[float]) -> xr.Dataset:
         errors = [
             [sampling_error(*part, examples, t, n) for t in sorted(sweep)] for part, n in zip(parts, sizes, strict=True)
         ]
-        found["feature_sparsity_error"] = variable(
+        dataset["feature_sparsity_error"] = variable(
             (*RUN, "block", "correlation_threshold"),
             np.moveaxis(np.array(errors), (0, 1), (-2, -1)),
             "1",
             "standard error of the feature sparsity by the draw of units",
         )
-    return found
+    return dataset
 
 
 if __name__ == "__main__":

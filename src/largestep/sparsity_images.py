@@ -43,10 +43,10 @@ def main() -> None:
     codes = {stage: stages.chain(stage, train.data.data.kind, train.model.kind) for stage in TITLES}
     parts = {
         stage: [
-            store.read(path, spec=about.part(part).text(), code=codes[stage])
+            store.read(path, spec=whole_spec.part(part).text(), code=codes[stage])
             for path, part in zip(paths, options.seeds, strict=True)
         ]
-        for stage, about, paths in (("train", train, options.losses), ("features", features, options.features))
+        for stage, whole_spec, paths in (("train", train, options.losses), ("features", features, options.features))
     }
     whole = joined(parts["features"], options.features)
     for stage, path, dataset, text, taken in (

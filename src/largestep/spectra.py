@@ -28,10 +28,10 @@ def singular_values(matrices: Array) -> Array:
     """
     tall = matrices if matrices.shape[-2] >= matrices.shape[-1] else np.swapaxes(matrices, -1, -2)
     finite = np.asarray(np.isfinite(tall).all(axis=(-2, -1)))
-    found = np.full((*finite.shape, tall.shape[-1]), np.nan)
+    values = np.full((*finite.shape, tall.shape[-1]), np.nan)
     for place in np.argwhere(finite):
-        found[tuple(place)] = _of_one(tall[tuple(place)])
-    return found
+        values[tuple(place)] = _of_one(tall[tuple(place)])
+    return values
 
 
 def extremes(matrix: Array) -> Array:
@@ -42,8 +42,8 @@ def extremes(matrix: Array) -> Array:
     exponent = np.frexp(np.abs(matrix).max())[1]
     diagonal, beside = np.empty(len(matrix)), np.zeros(len(matrix))
     _tridiagonal(np.ascontiguousarray(np.ldexp(matrix, -exponent)), diagonal, beside)
-    found = [_eigenvalue(diagonal, beside, 0), _eigenvalue(diagonal, beside, len(matrix) - 1)]
-    return np.asarray(np.ldexp(found, exponent))
+    both = [_eigenvalue(diagonal, beside, 0), _eigenvalue(diagonal, beside, len(matrix) - 1)]
+    return np.asarray(np.ldexp(both, exponent))
 
 
 def triangle(matrix: Array) -> Array:
@@ -54,11 +54,11 @@ def triangle(matrix: Array) -> Array:
 
 
 def _of_one(matrix: Array) -> Array:
-    found = np.zeros(matrix.shape[1])
+    values = np.zeros(matrix.shape[1])
     # Columns of zeros, as those of units that no input activates, add values of 0 and nothing else.
     matrix = matrix[:, matrix.any(axis=0)]
     if not matrix.size:
-        return found
+        return values
     largest = np.abs(matrix).max()
     # Columns from long to short keep the rounding errors of long ones out of the small values.
     lengths = np.einsum("ij,ij->j", matrix / largest, matrix / largest)
@@ -69,8 +69,8 @@ def _of_one(matrix: Array) -> Array:
     _bidiagonal(np.ascontiguousarray(work), diagonal, above)
     if not _diagonalise(diagonal, above):
         raise ArithmeticError(f"no convergence of the singular values of a matrix of shape {matrix.shape}")
-    found[: matrix.shape[1]] = largest * -np.sort(-np.abs(diagonal))
-    return found
+    values[: matrix.shape[1]] = largest * -np.sort(-np.abs(diagonal))
+    return values
 
 
 @kernel

@@ -95,9 +95,9 @@ def code(stage: str, kind: str | None = None) -> str:
     if kind is not None and stage in WORKERS:
         modules.append(_worker(stage, kind))
     # What measures alone ask of a toy network is no part of its training. Other stages name workers that run elsewhere.
-    found = fingerprint(*modules, every_method=images or stage not in ("train", "features"))
+    package_code = fingerprint(*modules, every_method=images or stage not in ("train", "features"))
     own = kind is not None and "." in kind and stage in ("images", "train")
-    return digest(found, user_fingerprint(str(kind))) if own else found
+    return digest(package_code, user_fingerprint(str(kind))) if own else package_code
 
 
 def _worker(stage: str, kind: str) -> str:
@@ -126,8 +126,8 @@ def study_code(spec: StudySpec[Any, Any]) -> str:
     # With the study, because a method of a network counts where something calls it.
     networks = {TOYS[model] for _, model in used if model in TOYS}
     study = ("largestep.studies.__main__", _worker("studies", settings.kind), *sorted(networks))
-    found = fingerprint(*study, every_method=any(is_images(data) for data, _ in used))
-    return digest(found, *workers)
+    own_code = fingerprint(*study, every_method=any(is_images(data) for data, _ in used))
+    return digest(own_code, *workers)
 
 
 def chain(stage: str, data: str, model: str | None = None) -> str:

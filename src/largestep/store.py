@@ -417,15 +417,15 @@ def read_all(path: Path) -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
 
     Raises StoreError like `read_group`.
     """
-    found: dict[str, xr.Dataset] = {}
+    groups: dict[str, xr.Dataset] = {}
     with _understanding(path), _tree(path) as file:
         for name in _group_names(file):
-            found[name] = _opened(file[name]).load()
-            _check_content(path, found[name])
+            groups[name] = _opened(file[name]).load()
+            _check_content(path, groups[name])
     within = f"{STUDIES}/"
     return (
-        {name: group for name, group in found.items() if not name.startswith(within)},
-        {name.removeprefix(within): group for name, group in found.items() if name.startswith(within)},
+        {name: group for name, group in groups.items() if not name.startswith(within)},
+        {name.removeprefix(within): group for name, group in groups.items() if name.startswith(within)},
     )
 
 
@@ -531,16 +531,16 @@ def attributes(path: Path) -> dict[str, object]:
 def tree_attributes(path: Path) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
     """The same of `results/largestep.nc`: those of the file, and by name those of its groups, studies among them."""
     with _understanding(path), _tree(path) as file:
-        found = {key: file.getncattr(key) for key in file.ncattrs()}
+        of_file = {key: file.getncattr(key) for key in file.ncattrs()}
         groups: dict[str, dict[str, object]] = {}
         for name in _group_names(file):
             group = _opened(file[name])
             _check_content(path, group)
             groups[name] = {str(key): value for key, value in group.attrs.items()}
         seals = {name: group["content_sha256"] for name, group in groups.items()}
-        if found.get("content_sha256") != digest(canonical(seals)):
+        if of_file.get("content_sha256") != digest(canonical(seals)):
             raise RefusedError(path, "its groups do not match its checksum")
-    return found, groups
+    return of_file, groups
 
 
 def other_versions(attributes: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
@@ -552,13 +552,13 @@ def other_versions(attributes: Mapping[str, object]) -> Iterator[tuple[str, str,
 
 
 def _check_origin(path: Path, dataset: xr.Dataset, spec: str | None, code: str | None, made_from: str | None) -> None:
-    found = dataset.attrs.get("spec")
-    if spec is not None and found != spec:
-        raise of_other_settings(path, found, owner(spec))
+    stored = dataset.attrs.get("spec")
+    if spec is not None and stored != spec:
+        raise of_other_settings(path, stored, owner(spec))
     # Like settings, code may be edited while jobs run, and edited back: such a store is not to be moved away.
     if code is not None and dataset.attrs.get("code_fingerprint") != code:
         raise StaleError(path, "is stale: it was made from other code")
-    if made_from not in (None, digest(str(found), str(dataset.attrs.get("code_fingerprint")))):
+    if made_from not in (None, digest(str(stored), str(dataset.attrs.get("code_fingerprint")))):
         raise StaleError(path, "is stale: it was made from other settings or code")
     check_versions(path, dataset.attrs)
 
@@ -572,10 +572,10 @@ def check_versions(path: Path, attributes: Mapping[str, object]) -> None:
 def owner(spec: object) -> str | None:
     """The cell or the study that a spec belongs to; None for one of data, and for what is no spec."""
     try:
-        found = json.loads(str(spec))
+        settings = json.loads(str(spec))
     except json.JSONDecodeError:
         return None
-    return found.get("cell", found.get("study")) if isinstance(found, dict) else None
+    return settings.get("cell", settings.get("study")) if isinstance(settings, dict) else None
 
 
 def of_other_settings(path: Path, spec: object, wanted: str | None) -> StoreError:

@@ -138,8 +138,10 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """
     if len(values) < 2:
         return np.nan, np.nan
-    found = bootstrap((values,), np.median, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0))
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    resampled = bootstrap(
+        (values,), np.median, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+    )
+    return float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)
 
 
 def markdown(rows: pd.DataFrame, title: str, training: str) -> str:

@@ -20,9 +20,9 @@ def coordinate(name: str, thresholds: Sequence[float], long_name: str) -> xr.Var
 
     thresholds: as config.yaml lists them, the paper's first.
     """
-    found = variable((name,), sorted(thresholds), "1", long_name)
-    found.attrs[PAPER] = float(thresholds[0])
-    return found
+    axis = variable((name,), sorted(thresholds), "1", long_name)
+    axis.attrs[PAPER] = float(thresholds[0])
+    return axis
 
 
 def paper_first(values: xr.DataArray) -> xr.DataArray:

@@ -120,8 +120,8 @@ def main() -> None:
     count = Counter(finding.fault for finding in findings)
     bad = sum(count[fault] for fault in FAULTS)
     if options.json:
-        found = [asdict(each) | ({"aside": aside[each.path]} if each.path in aside else {}) for each in findings]
-        print(json.dumps({"files": files, "fresh": files - bad, "findings": found}, indent=2, ensure_ascii=False))
+        reports = [asdict(each) | ({"aside": aside[each.path]} if each.path in aside else {}) for each in findings]
+        print(json.dumps({"files": files, "fresh": files - bad, "findings": reports}, indent=2, ensure_ascii=False))
     else:
         for finding in findings:
             print(f"{options.results / finding.path}: {finding.fault}: {finding.why}")
@@ -179,25 +179,27 @@ def verify(settings: config.Config, results: Path, *, remake: bool = True) -> tu
     wanted = expected(settings)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         checked = check_all(settings, results, wanted, partial(pool.map, chunksize=16))
-        found = {one.expected.path: one.finding for one in checked if one.finding}
+        findings = {one.expected.path: one.finding for one in checked if one.finding}
         contents = {one.expected.path: one.content for one in checked if one.content and not one.finding}
-        found |= {each.path: each for each in _aggregate(settings, results, contents)}
+        findings |= {each.path: each for each in _aggregate(settings, results, contents)}
         made = products(settings)
         files_made = {file for product in made for file in product.files}
         # First what is made of stores, then what is made of that.
         for second in (False, True):
             these = [product for product in made if (product.source in files_made) is second]
-            stale = {product.source for product in these} & set(found)
+            stale = {product.source for product in these} & set(findings)
             judge = partial(compare, results, grid.claims_spec(settings), stale if remake else None)
             for faults in pool.map(judge, these):
-                found |= {each.path: each for each in faults}
-    found |= {each.path: each for each in _specs(settings, results)}
+                findings |= {each.path: each for each in faults}
+    findings |= {each.path: each for each in _specs(settings, results)}
     optional = {*SPECS, *(each.path for each in wanted if each.optional)}
     asked = files_of(wanted, made)
-    found |= {each.path: each for each in _left_over(settings, results, asked, fresh=set(contents))}
+    findings |= {each.path: each for each in _left_over(settings, results, asked, fresh=set(contents))}
     files = len(asked) - sum(not (results / path).exists() for path in optional)
     # What needs a look first: missing files can be many.
-    return sorted(found.values(), key=lambda each: (each.fault == LEFT_OVER, each.fault == "missing", each.path)), files
+    return sorted(
+        findings.values(), key=lambda each: (each.fault == LEFT_OVER, each.fault == "missing", each.path)
+    ), files
 
 
 def files_of(wanted: Iterable[Expected], made: Iterable[Product]) -> set[str]:
@@ -221,12 +223,12 @@ def check_all(
 def expected(settings: config.Config) -> list[Expected]:
     """Every store of the configuration at its scale."""
     cells = grid.cells(settings)
-    found = [
+    stores = [
         Expected(f"images/{name}.safetensors", "images", cell.spec("images"), cell.code("images"))
         for name, cell in grid.image_sets(settings).items()
     ]
     toys = {cell.experiment: cell for cell in cells.values() if not cell.settings.images}
-    found += [Expected(f"data/{name}.nc", "data", cell.spec("data"), cell.code("data")) for name, cell in toys.items()]
+    stores += [Expected(f"data/{name}.nc", "data", cell.spec("data"), cell.code("data")) for name, cell in toys.items()]
     for cell in cells.values():
         owner = "cell", cell.id
         for name in ("train", "snapshots", "features", "sparsity"):
@@ -234,17 +236,17 @@ def expected(settings: config.Config) -> list[Expected]:
                 continue
             stage = _stage(name)
             path = f"cells/{cell.id}/{name}.nc"
-            found.append(Expected(path, stage, cell.spec(stage), cell.code(stage), owner, name == "snapshots"))
+            stores.append(Expected(path, stage, cell.spec(stage), cell.code(stage), owner, name == "snapshots"))
         # Those of seeds are there to add others to them; the cell's own stores need them no more.
         for part, seeds in cell.parts().items() if cell.settings.images else ():
             for name in ("train", "snapshots", "features"):
                 stage = _stage(name)
                 spec, path = cell.part_spec(stage, seeds), f"cells/{cell.id}/seeds/{part}/{name}.nc"
-                found.append(Expected(path, stage, spec, cell.code(stage), owner, optional=True))
+                stores.append(Expected(path, stage, spec, cell.code(stage), owner, optional=True))
     for name in settings.studies_at_scale():
         spec, code = grid.study_spec(settings, name), grid.study_code(settings, name)
-        found.append(Expected(f"studies/{name}.nc", "studies", spec, code, ("study", name)))
-    return found
+        stores.append(Expected(f"studies/{name}.nc", "studies", spec, code, ("study", name)))
+    return stores
 
 
 def _stage(name: str) -> str:
@@ -291,17 +293,17 @@ def _other_settings(checked: Checked, others: Mapping[str, str]) -> Finding:
 
 def _parsed(spec: str) -> dict[str, Any]:
     try:
-        found = json.loads(spec)
+        settings = json.loads(spec)
     except json.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def described(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Which settings differ, and how: the first few in one line."""
-    found = list(differences(old, new))
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return ", ".join(f"{key} {_short(then)} -> {_short(now)}" for key, then, now in found[:NAMED]) + more
+    changed = list(differences(old, new))
+    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    return ", ".join(f"{key} {_short(then)} -> {_short(now)}" for key, then, now in changed[:NAMED]) + more
 
 
 def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -335,9 +337,9 @@ def _name_stages(settings: config.Config, checked: Iterable[Checked]) -> None:
                 continue
             if own.code != own.expected.code:
                 first = first or stage
-            for found in stores.get((cell.id, stage), ()):
-                if first and found.finding and found.finding.why.startswith("code of stage"):
-                    found.finding = Finding(found.expected.path, "stale", f"code of stage {first}")
+            for each_store in stores.get((cell.id, stage), ()):
+                if first and each_store.finding and each_store.finding.why.startswith("code of stage"):
+                    each_store.finding = Finding(each_store.expected.path, "stale", f"code of stage {first}")
 
 
 def source(cell: grid.Cell) -> str:
@@ -399,16 +401,16 @@ def seals(spec: AggregateSpec, contents: Mapping[str, str]) -> Iterator[tuple[st
 def products(settings: config.Config) -> list[Product]:
     """Every table and figure of the configuration at its scale, those that take longest first."""
     tree = "{results}/largestep.nc"
-    found = []
+    listed = []
     for name, study in settings.studies_at_scale().items():
         source = f"studies/{name}.nc"
         made_from = digest(grid.study_spec(settings, name), grid.study_code(settings, name))
         given = ("--input", f"{{results}}/{source}", "--made-from", made_from)
         if study.kind == "loss_slice":
             gif = f"figures/{name}.gif"
-            found.append(Product(("animation", *given, "--output", f"{{to}}/{gif}"), (gif,), source))
-        found.append(_figure(f"figures/{name}", ("figures", "--view", study.kind, *given), source))
-    found.append(
+            listed.append(Product(("animation", *given, "--output", f"{{to}}/{gif}"), (gif,), source))
+        listed.append(_figure(f"figures/{name}", ("figures", "--view", study.kind, *given), source))
+    listed.append(
         Product(
             (
                 *("claims", "--spec-file", "{to}/claims.json", "--input", tree),
@@ -420,15 +422,15 @@ def products(settings: config.Config) -> list[Product]:
         )
     )
     given = ("--claims", "{results}/claims.csv", "--summary", "{results}/summary.csv")
-    found.append(_figure("figures/scorecard", ("figures.scorecard", *given), "claims.csv"))
+    listed.append(_figure("figures/scorecard", ("figures.scorecard", *given), "claims.csv"))
     for name, experiment in settings.at_scale().items():
         for view in experiment.views:
             command = ("figures", "--experiment", name, "--view", view, "--input", tree)
-            found.append(_figure(f"figures/{name}_{view}", command, "largestep.nc"))
+            listed.append(_figure(f"figures/{name}_{view}", command, "largestep.nc"))
         files = tuple(f"tables/{name}.{kind}" for kind in ("csv", "md", "tex"))
         targets = [word for file in files for word in (f"--{file.rpartition('.')[2]}", f"{{to}}/{file}")]
-        found.append(Product(("tables", "--experiment", name, "--input", tree, *targets), files, "largestep.nc"))
-    return found
+        listed.append(Product(("tables", "--experiment", name, "--input", tree, *targets), files, "largestep.nc"))
+    return listed
 
 
 def _figure(stem: str, command: Sequence[str], source: str) -> Product:

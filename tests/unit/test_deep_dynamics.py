@@ -115,7 +115,7 @@ def test_thirty_steps_are_those_written_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     draw = networks.draw
-    monkeypatch.setattr(networks, "draw", lambda *about: draw(*about).double())
+    monkeypatch.setattr(networks, "draw", lambda *given: draw(*given).double())
     about = spec(ETA, epochs=STEPS // PER_EPOCH, batch_size=BATCH, evaluations=STEPS, snapshots=2, **settings)
     about["schedule"] |= schedule
     losses, kept = train(about, data, tmp_path)

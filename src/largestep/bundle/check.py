@@ -60,19 +60,19 @@ def check(path: Path) -> tuple[list[Finding], int]:
         names = bundle.namelist()
         if lacking := [name for name in (METADATA, SUMS, PROVENANCE) if name not in names]:
             raise StoreError(f"{path}: is no bundle of largestep: it holds no {lacking[0]}; {RUN_AGAIN}")
-        found = {each.path: each for each in _unpack(bundle, Path(folder))}
+        findings = {each.path: each for each in _unpack(bundle, Path(folder))}
         sums = _read(path, Path(folder), SUMS, _sums)
         described = _read(path, Path(folder), METADATA, _described)
         told = _read(path, Path(folder), PROVENANCE, _told)
         for each in (*_files(Path(folder), names, sums), *_listed(sums, described)):
-            found.setdefault(each.path, each)
+            findings.setdefault(each.path, each)
         contents: dict[str, str] = {}
         for name in filter(is_store, sums):
-            if name not in found:
-                found |= {each.path: each for each in _store(Path(folder), name, told, contents)}
-        if AGGREGATE not in found:
-            found |= {each.path: each for each in _aggregate(Path(folder) / AGGREGATE, contents)}
-    return [found[name] for name in sorted(found)], len(names)
+            if name not in findings:
+                findings |= {each.path: each for each in _store(Path(folder), name, told, contents)}
+        if AGGREGATE not in findings:
+            findings |= {each.path: each for each in _aggregate(Path(folder) / AGGREGATE, contents)}
+    return [findings[name] for name in sorted(findings)], len(names)
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
@@ -147,12 +147,12 @@ def _listed(sums: Mapping[str, str], described: Mapping[str, str]) -> Iterator[F
 def _store(folder: Path, name: str, told: Mapping[str, str], contents: dict[str, str]) -> Iterator[Finding]:
     """What is wrong inside a store; its checksum goes into `contents`, by place below results."""
     try:
-        found = str(attributes_of(folder / name)[0]["content_sha256"])
+        checksum = str(attributes_of(folder / name)[0]["content_sha256"])
     except StoreError as error:
         yield Finding(name, "damaged", getattr(error, "problem", str(error)))
         return
-    contents[name.removeprefix("results/")] = found
-    if told.get(name) != found:
+    contents[name.removeprefix("results/")] = checksum
+    if told.get(name) != checksum:
         yield Finding(name, "foreign", f"{PROVENANCE} is of another store")
 
 

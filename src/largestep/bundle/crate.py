@@ -115,8 +115,8 @@ def _person(crate: ROCrate, given: str, family: str) -> Any:
 
 
 def _add_workflow(crate: ROCrate, study: Study) -> Any:
-    about = {"name": "configuration", "additionalType": "File", "valueRequired": True}
-    parameter = _entity(crate, "#configuration", "FormalParameter", {**about, "conformsTo": {"@id": PARAMETER}})
+    properties = {"name": "configuration", "additionalType": "File", "valueRequired": True}
+    parameter = _entity(crate, "#configuration", "FormalParameter", {**properties, "conformsTo": {"@id": PARAMETER}})
     workflow = crate.add_workflow(
         dest_path=WORKFLOW,
         main=True,
@@ -126,7 +126,7 @@ def _add_workflow(crate: ROCrate, study: Study) -> Any:
     )
     workflow["name"], workflow["version"], workflow["input"] = "largestep", study.version, [parameter]
     workflow["license"], workflow["author"] = crate.root_dataset["license"], crate.root_dataset["author"]
-    found = {
+    libraries = {
         (key.removeprefix("version_"), str(value))
         for attributes in study.stores.values()
         for key, value in attributes.items()
@@ -134,7 +134,7 @@ def _add_workflow(crate: ROCrate, study: Study) -> Any:
     }
     workflow["softwareRequirements"] = [
         _entity(crate, f"#{name}-{number}", "SoftwareApplication", {"name": name, "softwareVersion": number})
-        for name, number in sorted(found)
+        for name, number in sorted(libraries)
     ]
     return workflow
 
@@ -151,12 +151,12 @@ def _add_files(crate: ROCrate, study: Study) -> None:
 def _file(study: Study, name: str) -> dict[str, Any]:
     """What is said of a file: of a store what it is and when it was made too."""
     said = study.stores.get(name, {})
-    found = {
+    properties = {
         **{"name": str(said.get("title", name)), "sha256": study.sums[name], "contentSize": str(study.sizes[name])},
         "encodingFormat": MEDIA.get(Path(name).suffix),
         "dateCreated": said.get("created"),
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in properties.items() if value}
 
 
 def _add_run(crate: ROCrate, study: Study, workflow: Any) -> None:

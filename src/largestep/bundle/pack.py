@@ -90,9 +90,9 @@ def main() -> None:
 def _refuse_unfinished(settings: config.Config, results: Path, *, remake: bool) -> None:
     if not results.is_dir():
         raise StoreError(f"{results}: there is no such folder; run snakemake, or name another with --results")
-    found = [each for each in verify.verify(settings, results, remake=remake)[0] if each.fault != verify.LEFT_OVER]
-    if found:
-        first, more = found[0], f", and {len(found) - 1} files more" if len(found) > 1 else ""
+    findings = [each for each in verify.verify(settings, results, remake=remake)[0] if each.fault != verify.LEFT_OVER]
+    if findings:
+        first, more = findings[0], f", and {len(findings) - 1} files more" if len(findings) > 1 else ""
         raise StoreError(
             f"{results / first.path}: {first.fault}: {first.why}{more}; run snakemake to its end, then pack"
         )

@@ -92,18 +92,18 @@ def main() -> None:
 
 def measured(results: Results) -> list[Measured]:
     """Every statistic of every claim."""
-    found = (each for module in MODULES for each in module.measured(results))
-    return [dataclasses.replace(each, unit=results.unit(each.experiment)) for each in found]
+    estimates = (each for module in MODULES for each in module.measured(results))
+    return [dataclasses.replace(each, unit=results.unit(each.experiment)) for each in estimates]
 
 
 def statements(modules: Iterable[ModuleType]) -> dict[str, str]:
     """What the paper claims, by id. Raises ValueError when two modules say it differently."""
-    found: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     for module in modules:
         for claim, sentence in module.CLAIMS.items():
-            if found.setdefault(claim, sentence) != sentence:
+            if sentences.setdefault(claim, sentence) != sentence:
                 raise ValueError(f"{module.__name__}: {claim} is stated differently by another module")
-    return found
+    return sentences
 
 
 def as_table(rows: list[Row]) -> pd.DataFrame:

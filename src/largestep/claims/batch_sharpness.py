@@ -53,5 +53,5 @@ def _rows(where: str, run: xr.Dataset) -> Iterator[Measured]:
 
 def ratio(run: xr.Dataset, points: np.ndarray, of: str = "batch_sharpness") -> Values:
     """Median over some of the points of a sharpness x step size / 2, (seeds,)."""
-    found = (run[of] * run["step_size"] / 2.0).transpose("seed", "point").values
-    return np.asarray(np.median(found[:, points], axis=1), dtype=np.float64)
+    ratios = (run[of] * run["step_size"] / 2.0).transpose("seed", "point").values
+    return np.asarray(np.median(ratios[:, points], axis=1), dtype=np.float64)

@@ -38,17 +38,17 @@ def measured(results: Results) -> Iterator[Measured]:
     """C13 for every block of every image classifier, those of larger scales as not run."""
     groups = {name: group for name, group in results.stochastic() if "test_error" in group}
     decisive = verdict.decisive(groups)
-    found = False
+    asked = False
     for name, group in groups.items():
         for each in rows(name, group, headline=name in decisive):
-            found = True
+            asked = True
             yield each
     statistic = "Spearman correlation of duration and feature sparsity of every block"
     for name, model in sorted(results.later_comparisons.items()):
         if model not in TOYS:
-            found = True
+            asked = True
             yield missing(CLAIM, name, statistic, CRITERION, results.why_not_run(name))
-    if not found:
+    if not asked:
         why = "not run: no experiment of config.yaml compares durations on images"
         yield missing(CLAIM, "none", statistic, CRITERION, why)
 

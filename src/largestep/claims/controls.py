@@ -49,17 +49,17 @@ DURATION, SIZE = "duration alone", "size alone"
 
 def measured(results: Results) -> Iterator[Measured]:
     """A row for every measure of every sweep of duration alone or of size alone."""
-    found = False
+    varied = False
     for where, points in sweeps(results):
         if differs(points) == {"decay_at"}:
-            found = True
+            varied = True
             yield from _duration(where, points)
         elif differs(points) <= {"step_size", "warmup_from"} and str(points["vary"].values[0]) == "step_size":
             yield from _size(where, points)
     for claim in (GENERALISATION, SIMPLICITY):
         statistic = f"Spearman correlation, {DURATION}"
         yield from results.studies_not_run(claim, KIND, statistic, CRITERION)
-        if not found and any(results.of_kind(KIND)):
+        if not varied and any(results.of_kind(KIND)):
             yield missing(claim, KIND, statistic, CRITERION, "not run: no study of config.yaml varies decay_at alone")
 
 
@@ -160,16 +160,16 @@ def _row(
         level = float(np.nanmedian(points["phase_loss"].values))
         note = "; ".join(filter(None, (note, f"median loss before the decay {level:.2g}")))
     note = "; ".join(filter(None, (note, fate(points))))
-    found = values.transpose("point", "seed").values
+    by_seed = values.transpose("point", "seed").values
     gone = ~np.asarray(survived(points).transpose("point", "seed").values)
     return Measured(
         claim,
         where,
         statistic,
-        paired_spearman(points[key].values, finite(found)),
+        paired_spearman(points[key].values, finite(by_seed)),
         CRITERION,
         ~complete,
         note,
         headline,
-        worst=paired_spearman(points[key].values, ranked_worst(found, gone)),
+        worst=paired_spearman(points[key].values, ranked_worst(by_seed, gone)),
     )

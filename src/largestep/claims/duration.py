@@ -53,7 +53,7 @@ def measured(results: Results) -> Iterator[Measured]:
     toys = {name: group for name, group in groups.items() if "test_error" not in group}
     alone = varies_duration_alone(results)
     decisive |= {name for name, group in toys.items() if verdict.matched(group) or not alone}
-    found = [
+    compared = [
         each
         for name, group in groups.items()
         for each in (
@@ -61,7 +61,7 @@ def measured(results: Results) -> Iterator[Measured]:
             *simplicity(name, group, headline=name in decisive),
         )
     ]
-    yield from found
+    yield from compared
     for claim, measure in ((GENERALISATION, "test error"), (SIMPLICITY, "simplicity")):
         statistic = f"Spearman correlation of duration and {measure}"
         later = [
@@ -71,7 +71,7 @@ def measured(results: Results) -> Iterator[Measured]:
         ]
         for name in later:
             yield missing(claim, name, statistic, CRITERION, results.why_not_run(name))
-        if not later and not any(each.claim == claim for each in found):
+        if not later and not any(each.claim == claim for each in compared):
             why = "not run: no experiment of config.yaml compares durations"
             yield missing(claim, "none", statistic, CRITERION, why)
 

@@ -75,12 +75,12 @@ def _dose(name: str, study: xr.Dataset) -> Iterator[Measured]:
     non_zeros = paper_first(study["l0"])
     for place, threshold in enumerate(non_zeros["l0_threshold"].values):
         counts = non_zeros.isel(l0_threshold=place).values
-        found = np.array([_explained(*each) for each in zip(usable, counts, dose, sizes, lasted, strict=True)])
+        explained = np.array([_explained(*each) for each in zip(usable, counts, dose, sizes, lasted, strict=True)])
         at, headline = f"non-zeros at threshold {threshold:g}", place == 0
-        yield Measured(CLAIM, name, DOSE.replace("non-zeros", at), found[:, 0], ORDERED, headline=headline)
+        yield Measured(CLAIM, name, DOSE.replace("non-zeros", at), explained[:, 0], ORDERED, headline=headline)
         for column, other in ((1, "step size"), (2, "duration")):
             statistic = f"{DOSE.replace('non-zeros', at)} minus that on the {other} alone"
-            difference = found[:, 0] - found[:, column]
+            difference = explained[:, 0] - explained[:, column]
             yield Measured(CLAIM, name, statistic, difference, above(0.0), headline=headline and column == 1)
 
 

@@ -69,9 +69,9 @@ def of_those_that_have(
     results: Results, measure: str, rows: Rows, claim: str, statistic: str, criterion: Criterion
 ) -> Iterator[Measured]:
     """`rows` of every experiment by SGD that has a measure; one row that says so where none has it."""
-    found = [(name, group) for name, group in results.stochastic() if measure in group]
-    for name, group in found:
+    groups = [(name, group) for name, group in results.stochastic() if measure in group]
+    for name, group in groups:
         yield from rows(name, group)
-    if not found:
+    if not groups:
         why = f"not run: no experiment trained by SGD has the measure {measure}"
         yield missing(claim, "none", statistic, criterion, why)

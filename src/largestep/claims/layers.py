@@ -67,12 +67,12 @@ def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measu
 
     headline: whether the answer may rest on them; it does on the paper's arm.
     """
-    found = compared(experiment)
-    if found is None:
+    sides = compared(experiment)
+    if sides is None:
         why = "needs three layers, a cell with a large step and one with a small step"
         yield not_asked(CLAIM, name, NEARER, LESS, why)
         return
-    large, small = found
+    large, small = sides
     layers = experiment["layer"].values
     for arm in experiment["arm"].values:
         where, rests = label(name, arm), headline and large_step_phase.is_headline(experiment, arm)

@@ -30,17 +30,17 @@ def at_largest_final_loss(train: Values, test: Values) -> Values:
     """
     train = elementary.log(np.maximum(train, np.finfo(float).tiny))
     target = train[..., -1].max(axis=0)
-    found = np.full(train.shape[:2], np.nan)
+    matched = np.full(train.shape[:2], np.nan)
     for cell, seed in np.argwhere(np.isfinite(train[..., -1]) & np.isfinite(target)):
         losses, measures = train[cell, seed], test[cell, seed]
         above = np.flatnonzero(losses > target[seed])
         if not len(above):
-            found[cell, seed] = measures[0]
+            matched[cell, seed] = measures[0]
             continue
         before, after = above[-1], above[-1] + 1
         weight = (losses[before] - target[seed]) / (losses[before] - losses[after])
-        found[cell, seed] = (1.0 - weight) * measures[before] + weight * measures[after]
-    return found
+        matched[cell, seed] = (1.0 - weight) * measures[before] + weight * measures[after]
+    return matched
 
 
 def rows(claim: str, name: str, experiment: xr.Dataset, measure: str) -> Iterator[Measured]:

@@ -56,8 +56,8 @@ def measured(results: Results) -> Iterator[Measured]:
                     yield not_asked(CLAIM, name, statistic, MORE, why)
                     continue
                 note = _note(study, noiseless, noisy)
-                found, diverged = of_seeds_tried(study, values.values, both)
-                yield Measured(CLAIM, name, statistic, found, MORE, diverged, note, headline=True)
+                of_all, diverged = of_seeds_tried(study, values.values, both)
+                yield Measured(CLAIM, name, statistic, of_all, MORE, diverged, note, headline=True)
     yield from results.studies_not_run(CLAIM, "flows", "rank of gradient flow minus that of SGD", MORE)
     yield from _matched(results)
 

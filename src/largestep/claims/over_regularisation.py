@@ -34,14 +34,14 @@ STATISTIC = f"share of runs with a final training loss above {FAILED:g}"
 
 def measured(results: Results) -> Iterator[Measured]:
     """Rows for every sweep of peaks reached by a warm-up that has the published one among them."""
-    found = False
+    varied = False
     for where, points in controls.sweeps(results):
         warm = (points["warmup_from"] < points["step_size"]).values.all()
         if str(points["vary"].values[0]) == "step_size" and warm and PUBLISHED in points["step_size"]:
-            found = True
+            varied = True
             yield from _rows(where, points)
     yield from results.studies_not_run(CLAIM, controls.KIND, STATISTIC, FAILING)
-    if not found and any(results.of_kind(controls.KIND)):
+    if not varied and any(results.of_kind(controls.KIND)):
         why = "not run: no study of config.yaml varies the peak of the published warm-up"
         yield missing(CLAIM, controls.KIND, STATISTIC, FAILING, why)
 

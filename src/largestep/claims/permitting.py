@@ -65,15 +65,15 @@ def measured(results: Results) -> Iterator[Measured]:
         "warmup_from": _warmup,
         "weight_decay": _weight_decay,
     }
-    found = set()
+    varied = set()
     for where, points in controls.sweeps(results):
         vary = str(points["vary"].values[0])
         if vary in rows:
-            found.add(vary)
+            varied.add(vary)
             yield from rows[vary](where, points)
     yield from results.studies_not_run(CLAIM, controls.KIND, "controls", SAME)
     if any(results.of_kind(controls.KIND)):
-        for vary in sorted(set(rows) - found):
+        for vary in sorted(set(rows) - varied):
             why = f"not run: no study of config.yaml varies {vary}"
             yield missing(CLAIM, controls.KIND, vary, SAME, why)
 

@@ -144,10 +144,10 @@ def _mean_over_sizes(times: Values, values: Values, usable: NDArray[np.bool_]) -
     """
     correlations = np.full(usable.shape, np.nan)
     correlations[usable] = paired_spearman(times, values.swapaxes(0, 1)[:, usable])
-    found = np.full(usable.shape[1], np.nan)
+    means = np.full(usable.shape[1], np.nan)
     some = np.isfinite(correlations).any(axis=0)
-    found[some] = np.nanmean(correlations[:, some], axis=0)
-    return found
+    means[some] = np.nanmean(correlations[:, some], axis=0)
+    return means
 
 
 def _size(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArray) -> Measured:
@@ -155,14 +155,14 @@ def _size(claim: str, name: str, study: xr.Dataset, what: str, final: xr.DataArr
     alive, values = _ordered(survived(study))[:, place], _ordered(final)[:, place]
     sizes = study["step_size"].values
     seeds = np.flatnonzero(alive.sum(axis=0) >= FEWEST_SIZES)
-    found = np.full(study.sizes["seed"], np.nan)
+    correlations = np.full(study.sizes["seed"], np.nan)
     for seed in seeds:
-        found[seed] = paired_spearman(sizes[alive[:, seed]], finite(values[alive[:, seed], seed][:, None]))[0]
+        correlations[seed] = paired_spearman(sizes[alive[:, seed]], finite(values[alive[:, seed], seed][:, None]))[0]
     return Measured(
         claim,
         name,
         f"Spearman correlation of step size and {what}, {in_words(float(study['decay_at'][place]))}",
-        found,
+        correlations,
         CRITERION,
         diverged=alive.sum(axis=0) < FEWEST_SIZES,
     )

@@ -55,11 +55,11 @@ def main() -> None:
     options = arguments.parse_args()
     if options.samples < 1 or min(options.seeds) < 1:
         sys.exit("error: --samples and --seeds are counts, 1 or more")
-    found = list(table(options.samples, options.seeds))
+    rows = list(table(options.samples, options.seeds))
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(rows, indent=2))
     else:
-        print(pd.DataFrame(found).to_markdown(index=False, floatfmt=".1f"))
+        print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f"))
 
 
 def table(samples: int, numbers: list[int]) -> Iterator[dict[str, object]]:
@@ -82,7 +82,7 @@ def rates(effect: float, shares: tuple[float, ...], seeds: int, samples: int) ->
     """How often a headline on so many seeds is supported or refuted."""
     generator = np.random.default_rng([seeds, *(int(100 * share) for share in shares), int(100 * effect)])
     drawn = [[headline(*runs(generator, effect, shares, seeds))] for _ in range(samples)]
-    rows = [found[0] for found in decide_samples(drawn, RESAMPLES)]
+    rows = [decided[0] for decided in decide_samples(drawn, RESAMPLES)]
     return Rates(
         np.mean([row.verdict == "supported" for row in rows]).item(),
         np.mean([row.verdict == "refuted" for row in rows]).item(),

@@ -19,8 +19,8 @@ def paired_spearman(durations: Values, values: Values) -> Values:
     x, y = rankdata(durations, axis=0, nan_policy="propagate"), rankdata(values, axis=0, nan_policy="propagate")
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-    found = np.divide((x * y).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)
-    return np.where(np.isnan(scale), np.nan, found)
+    correlation = np.divide((x * y).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)
+    return np.where(np.isnan(scale), np.nan, correlation)
 
 
 def finite(values: Values) -> Values:

@@ -59,7 +59,7 @@ def _again(each: Measured, indices: NDArray[np.int64]) -> Measured:
 
 
 def _by_claim(rows: list[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+    by_claim: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.claim, []).append(row)
-    return found
+        by_claim.setdefault(row.claim, []).append(row)
+    return by_claim

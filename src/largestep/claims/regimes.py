@@ -53,14 +53,14 @@ def measured(results: Results) -> Iterator[Measured]:
     studies = list(results.of_kind("sharpness"))
     runs = {(name, str(run)): study.sel(run=run) for name, study in studies for run in study["run"].values}
     for each in STATISTICS:
-        found = [key for key in runs if key[1] == each.run]
-        for name, run in found:
-            about = runs[name, run]
-            lost, note = about["diverged_step"].values >= 0, _note(about)
-            values = each.values(about)
+        keys = [key for key in runs if key[1] == each.run]
+        for name, run in keys:
+            study_run = runs[name, run]
+            lost, note = study_run["diverged_step"].values >= 0, _note(study_run)
+            values = each.values(study_run)
             yield Measured(CLAIM, f"{name}/{run}", each.text, values, each.criterion, lost, note, each.headline)
         yield from results.studies_not_run(CLAIM, "sharpness", each.text, each.criterion)
-        if studies and not found:
+        if studies and not keys:
             why = f"not run: no study of kind sharpness has a run {each.run}"
             yield missing(CLAIM, each.run, each.text, each.criterion, why)
 

@@ -66,10 +66,10 @@ class Results:
 
     def studies_not_run(self, claim: str, kind: str, statistic: str, criterion: Criterion) -> Iterator[Measured]:
         """A row for every study of a kind that only larger scales run, or one where config.yaml has none."""
-        found = [(name, each.scale) for name, each in sorted(self.later_studies.items()) if each.kind == kind]
-        for name, scale in found:
+        later = [(name, each.scale) for name, each in sorted(self.later_studies.items()) if each.kind == kind]
+        for name, scale in later:
             yield missing(claim, name, statistic, criterion, _not_run(scale))
-        if not found and not any(self.of_kind(kind)):
+        if not later and not any(self.of_kind(kind)):
             why = f"not run: config.yaml has no study of kind {kind}"
             yield missing(claim, kind, statistic, criterion, why)
 

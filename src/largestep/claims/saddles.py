@@ -35,13 +35,13 @@ FRACTION, DROP = 0.25, 0.3
 
 def measured(results: Results) -> Iterator[Measured]:
     """Three rows for each study that trains a linear network by SGD with a decay, and shows what comes after it."""
-    found = [(name, run) for name, study in results.of_kind("sharpness") if (run := _decayed(study)) is not None]
+    decayed = [(name, run) for name, study in results.of_kind("sharpness") if (run := _decayed(study)) is not None]
     for text, values, criterion, headline in STATISTICS:
-        for name, run in found:
+        for name, run in decayed:
             alive = run["diverged_step"].values < 0
             yield Measured(CLAIM, f"{name}/sgd", text, values(run), criterion, ~alive, headline=headline)
         yield from results.studies_not_run(CLAIM, "sharpness", text, criterion)
-        if not found and any(results.of_kind("sharpness")):
+        if not decayed and any(results.of_kind("sharpness")):
             why = f"not run: no study of kind sharpness shows a linear network in {PARTS} blocks after a decay"
             yield missing(CLAIM, "sharpness", text, criterion, why)
 
@@ -71,8 +71,8 @@ def plateau(run: xr.Dataset) -> Values:
     # The largest fall that begins where this one ends, or later.
     later = np.maximum.accumulate(fall[:, ::-1], axis=1)[:, ::-1][:, LENGTH:]
     now = fall[:, : later.shape[1]]
-    found = ((later >= DROP) & (np.abs(now) < FRACTION * later)).any(axis=1)
-    return np.where(np.isfinite(loss).all(axis=1), found, np.nan)
+    seen = ((later >= DROP) & (np.abs(now) < FRACTION * later)).any(axis=1)
+    return np.where(np.isfinite(loss).all(axis=1), seen, np.nan)
 
 
 def _decayed(study: xr.Dataset) -> xr.Dataset | None:

@@ -62,14 +62,14 @@ def measured(results: Results) -> Iterator[Measured]:
 def final_measures(study: xr.Dataset) -> dict[str, xr.DataArray]:
     """Rank and non-zeros, or rank and feature sparsity, averaged over blocks, and the test loss: (algorithm, seed)."""
     end = study.isel(snapshot_step=-1)
-    found = {"rank": at_paper(end["rank"])}
+    measures = {"rank": at_paper(end["rank"])}
     if "l0" in study:
-        found["l0"] = at_paper(end["l0"])
+        measures["l0"] = at_paper(end["l0"])
     if "feature_sparsity" in study:
-        found["feature sparsity"] = at_paper(end["feature_sparsity"]).mean("block")
+        measures["feature sparsity"] = at_paper(end["feature_sparsity"]).mean("block")
     if "test_loss" in study:
-        found["test loss"] = study["test_loss"].isel(step=-1)
-    return found
+        measures["test loss"] = study["test_loss"].isel(step=-1)
+    return measures
 
 
 def usable(study: xr.Dataset, *algorithms: str) -> Seeds:
@@ -82,9 +82,9 @@ def of_seeds_tried(study: xr.Dataset, values: Values, both: Seeds) -> tuple[Valu
 
     values: of the seeds compared. both: which of these diverge under none of the algorithms.
     """
-    found, diverged = np.full(int(study["seeds_tried"]), np.nan), np.ones(int(study["seeds_tried"]), dtype=np.bool_)
-    found[study["seed"].values], diverged[study["seed"].values] = values, ~both
-    return found, diverged
+    of_all, diverged = np.full(int(study["seeds_tried"]), np.nan), np.ones(int(study["seeds_tried"]), dtype=np.bool_)
+    of_all[study["seed"].values], diverged[study["seed"].values] = values, ~both
+    return of_all, diverged
 
 
 def lost(study: xr.Dataset) -> str:

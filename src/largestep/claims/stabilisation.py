@@ -38,14 +38,14 @@ SLOPE = "change of log10 training loss over the second half of the large-step ph
 
 def measured(results: Results) -> Iterator[Measured]:
     """C3 for every experiment and arm, those of larger scales as not run."""
-    found = False
+    asked = False
     for name, group in results.stochastic():
-        found = True
+        asked = True
         yield from rows(name, group)
     for each in results.experiments_not_run(CLAIM, SLOPE, LEVEL):
-        found = True
+        asked = True
         yield each
-    if not found:
+    if not asked:
         yield missing(CLAIM, "none", SLOPE, LEVEL, "not run: no experiment of config.yaml trains by SGD")
 
 

@@ -76,12 +76,12 @@ def summarise(rows: Iterable[Row], statements: Mapping[str, str]) -> list[Line]:
 
     Raises ValueError when there are rows of a claim that has no statement.
     """
-    found: dict[str, list[Row]] = {claim: [] for claim in sorted(statements, key=number)}
+    by_claim: dict[str, list[Row]] = {claim: [] for claim in sorted(statements, key=number)}
     for row in rows:
-        if row.claim not in found:
+        if row.claim not in by_claim:
             raise ValueError(f"{row.claim}: no module says what the paper claims")
-        found[row.claim].append(row)
-    return [_line(claim, statements[claim], own) for claim, own in found.items()]
+        by_claim[row.claim].append(row)
+    return [_line(claim, statements[claim], own) for claim, own in by_claim.items()]
 
 
 def _line(claim: str, statement: str, own: list[Row]) -> Line:
@@ -221,7 +221,7 @@ def _telling(rows: list[Row]) -> dict[str, Row]:
     by_verdict: dict[str, list[Row]] = {"supported": [], "refuted": [], "undecided": []}
     for row in rows:
         by_verdict[row.verdict].append(row)
-    clearest = {key: sorted(found, key=lambda row: -row.margin) for key, found in by_verdict.items()}
+    clearest = {key: sorted(of_verdict, key=lambda row: -row.margin) for key, of_verdict in by_verdict.items()}
     said = {}
     if by_verdict["supported"]:
         said["Clearest support"] = clearest["supported"][0]

@@ -186,8 +186,8 @@ def decide(measured: Iterable[Measured]) -> list[Row]:
     over its other ones, so that no sweep blunts an answer. Those without enough seeds are undecided and do not count
     for the correction.
     """
-    found = with_companions(measured)
-    return _rows(found, _estimates(found))
+    all_measured = with_companions(measured)
+    return _rows(all_measured, _estimates(all_measured))
 
 
 def decide_samples(samples: Sequence[list[Measured]], resamples: int) -> Iterator[list[Row]]:
@@ -227,15 +227,15 @@ def over_all_seeds(each: Measured) -> Measured | None:
     )
 
 
-def _rows(found: list[Measured], estimates: list[_Estimate]) -> list[Row]:
-    paired = {index - 1: index for index, each in enumerate(found) if each.companion}
+def _rows(measured: list[Measured], estimates: list[_Estimate]) -> list[Row]:
+    paired = {index - 1: index for index, each in enumerate(measured) if each.companion}
     both = [
         _agreeing(estimate, estimates[paired[index]]) if index in paired else estimate
         for index, estimate in enumerate(estimates)
     ]
-    alone, answers = _answers(found, estimates), _answers(found, both)
+    alone, answers = _answers(measured, estimates), _answers(measured, both)
     rows = []
-    for index, each in enumerate(found):
+    for index, each in enumerate(measured):
         (answer, note), survivors = answers[index], alone[index][0] if index in paired else ""
         if survivors not in ("", answer):
             note = _joined(each.note, f"{survivors} among survivors alone")
@@ -250,11 +250,11 @@ def _agreeing(survivors: _Estimate, everyone: _Estimate) -> _Estimate:
     return dataclasses.replace(survivors, level=max(survivors.level, everyone.level))
 
 
-def _answers(found: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
+def _answers(measured: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
     answers: dict[int, tuple[Answer, str]] = {}
-    for shared in dict.fromkeys((each.claim, each.headline) for each in found):
-        family = [index for index, each in enumerate(found) if (each.claim, each.headline) == shared]
-        answers |= _family(family, found, estimates)
+    for shared in dict.fromkeys((each.claim, each.headline) for each in measured):
+        family = [index for index, each in enumerate(measured) if (each.claim, each.headline) == shared]
+        answers |= _family(family, measured, estimates)
     return answers
 
 
@@ -341,13 +341,13 @@ class _Bootstrap:
         return np.where(share >= 0.5, 1.0, level)
 
 
-def _estimates(found: list[Measured], resamples: int | None = None, *, intervals: bool = True) -> list[_Estimate]:
+def _estimates(measured: list[Measured], resamples: int | None = None, *, intervals: bool = True) -> list[_Estimate]:
     """One estimate for each statistic; those with the same number of seeds share the resamples."""
     resamples = resamples or RESAMPLES
-    usable = [each.usable for each in found]
+    usable = [each.usable for each in measured]
     estimates = [_Estimate(float(values.mean()) if len(values) else np.nan) for values in usable]
     alike: dict[tuple[int, Criterion], list[int]] = {}
-    for index, each in enumerate(found):
+    for index, each in enumerate(measured):
         if len(usable[index]) > 1:
             alike.setdefault((len(usable[index]), each.criterion), []).append(index)
     for (_, criterion), members in alike.items():
@@ -376,12 +376,12 @@ def _levels(bootstrap: _Bootstrap, criterion: Criterion) -> Iterator[tuple[float
         yield (float(for_it), "supported") if for_it <= against else (float(against), "refuted")
 
 
-def _family(family: list[int], found: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
+def _family(family: list[int], measured: list[Measured], estimates: list[_Estimate]) -> dict[int, tuple[Answer, str]]:
     """Answer and note of every statistic of one family, by Holm's method."""
     answers: dict[int, tuple[Answer, str]] = {}
-    tested = [index for index in family if len(found[index].usable) >= FEWEST_SEEDS]
+    tested = [index for index in family if len(measured[index].usable) >= FEWEST_SEEDS]
     for index in set(family) - set(tested):
-        each, seeds = found[index], len(found[index].usable)
+        each, seeds = measured[index], len(measured[index].usable)
         if each.missing:
             answers[index] = "not asked" if each.unasked else "not run", each.missing
         else:
@@ -389,14 +389,14 @@ def _family(family: list[int], found: list[Measured], estimates: list[_Estimate]
             answers[index] = "undecided", _joined(each.note, why)
     holds = True
     for place, index in enumerate(sorted(tested, key=lambda index: estimates[index].level)):
-        level, seeds = estimates[index].level, len(found[index].usable)
+        level, seeds = estimates[index].level, len(measured[index].usable)
         holds = holds and level <= (1.0 - CONFIDENCE) / (len(tested) - place)
         why = ""
         if not holds and level <= _finest(seeds):
             why = f"{seeds} seeds are too few to decide among {len(tested)} statistics"
         elif not holds and level <= 1.0 - CONFIDENCE:
             why = f"undecided only after correction over {len(tested)} statistics"
-        answers[index] = estimates[index].answer if holds else "undecided", _joined(found[index].note, why)
+        answers[index] = estimates[index].answer if holds else "undecided", _joined(measured[index].note, why)
     return answers
 
 
@@ -489,8 +489,8 @@ def decisive(classifiers: Mapping[str, xr.Dataset]) -> set[str]:
 
     On the paper's own schedules the longer warm-up also reaches the larger peak.
     """
-    found = {name for name, group in classifiers.items() if matched(group)}
-    return found or set(classifiers)
+    of_matched = {name for name, group in classifiers.items() if matched(group)}
+    return of_matched or set(classifiers)
 
 
 def label(name: str, arm: str) -> str:

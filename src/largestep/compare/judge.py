@@ -133,9 +133,9 @@ class Report:
         lines = [self.digits.text, *(each.text for each in every)]
         if self.unknown:
             lines.append(f"not in the reference: {', '.join(self.unknown)}")
-        found, compared = [each for judged in every for each in judged.found], sum(each.compared for each in every)
-        better = sum(each.sense == "better" for each in found)
-        beyond = f"{len(found)} of {compared} statistics differ beyond chance, {better} of them for the better"
+        differing, compared = [each for judged in every for each in judged.found], sum(each.compared for each in every)
+        better = sum(each.sense == "better" for each in differing)
+        beyond = f"{len(differing)} of {compared} statistics differ beyond chance, {better} of them for the better"
         return "\n".join([*lines, f"{self.verdict}: {beyond}"])
 
 
@@ -177,7 +177,7 @@ class _Pair:
             self.reference.n > 0 and not np.isfinite(self.run.values).any() and self.run.diverged < len(self.run.values)
         )
 
-    def found(self, difference: chance.Difference) -> Found:
+    def beyond_chance(self, difference: chance.Difference) -> Found:
         side = np.sign(difference.higher - 0.5) * self.run.toward
         usable = self.run.values[np.isfinite(self.run.values)]
         return Found(
@@ -196,19 +196,19 @@ def judge(reference: Reference, run: Run, of: int | None = None) -> Report:
     cells, claims = list(_of_cells(reference, run)), list(_of_claims(reference, run))
     pairs = [*cells, *claims]
     differences = chance.differences([(pair.reference.sample, pair.run.values) for pair in pairs])
-    found: dict[str, list[Found]] = {}
+    by_owner: dict[str, list[Found]] = {}
     for pair, difference in zip(pairs, differences, strict=True):
-        own = found.setdefault(pair.owner, [])
+        own = by_owner.setdefault(pair.owner, [])
         if difference.p <= chance.LEVEL:
-            own.append(pair.found(difference))
+            own.append(pair.beyond_chance(difference))
     return Report(
         digits,
         [
-            _claim(claim, reference, run, claims, found.get(claim, []))
+            _claim(claim, reference, run, claims, by_owner.get(claim, []))
             for claim in dict.fromkeys([*run.answers, *reference.answers])
         ],
         [
-            _cell(cell, reference, digits, cells, found.get(cell, []))
+            _cell(cell, reference, digits, cells, by_owner.get(cell, []))
             for cell in dict.fromkeys(map(_owner, reference.cells))
         ],
         _unknown(reference, run),
@@ -277,27 +277,27 @@ def _in_arm(statistic: str, name: str) -> str:
     return f"{statistic} ({name.partition('/')[2]})"
 
 
-def _cell(cell: str, reference: Reference, digits: Digits, pairs: Iterable[_Pair], found: list[Found]) -> Judged:
+def _cell(cell: str, reference: Reference, digits: Digits, pairs: Iterable[_Pair], differing: list[Found]) -> Judged:
     own = {pair.statistic: pair for pair in pairs if pair.owner == cell}
     names = [_in_arm(each, name) for name, kept in reference.cells.items() if _owner(name) == cell for each in kept]
     lacking = [name for name in names if name not in own or own[name].lost]
     verdict: Verdict = "identical" if cell in digits.same_cells else "agreement"
-    if found or lacking:
-        verdict = "disagreement" if any(each.large for each in found) else "drift"
-    return Judged(cell, verdict, len(own), sum(pair.few for pair in own.values()), found, lacking)
+    if differing or lacking:
+        verdict = "disagreement" if any(each.large for each in differing) else "drift"
+    return Judged(cell, verdict, len(own), sum(pair.few for pair in own.values()), differing, lacking)
 
 
-def _claim(claim: str, reference: Reference, run: Run, pairs: Iterable[_Pair], found: list[Found]) -> Judged:
+def _claim(claim: str, reference: Reference, run: Run, pairs: Iterable[_Pair], differing: list[Found]) -> Judged:
     own = [pair for pair in pairs if pair.owner == claim]
     answers = run.answers.get(claim, "not asked"), reference.answers.get(claim, "not asked")
     here, there = (_keys(claim, each) for each in (run.headlines, reference.headlines))
     lacking = sorted(there - here)
     verdict: Verdict = "agreement"
-    if found or lacking:
+    if differing or lacking:
         verdict = "drift" if answers[0] == answers[1] else "disagreement"
     elif answers[0] == answers[1] and here == there and all(pair.equal for pair in own):
         verdict = "identical"
-    return Judged(claim, verdict, len(own), sum(pair.few for pair in own), found, lacking, answers)
+    return Judged(claim, verdict, len(own), sum(pair.few for pair in own), differing, lacking, answers)
 
 
 def _keys(claim: str, headlines: Iterable[str]) -> set[str]:

@@ -202,10 +202,10 @@ class DataSource(Strict):
     @classmethod
     def expanded(cls, root: str | None) -> str | None:
         """What a shell makes of ~ and $NAME. Refuse those that it does not know, which would be folders so named."""
-        found = root and os.path.expanduser(os.path.expandvars(root))
-        if found and (found.startswith("~") or re.search(r"\$(\w|\{)", found)):
+        path = root and os.path.expanduser(os.path.expandvars(root))
+        if path and (path.startswith("~") or re.search(r"\$(\w|\{)", path)):
             raise ValueError("names a variable or a home that is not there; set it, or write the folder out")
-        return found
+        return path
 
     mirror: Annotated[str, Field(pattern=r"^https?://[^\s'\"$;]+$")] | None = Field(
         default=None, description="a server that holds them as `<kind>/<file>`; null: the published addresses"

@@ -52,22 +52,22 @@ def odd(node: yaml.ScalarNode, value: Any, *, is_key: bool) -> Odd | None:
 def _number_taken_for_text(text: str) -> str | None:
     if _MODERN_OCTAL.fullmatch(text):
         return f"is text in YAML 1.1; write {int(text, 8)}, {_QUOTES}"
-    found = _NUMBER.fullmatch(text)
-    return f"is text in YAML; write {_number(found)}, {_QUOTES}" if found else None
+    number = _NUMBER.fullmatch(text)
+    return f"is text in YAML; write {_number(number)}, {_QUOTES}" if number else None
 
 
 def written(text: str) -> str | None:
     """How YAML takes a text for the number that it looks like; None where it looks like none."""
-    found = _NUMBER.fullmatch(text.strip())
-    return _number(found) if found else None
+    number = _NUMBER.fullmatch(text.strip())
+    return _number(number) if number else None
 
 
-def _number(found: re.Match[str]) -> str:
-    sign, digits, exponent = found.groups()
+def _number(number: re.Match[str]) -> str:
+    sign, digits, exponent = number.groups()
     if exponent is None:
         return f"{sign}{digits.lstrip('0') or '0'}"
     point = digits if "." in digits else f"{digits}.0"
     power = exponent if exponent[0] in "+-" else f"+{exponent}"
-    whole = float(found[0])
+    whole = float(number[0])
     short = f", or {whole:.0f} for a whole number" if whole.is_integer() and abs(whole) < 2**53 else ""
     return f"{sign}{point}e{power}{short}"

@@ -80,10 +80,10 @@ def _other_settings(below: Mapping[str, Any], above: Mapping[str, Any]) -> Itera
 
 def _at(raw: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     """The mapping under keys; an empty one where there is none, of which validation says what is wrong."""
-    found: Any = raw
+    value: Any = raw
     for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, dict) else {}
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, dict) else {}
 
 
 def _typed(value: Any) -> Any:
@@ -95,7 +95,7 @@ def _typed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        found = yaml.safe_load(value)
+        parsed = yaml.safe_load(value)
     except (yaml.YAMLError, ValueError):  # of a date that is none
         return value
-    return value if isinstance(found, dict | list) else found
+    return value if isinstance(parsed, dict | list) else parsed

@@ -29,16 +29,19 @@ def json_schema() -> Schema:
 
 def types(schema: Schema) -> dict[str, Schema]:
     """The schema of every type with keys, by name. Raises ValueError naming the keys that are not described."""
-    found = {Config.__name__: schema, **{name: each for name, each in schema["$defs"].items() if "properties" in each}}
+    described = {
+        Config.__name__: schema,
+        **{name: each for name, each in schema["$defs"].items() if "properties" in each},
+    }
     missing = [
         f"{name}.{key}"
-        for name, each in found.items()
+        for name, each in described.items()
         for key, part in each["properties"].items()
         if not part.get("description")
     ]
     if missing:
         raise ValueError(f"give these keys a description: {', '.join(missing)}")
-    return found
+    return described
 
 
 def page(template: str, schema: Schema) -> str:
@@ -96,13 +99,13 @@ def default_of(schema: Schema, required: bool) -> str:
 
 def bounds_of(schema: Schema) -> list[str]:
     """Bounds of a number, or of each in a list, and lengths of a list or mapping."""
-    found = [f"{sign} {schema[key]}" for key, sign in BOUNDS.items() if key in schema]
+    bounds = [f"{sign} {schema[key]}" for key, sign in BOUNDS.items() if key in schema]
     for inner in (*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])):
-        found += bounds_of(inner)
+        bounds += bounds_of(inner)
     low, high = (schema.get(f"{end}Items", schema.get(f"{end}Properties")) for end in ("min", "max"))
     if low is not None:
-        found.append(f"{low} values" if low == high else f"at least {low} value{'s' if low > 1 else ''}")
-    return found
+        bounds.append(f"{low} values" if low == high else f"at least {low} value{'s' if low > 1 else ''}")
+    return bounds
 
 
 def schema_text() -> str:

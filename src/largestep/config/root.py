@@ -122,11 +122,11 @@ class Config(Named, Run):
     def only_names_what_runs(self) -> Config:
         """Refuse a name in `only` that is not there or belongs to a larger scale."""
         for name in self.only:
-            found = self.experiments.get(name) or self.studies.get(name)
-            if found is None:
+            entry = self.experiments.get(name) or self.studies.get(name)
+            if entry is None:
                 raise ValueError(f"only: there is no experiment or study {name}")
-            if not self._reached(found.scale):
-                raise ValueError(f"only: {name} runs at scale {found.scale}; set scale to {found.scale} as well")
+            if not self._reached(entry.scale):
+                raise ValueError(f"only: {name} runs at scale {entry.scale}; set scale to {entry.scale} as well")
         if self.only and not self.at_scale():
             raise ValueError("only: names no experiment; add one, or the aggregates have nothing to show")
         return self

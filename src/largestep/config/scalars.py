@@ -18,8 +18,8 @@ _PERIODIC = re.compile(r"(.+)\1{19,}$")
 
 def _not_periodic(name: str) -> str:
     """Refuse a name that ends in the same letters many times."""
-    if found := _PERIODIC.search(name):
-        raise ValueError(f"ends in '{found[1]}' 20 times or more, which Snakemake takes for a loop; shorten it")
+    if loop := _PERIODIC.search(name):
+        raise ValueError(f"ends in '{loop[1]}' 20 times or more, which Snakemake takes for a loop; shorten it")
     return name
 
 

@@ -121,21 +121,21 @@ def fetch(kind: str, archive: Archive, root: Path, mirror: str | None) -> Path:
     target = root / kind / archive.file
     url = archive.url if mirror is None else f"{mirror.rstrip('/')}/{kind}/{archive.file}"
     try:
-        if (found := _find(kind, archive, root)) is not None:
-            return found
+        if (existing := _find(kind, archive, root)) is not None:
+            return existing
         target.parent.mkdir(parents=True, exist_ok=True)
         # The lock ends with the process that holds it, however it ends; its empty file stays.
         # Other users of the same root may have to wait for it too.
         with FileLock(f"{target}.lock", mode=0o666):
             # Another process may have downloaded it meanwhile.
-            if (found := _find(kind, archive, root)) is None:
+            if (existing := _find(kind, archive, root)) is None:
                 _download(url, archive, target)
     except OSError as error:
         raise StoreError(
             f"{error.filename or target}: cannot be read or written: {error.strerror or one_line(error)}; "
             f"make room or correct its permissions, or set data.root in config.yaml to another folder"
         ) from error
-    return found or target
+    return existing or target
 
 
 @contextlib.contextmanager
@@ -157,8 +157,8 @@ def gunzip(path: Path, size: int) -> bytes:
         # The end of the file is where its checksum is verified.
         content = stream.read(size + 1)
     if len(content) != size:
-        found = f"{len(content)} bytes" if len(content) < size else "more"
-        raise StoreError(f"{path}: holds {found} instead of {size} bytes; delete it and run again")
+        length = f"{len(content)} bytes" if len(content) < size else "more"
+        raise StoreError(f"{path}: holds {length} instead of {size} bytes; delete it and run again")
     return content
 
 
@@ -196,8 +196,8 @@ def unzip(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     return content
 
 
-def _wrong_size(path: Path, name: str, found: int, size: int) -> StoreError:
-    return StoreError(f"{path}: {name} has {found} instead of {size} bytes; delete the archive and run again")
+def _wrong_size(path: Path, name: str, length: int, size: int) -> StoreError:
+    return StoreError(f"{path}: {name} has {length} instead of {size} bytes; delete the archive and run again")
 
 
 def _find(kind: str, archive: Archive, root: Path) -> Path | None:

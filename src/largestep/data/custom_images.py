@@ -90,9 +90,9 @@ def _arrays(name: str, result: object) -> list[NDArray[Any]]:
     elif isinstance(result, tuple) and len(result) == len(NAMES):
         values = list(result)
     else:
-        found = f": {', '.join(map(str, result))}" if isinstance(result, Mapping) else ""
+        keys = f": {', '.join(map(str, result))}" if isinstance(result, Mapping) else ""
         raise _wrong(
-            name, f"it must return a mapping or tuple of {', '.join(NAMES)}, not {type(result).__name__}{found}"
+            name, f"it must return a mapping or tuple of {', '.join(NAMES)}, not {type(result).__name__}{keys}"
         )
     for key, value in zip(NAMES, values, strict=True):
         if not isinstance(value, np.ndarray):

@@ -37,10 +37,10 @@ def prepare(settings: ImageFolder, root: Path, mirror: str | None) -> ImageSet:
     Raises StoreError when the folder is not so arranged, does not have the checksum or has a broken image.
     """
     folder = root / os.path.expanduser(os.path.expandvars(settings.folder))
-    found = checksum(folder)
-    if found != settings.sha256:
+    actual = checksum(folder)
+    if actual != settings.sha256:
         raise StoreError(
-            f"{folder}: its images have the checksum {found}, not the declared one; "
+            f"{folder}: its images have the checksum {actual}, not the declared one; "
             f"if they are the right ones, put it under data.sha256 in config.yaml"
         )
     classes = _classes(folder)

@@ -232,18 +232,18 @@ def _subset(
 
 def _moments(images: ImageSet) -> Tensor:
     """Mean and standard deviation of every channel's training inputs, (2, channel, 1, 1); from exact sums of levels."""
-    found = []
+    moments = []
     for channel in range(images.channels):
         counts = torch.bincount(images.train_images[:, channel].flatten(), minlength=images.white_level + 1).numpy()
         levels, total = np.arange(len(counts)) / images.white_level, counts.sum()
         mean = np.sum(counts * levels) / total
-        found.append((mean, np.sqrt(np.sum(counts * (levels - mean) ** 2) / total)))
+        moments.append((mean, np.sqrt(np.sum(counts * (levels - mean) ** 2) / total)))
         if np.count_nonzero(counts) == 1:
             raise StoreError(
                 f"data.normalise: channel {channel} (from 0 on) of the training images has one level throughout, and "
                 "no deviation to divide by; remove normalise"
             )
-    return torch.tensor(found, dtype=torch.float32).T.reshape(2, -1, 1, 1)
+    return torch.tensor(moments, dtype=torch.float32).T.reshape(2, -1, 1, 1)
 
 
 def _tensor(values: NDArray[Any], dtype: type[np.generic]) -> Tensor:

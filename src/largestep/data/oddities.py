@@ -34,7 +34,7 @@ def with_notes(
         alike[digest].append(place)
     groups = [group for group in alike.values() if len(group) > 1]
     trained = len(train)
-    found = [
+    seen = [
         _note("blank, of one level throughout", _blank(images.train_images, train) + _blank(images.test_images, test)),
         _note(
             "test images that are among the training images",
@@ -45,7 +45,7 @@ def with_notes(
             [named[place][0] for group in groups if len({named[p][1] for p in group}) > 1 for place in group],
         ),
     ]
-    return dataclasses.replace(images, notes=tuple(map(escaped, (*notes, *filter(None, found)))))
+    return dataclasses.replace(images, notes=tuple(map(escaped, (*notes, *filter(None, seen)))))
 
 
 def listed(names: Sequence[str]) -> str:

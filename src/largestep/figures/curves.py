@@ -142,24 +142,24 @@ def panels_of(experiment: xr.Dataset) -> list[Panel]:
     loss_units = "cross-entropy (nat)" if images else "squared error (no unit)"
     nothing = xr.full_like(experiment["decay_fraction"], np.nan)
     reported = experiment.get("published_train_loss", nothing)
-    found = [Panel("training loss", loss_units, experiment["train_loss"], reported, True)]
+    panels = [Panel("training loss", loss_units, experiment["train_loss"], reported, True)]
     if images:
         reported = experiment.get("published_test_error", nothing)
-        found.append(Panel("test error", "test images (%)", experiment["test_error"], reported, True))
+        panels.append(Panel("test error", "test images (%)", experiment["test_error"], reported, True))
     elif "test_loss" in experiment:
         reported = experiment.get("published_test_loss", nothing)
-        found.append(Panel("test loss", loss_units, experiment["test_loss"], reported, True))
+        panels.append(Panel("test loss", loss_units, experiment["test_loss"], reported, True))
     if "rank" in experiment:
         reported = experiment.get("published_rank", nothing)
         values = at_paper(experiment["rank"])
-        found.append(Panel("rank of Jacobian", "singular values (count)", values, reported))
+        panels.append(Panel("rank of Jacobian", "singular values (count)", values, reported))
     if "l0" in experiment:
         reported = experiment.get("published_l0", nothing)
         values = at_paper(experiment["l0"])
-        found.append(Panel("non-zeros", "coordinates (count)", values, reported))
+        panels.append(Panel("non-zeros", "coordinates (count)", values, reported))
     if "feature_sparsity" in experiment:
-        found += sparsity_panels(experiment)
-    return found
+        panels += sparsity_panels(experiment)
+    return panels
 
 
 def sparsity_panels(experiment: xr.Dataset, most: int = 2) -> list[Panel]:

@@ -92,18 +92,18 @@ def note(study: xr.Dataset) -> str:
 
 def measures_of(study: xr.Dataset) -> list[tuple[str, str, xr.DataArray]]:
     """Title, units and values, (algorithm, seed, time), of every measure; all thresholds are the paper's."""
-    found = [("training loss", "squared error (no unit)", study["train_loss"])]
+    measures = [("training loss", "squared error (no unit)", study["train_loss"])]
     if "test_loss" in study:
-        found.append(("test loss", "squared error (no unit)", study["test_loss"]))
-    found.append(("rank of Jacobian", "singular values (count)", at_paper(study["rank"])))
+        measures.append(("test loss", "squared error (no unit)", study["test_loss"]))
+    measures.append(("rank of Jacobian", "singular values (count)", at_paper(study["rank"])))
     if "l0" in study:
-        found.append(("non-zeros of predictor", "coordinates (count)", at_paper(study["l0"])))
+        measures.append(("non-zeros of predictor", "coordinates (count)", at_paper(study["l0"])))
     if "feature_sparsity" in study:
         percent = 100 * at_paper(study["feature_sparsity"])
         blocks = study.sizes["block"]
         title = "feature sparsity" if blocks == 1 else f"feature sparsity, mean of {blocks} layers"
-        found.append((title, "distinct activations (%)", percent.mean("block")))
-    return found
+        measures.append((title, "distinct activations (%)", percent.mean("block")))
+    return measures
 
 
 def show(ax: Axes, study: xr.Dataset, values: xr.DataArray, logarithmic: bool) -> None:

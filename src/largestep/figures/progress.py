@@ -68,12 +68,12 @@ def draw(experiment: xr.Dataset) -> Figure:
 def panels_of(experiment: xr.Dataset) -> list[Panel]:
     """The measures to show, as far as the experiment has them, and the distance of each layer from its init."""
     shown = {name: each.panel for name, each in measures().items() if each.panel and name in experiment}
-    found = [
+    panels = [
         _panel(panel.title, panel.units, _curves(experiment[name], panel), panel.logarithmic)
         for name, panel in shown.items()
     ]
     distance = experiment["distance"]
-    return found + [
+    return panels + [
         _panel(f"moved: {layer}", "‖W − W₀‖ / ‖W₀‖", distance.sel(layer=layer), logarithmic=False)
         for layer in distance["layer"].values
     ]

@@ -139,13 +139,13 @@ def quartiles(runs: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     if np.isfinite(runs).all():
         return np.asarray(np.quantile(runs, QUANTILES, axis=0))
-    found = np.full((len(QUANTILES), *runs.shape[1:]), np.nan)
+    levels = np.full((len(QUANTILES), *runs.shape[1:]), np.nan)
     for place in np.ndindex(runs.shape[1:]):
         column = runs[(slice(None), *place)]
         known = np.sort(column[~np.isnan(column)])
         if len(known):
-            found[(slice(None), *place)] = [_between(known, level * (len(known) - 1)) for level in QUANTILES]
-    return found
+            levels[(slice(None), *place)] = [_between(known, level * (len(known) - 1)) for level in QUANTILES]
+    return levels
 
 
 def _between(ordered: NDArray[np.float64], position: float) -> float:
@@ -307,11 +307,11 @@ def save(figure: Figure, png: Path, pdf: Path) -> None:
         canvas.draw()
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
         tops = [image.height - round(page.bbox.y1) for page in pages] or [0]
-        about = PngInfo()
-        about.add_itxt("Description", text)
-        about.add_text("Pages", " ".join(str(end - top) for top, end in pairwise([*tops, image.height])))
+        texts = PngInfo()
+        texts.add_itxt("Description", text)
+        texts.add_text("Pages", " ".join(str(end - top) for top, end in pairwise([*tops, image.height])))
         with store.replacing(png) as part:
-            few_colours(image).save(part, "PNG", pnginfo=about)
+            few_colours(image).save(part, "PNG", pnginfo=texts)
         undated: dict[Any, Any] = {"CreationDate": None, "Title": pdf.stem, "Subject": text}
         with store.replacing(pdf) as part, PdfPages(part, metadata=undated) as document:
             for page in pages or [figure]:

@@ -118,26 +118,26 @@ def draw(study: xr.Dataset) -> Figure:
 
 def panels_of(study: xr.Dataset) -> list[Panel]:
     """The measures to show, as far as the study has them; all thresholds are the paper's."""
-    found = []
+    panels = []
     for name in ("test_loss", "train_loss"):
         if name in study:
-            found.append(Panel(name.replace("_", " "), {"": study[name]}, logarithmic=True))
+            panels.append(Panel(name.replace("_", " "), {"": study[name]}, logarithmic=True))
             break
     if "l0" in study:
-        found.append(Panel("non-zeros (count)", {"": at_paper(study["l0"])}))
+        panels.append(Panel("non-zeros (count)", {"": at_paper(study["l0"])}))
     if "feature_sparsity" in study:
         percent = 100.0 * at_paper(study["feature_sparsity"])
         names = [f"hidden layer {block}" for block in study["block"].values] if percent.sizes["block"] > 1 else [""]
         measures = {name: percent.isel(block=index) for index, name in enumerate(names)}
-        found.append(Panel("distinct activations (%)", measures))
+        panels.append(Panel("distinct activations (%)", measures))
     if "rank" in study:
         ranks = {
             "rank above the paper's threshold": at_paper(study["rank"]),
             "effective rank": study["effective_rank"],
         }
-        found.append(Panel("rank (count)", ranks))
-    found.append(Panel("loss before the decay", {"": study["phase_loss"].clip(NO_LEVEL)}, logarithmic=True))
-    return found
+        panels.append(Panel("rank (count)", ranks))
+    panels.append(Panel("loss before the decay", {"": study["phase_loss"].clip(NO_LEVEL)}, logarithmic=True))
+    return panels
 
 
 def schedule(points: xr.Dataset) -> str:

@@ -45,23 +45,23 @@ def reached(*modules: str, every_method: bool = True) -> set[tuple[str, str]]:
     """
     waiting = [pair for name in modules for pair in _whole(name)]
     waiting += [(name, EFFECTS) for name in closure(*modules)]
-    found: set[tuple[str, str]] = set()
+    pairs: set[tuple[str, str]] = set()
     named: set[str] = set()
     uncalled: dict[str, list[tuple[str, str]]] = defaultdict(list)
     while waiting:
         pair = waiting.pop()
-        if pair in found or _is_outside(*pair):
+        if pair in pairs or _is_outside(*pair):
             continue
         method = pair[1].partition(".")[2]
         if method and method not in named and not every_method:
             uncalled[method].append(pair)
             continue
-        found.add(pair)
+        pairs.add(pair)
         waiting.extend(_used_by(*pair))
         for attribute in _attributes(*pair) - named:
             named.add(attribute)
             waiting.extend(uncalled.pop(attribute, ()))
-    return found
+    return pairs
 
 
 def closure(*modules: str) -> set[str]:
@@ -69,14 +69,14 @@ def closure(*modules: str) -> set[str]:
 
     What only modules outside import is left out too.
     """
-    found: set[str] = set()
+    members: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found and name not in OUTSIDE:
-            found.add(name)
+        if name not in members and name not in OUTSIDE:
+            members.add(name)
             waiting += [_parent(name), *_imports(name)]
-    return found
+    return members
 
 
 def is_module(name: str) -> bool:
@@ -165,5 +165,5 @@ def _path(name: str) -> Path:
 def _file(name: str) -> Path | None:
     top, *rest = name.split(".")
     base = ROOT.joinpath(*rest)
-    found = (path for path in (base / "__init__.py", base.with_suffix(".py")) if top == PACKAGE and path.is_file())
-    return next(found, None)
+    files = (path for path in (base / "__init__.py", base.with_suffix(".py")) if top == PACKAGE and path.is_file())
+    return next(files, None)

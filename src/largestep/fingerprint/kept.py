@@ -29,12 +29,12 @@ def kept(name: str, path: Path) -> Module:
         record = json.loads(file.read_bytes())
         if record["key"] == key:
             return _module(record)
-    found = parts(name, source)
+    module = parts(name, source)
     if not sys.dont_write_bytecode:
         # A folder that takes no bytecode takes none of this.
         with suppress(OSError):
-            _write(file, _record(key, found))
-    return found
+            _write(file, _record(key, module))
+    return module
 
 
 RULES = ("kept", "parts", "reduction", "syntax")
@@ -47,13 +47,13 @@ def _rules() -> bytes:
     return hashlib.sha256(b"".join((here / f"{name}.py").read_bytes() for name in RULES)).digest()
 
 
-def _record(key: str, found: Module) -> dict[str, object]:
+def _record(key: str, module: Module) -> dict[str, object]:
     return {
         "key": key,
-        "texts": found.texts,
-        "uses": {name: sorted(used) for name, used in found.uses.items()},
-        "imported": {name: sorted(meant) for name, meant in found.imported.items()},
-        "modules": sorted(found.modules),
+        "texts": module.texts,
+        "uses": {name: sorted(used) for name, used in module.uses.items()},
+        "imported": {name: sorted(meant) for name, meant in module.imported.items()},
+        "modules": sorted(module.modules),
     }
 
 

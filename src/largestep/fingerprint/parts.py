@@ -42,23 +42,23 @@ def parts(name: str, source: bytes) -> Module:
 
     Raises ValueError for an import that cannot be followed.
     """
-    found = Module()
-    found.texts[EFFECTS] = ""
+    module = Module()
+    module.texts[EFFECTS] = ""
     tree, imports = reduced(ast.parse(source))
     for node in imports:
         if isinstance(node, ast.Import):
-            _note_import(found, node)
+            _note_import(module, node)
         elif node.level > 0 or node.names[0].name == "*":
             raise ValueError(f"{name}, line {node.lineno}: imports must be absolute and without * to be followed")
         else:
-            _note_names(found, node)
+            _note_names(module, node)
     for statement in _run(tree.body):
         if not isinstance(statement, ast.Import | ast.ImportFrom):
-            _note_definition(found, statement)
+            _note_definition(module, statement)
     for statement in tree.body:
-        if _is_handed_on(found, statement):
-            found.uses[EFFECTS] |= {(name,) for name in _defined(statement)}
-    return found
+        if _is_handed_on(module, statement):
+            module.uses[EFFECTS] |= {(name,) for name in _defined(statement)}
+    return module
 
 
 def _run(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -70,53 +70,53 @@ def _run(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _note_import(found: Module, node: ast.Import) -> None:
+def _note_import(module: Module, node: ast.Import) -> None:
     for alias in node.names:
         first = alias.name.split(".")[0]
-        found.imported[alias.asname or first].add(alias.name if alias.asname else first)
-        found.modules.add(alias.name)
+        module.imported[alias.asname or first].add(alias.name if alias.asname else first)
+        module.modules.add(alias.name)
 
 
-def _note_names(found: Module, node: ast.ImportFrom) -> None:
+def _note_names(module: Module, node: ast.ImportFrom) -> None:
     for alias in node.names:
-        found.imported[alias.asname or alias.name].add(f"{node.module}.{alias.name}")
-        found.modules |= {str(node.module), f"{node.module}.{alias.name}"}
+        module.imported[alias.asname or alias.name].add(f"{node.module}.{alias.name}")
+        module.modules |= {str(node.module), f"{node.module}.{alias.name}"}
 
 
-def _note_definition(found: Module, statement: ast.stmt) -> None:
+def _note_definition(module: Module, statement: ast.stmt) -> None:
     if isinstance(statement, ast.ClassDef) and all(ast.unparse(each) in BARE for each in statement.bases):
         methods = [each for each in statement.body if _is_called_by_name(each)]
         for method in methods:
             statement.body.remove(method)
-            found.texts[f"{statement.name}.{method.name}"] += text(method)
-            found.uses[f"{statement.name}.{method.name}"] |= _names(method)
+            module.texts[f"{statement.name}.{method.name}"] += text(method)
+            module.uses[f"{statement.name}.{method.name}"] |= _names(method)
         # As in `other_name = method`.
-        found.uses[statement.name] |= {(ATTRIBUTE, each.name) for each in methods} & {
+        module.uses[statement.name] |= {(ATTRIBUTE, each.name) for each in methods} & {
             (ATTRIBUTE, name) for name, *_ in _names(statement)
         }
     names = _defined(statement)
     # `TABLE[key] = NAME = value` does both.
     changes = isinstance(statement, ast.Assign) and not all(map(_is_name, _targets(*statement.targets)))
     for name in [*names, *([EFFECTS] if changes or not names else [])]:
-        found.texts[name] += text(statement)
-        found.uses[name] |= _names(statement)
+        module.texts[name] += text(statement)
+        module.uses[name] |= _names(statement)
     if not names:
         for name in _stored(statement):
-            found.texts[name] += ""
+            module.texts[name] += ""
 
 
 def _is_called_by_name(statement: ast.stmt) -> TypeGuard[ast.FunctionDef]:
     return isinstance(statement, ast.FunctionDef) and not statement.name.startswith("__")
 
 
-def _is_handed_on(found: Module, statement: ast.stmt) -> bool:
+def _is_handed_on(module: Module, statement: ast.stmt) -> bool:
     """Whether a definition is given to a decorator of our own that may register it."""
     if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return False
     for decorator in statement.decorator_list:
         for name, *attributes in (used for used in _names(decorator) if used[0] != ATTRIBUTE):
-            ours = name in found.texts or any(
-                f"{each}.".startswith(f"{PACKAGE}.") for each in found.imported.get(name, ())
+            ours = name in module.texts or any(
+                f"{each}.".startswith(f"{PACKAGE}.") for each in module.imported.get(name, ())
             )
             if ours and [name, *attributes][-1] not in WRAPPERS:
                 return True

@@ -34,16 +34,16 @@ def _is_empty(value: object) -> bool:
 
 def _parts(node: ast.JoinedStr) -> list[ast.expr | str]:
     """The parts of an f-string, literal ones joined; those without a letter are none."""
-    found: list[ast.expr | str] = []
+    joined: list[ast.expr | str] = []
     for value in node.values:
         parts: list[ast.expr | str] = _parts(value) if isinstance(value, ast.JoinedStr) else [value]
         for part in parts:
             letters = part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else part
-            if isinstance(letters, str) and found and isinstance(found[-1], str):
-                found[-1] += letters
+            if isinstance(letters, str) and joined and isinstance(joined[-1], str):
+                joined[-1] += letters
             elif letters != "":
-                found.append(letters)
-    return found
+                joined.append(letters)
+    return joined
 
 
 def _joined(parts: list[ast.expr | str]) -> str:

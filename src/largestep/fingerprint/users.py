@@ -26,15 +26,15 @@ def user_fingerprint(dotted: str) -> str:
     Raises ModuleNotFoundError, one line, when no such module can be found.
     """
     top, *rest = dotted.split(".")[:-1]
-    found = PathFinder.find_spec(top, [str(Path.cwd()), *_python_path()])
-    if found is None:
-        found = importlib.util.find_spec(top)
-        if found is None:
+    spec = PathFinder.find_spec(top, [str(Path.cwd()), *_python_path()])
+    if spec is None:
+        spec = importlib.util.find_spec(top)
+        if spec is None:
             raise ModuleNotFoundError(f"there is no module {top} here or on PYTHONPATH")
-        if _is_installed(found):
+        if _is_installed(spec):
             names = packages_distributions().get(top, [])
             return hashlib.sha256(repr([(name, version(name)) for name in sorted(set(names))]).encode()).hexdigest()
-    folder = Path(found.origin or next(iter(found.submodule_search_locations or ["."]))).resolve()
+    folder = Path(spec.origin or next(iter(spec.submodule_search_locations or ["."]))).resolve()
     root = folder.parent.parent if folder.name == "__init__.py" else folder.parent
     digest = hashlib.sha256()
     ours: set[str] = set()
@@ -51,9 +51,9 @@ def _installed() -> set[str]:
     return {*site.getsitepackages(), site.getusersitepackages(), *known}
 
 
-def _is_installed(found: ModuleSpec) -> bool:
+def _is_installed(spec: ModuleSpec) -> bool:
     """Whether a module lies where packages are installed, or in Python itself."""
-    places = [found.origin] if found.has_location else list(found.submodule_search_locations or [])
+    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or [])
     folders = {Path(each).resolve() for each in _installed()}
     return not any(place and folders.isdisjoint(Path(place).resolve().parents) for place in places)
 
@@ -74,13 +74,13 @@ def _user_module(root: Path, parts: list[str]) -> Path:
 
 def _user_closure(root: Path, start: Path) -> set[Path]:
     """A user's module and all modules under the same folder that it imports, directly or not."""
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting = [start]
     while waiting:
         path = waiting.pop()
-        if path in found:
+        if path in files:
             continue
-        found.add(path)
+        files.add(path)
         for parts in _imported(root, path):
             # Importing a.b runs a/__init__.py as well.
             for length in range(1, len(parts) + 1):
@@ -88,21 +88,21 @@ def _user_closure(root: Path, start: Path) -> set[Path]:
                     waiting.append(_user_module(root, parts[:length]))
                 except ModuleNotFoundError:
                     break
-    return found
+    return files
 
 
 def _imported(root: Path, path: Path) -> list[list[str]]:
     """Names that a user's module imports, split at their dots; relative ones are made absolute."""
     package = [*path.relative_to(root).parent.parts]
-    found: list[list[str]] = []
+    dotted: list[list[str]] = []
     for node in ast.walk(_parse(path)):
         if isinstance(node, ast.Import):
-            found += [alias.name.split(".") for alias in node.names]
+            dotted += [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             base += node.module.split(".") if node.module else []
-            found += [base, *([*base, alias.name] for alias in node.names)]
-    return found
+            dotted += [base, *([*base, alias.name] for alias in node.names)]
+    return dotted
 
 
 @cache

@@ -62,12 +62,12 @@ class Custom(Network):
 
         images: (n, channel, row, column). Raises StoreError when an output cannot be a block.
         """
-        found = self._recorded(images) if self.names else dict(enumerate(self.own_blocks(self.net, images), start=1))
-        for name, block in found.items():
+        blocks = self._recorded(images) if self.names else dict(enumerate(self.own_blocks(self.net, images), start=1))
+        for name, block in blocks.items():
             if not isinstance(block, Tensor) or block.dim() not in (2, 4) or len(block) != len(images):
                 wanted = "(n, channel, row, column) or (n, unit)"
                 raise self.error("model.blocks", f"block {name} must have the shape {wanted}, not {_shape(block)}")
-        return list(found.values())
+        return list(blocks.values())
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, channel, row, column)."""
@@ -91,12 +91,12 @@ class Custom(Network):
         return _error(self.dotted, key, text)
 
     def _recorded(self, images: Tensor) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
 
         def recorder(name: str) -> Callable[[nn.Module, object, Any], None]:
             def record(module: nn.Module, args: object, output: Any) -> None:
                 # A ReLU that works in place would overwrite what it was given.
-                found[name] = output.clone() if isinstance(output, Tensor) else output
+                outputs[name] = output.clone() if isinstance(output, Tensor) else output
 
             return record
 
@@ -107,9 +107,9 @@ class Custom(Network):
             for hook in hooks:
                 hook.remove()
         for name in self.names:
-            if name not in found:
+            if name not in outputs:
                 raise self.error("model.blocks", f"the network does not call its submodule {name}")
-        return {name: found[name] for name in self.names}
+        return {name: outputs[name] for name in self.names}
 
 
 def _make(dotted: str, options: Mapping[str, Any], offered: Mapping[str, Any]) -> nn.Module:
@@ -133,16 +133,16 @@ def _make(dotted: str, options: Mapping[str, Any], offered: Mapping[str, Any]) -
 def _look_up(dotted: str) -> Any:
     module, _, name = dotted.rpartition(".")
     try:
-        found = imported(module)
+        holder = imported(module)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             raise _error(
                 dotted, "model.kind", f"there is no module {error.name} in the working directory or on PYTHONPATH"
             ) from error
         raise _error(dotted, "model.kind", f"importing {module} failed: {told(error)}") from error
-    if not hasattr(found, name):
-        raise _error(dotted, "model.kind", f"the module {module} has no {name}; it is {_place(found)}")
-    return getattr(found, name)
+    if not hasattr(holder, name):
+        raise _error(dotted, "model.kind", f"the module {module} has no {name}; it is {_place(holder)}")
+    return getattr(holder, name)
 
 
 def _materialise(custom: Custom, images: Tensor) -> None:

@@ -57,13 +57,13 @@ class DenseNet(Network):
         are in the transitions and block 4 is at the end, all (n, channel, row, column); block 5 is the mean of
         block 4 over positions, (n, channel). The paper has blocks 3 and 4 there; 1, 2 and 5 continue its rule.
         """
-        found: list[Tensor] = []
+        blocks: list[Tensor] = []
         x = self.stem(images)
         for stage in self.stages:
             first, last, x = stage(x)
-            found += [last] if found else [first, last]
+            blocks += [last] if blocks else [first, last]
         # Unlike adaptive pooling, a mean is deterministic on a GPU.
-        return [*found, found[-1].mean((2, 3))]
+        return [*blocks, blocks[-1].mean((2, 3))]
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, channel, row, column)."""

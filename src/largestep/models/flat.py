@@ -42,12 +42,12 @@ def layout_of(inputs: int, layers: Sequence[Layer]) -> Layout:
 
 def layers_of(flat: Array, layout: Layout) -> list[tuple[Array, Array | None]]:
     """Views of the weights (..., rows, columns) and biases (..., rows), None without, of each layer; flat: (..., p)."""
-    found: list[tuple[Array, Array | None]] = []
+    layers: list[tuple[Array, Array | None]] = []
     for layer, (weights, biases) in enumerate(zip(layout.weights, layout.biases, strict=True)):
         rows, columns = layout.widths[layer + 1], layout.widths[layer]
         matrix = flat[..., weights : weights + rows * columns].reshape(*flat.shape[:-1], rows, columns)
-        found.append((matrix, None if biases == NO_BIAS else flat[..., biases : biases + rows]))
-    return found
+        layers.append((matrix, None if biases == NO_BIAS else flat[..., biases : biases + rows]))
+    return layers
 
 
 # Indices into the flat parameters are unsigned: numba lets signed ones count from the end, and the

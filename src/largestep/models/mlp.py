@@ -32,12 +32,12 @@ class MLP(Network):
 
     def blocks(self, images: Tensor) -> list[Tensor]:
         """Activations of the hidden layers, each (n, unit), for images (n, channel, row, column)."""
-        found: list[Tensor] = []
+        blocks: list[Tensor] = []
         x = images.flatten(1)
         for layer in self.layers:
             x = relu(layer(x))
-            found.append(x)
-        return found
+            blocks.append(x)
+        return blocks
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, channel, row, column)."""

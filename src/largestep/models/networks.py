@@ -117,8 +117,8 @@ def load(net: nn.Module, flat: NDArray[np.float32]) -> None:
 
 def counters(net: nn.Module) -> NDArray[np.int64]:
     """The integers of the state dictionary, shape (q,): batches that normalisation has seen."""
-    found = [tensor.flatten().cpu().to(torch.int64) for tensor in _integers(net)]
-    return torch.cat(found).numpy() if found else np.zeros(0, dtype=np.int64)
+    integers = [tensor.flatten().cpu().to(torch.int64) for tensor in _integers(net)]
+    return torch.cat(integers).numpy() if integers else np.zeros(0, dtype=np.int64)
 
 
 def load_counters(net: nn.Module, flat: NDArray[np.int64]) -> None:
@@ -133,11 +133,11 @@ def parts(net: Network) -> dict[str, list[Tensor]]:
 
     Biases and the parameters of normalisation have one dimension. A part without weights is left out.
     """
-    found = {
+    tensors_of = {
         name: [weight.detach() for weight in part.parameters() if weight.dim() > 1]
         for name, part in net.parts().items()
     }
-    return {name: tensors for name, tensors in found.items() if tensors}
+    return {name: tensors for name, tensors in tensors_of.items() if tensors}
 
 
 def weights(net: Network) -> dict[str, Tensor]:

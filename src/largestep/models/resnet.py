@@ -51,11 +51,11 @@ class ResNet(Network):
         images: (n, channel, row, column). Blocks 1 to 4 have shape (n, channel, row, column), block 5
         (n, channel).
         """
-        found = [self.stem(images)]
+        blocks = [self.stem(images)]
         for stage in self.stages:
-            found.append(stage(found[-1]))
+            blocks.append(stage(blocks[-1]))
         # Unlike adaptive pooling, a mean is deterministic on a GPU.
-        return [*found[1:], found[-1].mean((2, 3))]
+        return [*blocks[1:], blocks[-1].mean((2, 3))]
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, channel, row, column)."""

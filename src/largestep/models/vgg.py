@@ -54,14 +54,14 @@ class VGG(Network):
         images: (n, channel, row, column). Between two stages rows and columns are halved by a maximum, as long as
         there are two of either.
         """
-        found: list[Tensor] = []
+        blocks: list[Tensor] = []
         x = images
         for stage in self.stages:
-            if found and min(x.shape[2:]) > 1:
+            if blocks and min(x.shape[2:]) > 1:
                 x = max_pool2d(x, 2)
             x = stage(x)
-            found.append(x)
-        return found
+            blocks.append(x)
+        return blocks
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, channel, row, column)."""

@@ -79,8 +79,8 @@ def write(collected: Any, config: Any, path: Path) -> None:
 def linked(html: str) -> Markup:
     """Snakemake's description with its links, which call its own scripts, as links within this page."""
 
-    def target(found: re.Match[str]) -> str:
-        call, name = found[1], unquote(found[2])
+    def target(link: re.Match[str]) -> str:
+        call, name = link[1], unquote(link[2])
         if call == "show_panel":
             return f'href="#{PANELS[name]}"'
         return f'href="#{CATEGORIES.get(name, "experiments")}"'

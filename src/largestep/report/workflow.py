@@ -30,21 +30,21 @@ def run_times(jobs: Iterable[Any]) -> list[RunTime]:
     for job in jobs:
         took.setdefault(str(job.rule), []).append(max(0.0, job.endtime - job.starttime))
     most = max((sum(times) for times in took.values()), default=0.0) or 1.0
-    found = [
+    by_rule = [
         RunTime(rule, len(times), sum(times), median(times), max(times), sum(times) / most)
         for rule, times in took.items()
     ]
-    return sorted(found, key=lambda each: -each.total)
+    return sorted(by_rule, key=lambda each: -each.total)
 
 
 def rules_of(dag: Any) -> dict[str, set[str]]:
     """Every rule with those that it takes its input from."""
-    found: dict[str, set[str]] = {}
+    needed: dict[str, set[str]] = {}
     for level in dag.toposorted():
         for job in level:
-            needs = found.setdefault(job.rule.name, set())
+            needs = needed.setdefault(job.rule.name, set())
             needs.update(each.rule.name for each in dag.dependencies[job])
-    return {rule: needs - {rule} for rule, needs in found.items()}
+    return {rule: needs - {rule} for rule, needs in needed.items()}
 
 
 def drawing(rules: Mapping[str, set[str]]) -> str:

@@ -30,8 +30,8 @@ class ImageSetSpec(Spec):
     def prepared(self, data: Any) -> dict[str, Any]:
         """All but what only chooses from the prepared images."""
         # Where a folder lies does not matter, but the job has to find it: the path is looked up under the data root.
-        found: dict[str, Any] = data.model_dump(mode="json", exclude=set(Images.model_fields))
-        return found
+        settings: dict[str, Any] = data.model_dump(mode="json", exclude=set(Images.model_fields))
+        return settings
 
     @property
     def name(self) -> str:
@@ -91,8 +91,8 @@ def part_name(seeds: range) -> str:
 
 def part_named(name: str) -> range:
     """The seeds of a folder. Raises ValueError for what is no name of `part_name`."""
-    found = PART.fullmatch(name)
-    seeds = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+    match = PART.fullmatch(name)
+    seeds = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
     if not seeds or part_name(seeds) != name:
         raise ValueError(f"{name} must be a seed, or the first and the last as FIRST-LAST")
     return seeds
