@@ -50,8 +50,8 @@ class Case:
     """A cell of config.yaml: its data, and what the kernels need to train a few seeds of it."""
 
     def __init__(self, cell: str) -> None:
-        found = grid.cells(config.load(ROOT / "config.yaml"))[cell]
-        self.spec = ToyTrainSpec.read(found.spec("train"))
+        chosen = grid.cells(config.load(ROOT / "config.yaml"))[cell]
+        self.spec = ToyTrainSpec.read(chosen.spec("train"))
         settings = self.spec.data.data
         self.data: xr.Dataset = DRAW[settings.kind].draw(settings, 0)
 

@@ -74,7 +74,7 @@ class Row:
 
 def deep(size: Size, where: torch.device) -> Iterator[float]:
     """The rows of `DEEP`, in their order, of one network."""
-    pictures, about = _pictures(size), one_training(size)
+    pictures, settings = _pictures(size), one_training(size)
     start = time.perf_counter()
     one, batches = _stepper(size, where, pictures, size.width)
     yield time.perf_counter() - start
@@ -83,7 +83,7 @@ def deep(size: Size, where: torch.device) -> Iterator[float]:
     yield EPOCHS * epoch
     with tempfile.TemporaryDirectory() as folder:
         kept = Checkpoints(Path(folder), "key")
-        run = trainer._Run("run0", 0, about, np.zeros(1), pictures, batches, where, kept)
+        run = trainer._Run("run0", 0, settings, np.zeros(1), pictures, batches, where, kept)
         tested = _least(lambda: run._tested(one), where)
         yield tested
         both = tested + _least(lambda: run._train_loss(one, 0), where)
@@ -96,8 +96,8 @@ def deep(size: Size, where: torch.device) -> Iterator[float]:
 
     def measured() -> list[tuple[float, float]]:
         blocks, _ = image_features.activations(net, probe, pictures, units, normalise=False)
-        found = [(unit_statistics(block), float(feature_effective_rank(block))) for block in blocks]
-        return [(float(feature_sparsity(of.active, of.later, len(probe), 0.95)), rank) for of, rank in found]
+        measures = [(unit_statistics(block), float(feature_effective_rank(block))) for block in blocks]
+        return [(float(feature_sparsity(of.active, of.later, len(probe), 0.95)), rank) for of, rank in measures]
 
     features = _least(measured, where)
     yield features
@@ -211,9 +211,9 @@ def _net(width: int) -> networks.Network:
 
 
 def _stepper(size: Size, where: torch.device, pictures: ImageSet, width: int) -> tuple[Stepper, Batches]:
-    about = one_training(size)
-    batches = Batches(pictures, about, where)
-    return Stepper(_net(width).to(where), batches, about, where), batches
+    settings = one_training(size)
+    batches = Batches(pictures, settings, where)
+    return Stepper(_net(width).to(where), batches, settings, where), batches
 
 
 def _epoch(one: Stepper, size: Size) -> float:

@@ -101,8 +101,8 @@ def jobs() -> Iterator[tuple[str, str]]:
     for name in FLOWS:
         spec = json.loads(grid.study_spec(settings, name))
         spec["settings"] |= {"seeds": 3, "pairs": 1, "snapshots": 1}
-        (about,) = spec["experiments"].values()
-        about["training"] |= {"steps": 2000, "evaluations": 4}
+        (experiment,) = spec["experiments"].values()
+        experiment["training"] |= {"steps": 2000, "evaluations": 4}
         yield f"{name}: watched, SDE, flow", json.dumps({"study": spec})
 
 
@@ -135,9 +135,9 @@ def serve() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         started = time.process_time()
-        found = _trained(job["cell"]) if "cell" in job else _studied(job["study"])
+        dataset = _trained(job["cell"]) if "cell" in job else _studied(job["study"])
         took = time.process_time() - started
-        numbers = hashlib.sha256(b"".join(value.values.tobytes() for _, value in sorted(found.data_vars.items())))
+        numbers = hashlib.sha256(b"".join(value.values.tobytes() for _, value in sorted(dataset.data_vars.items())))
         print(took, numbers.hexdigest(), flush=True)
 
 

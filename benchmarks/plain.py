@@ -104,14 +104,14 @@ def block_sparsity(
     net: Any, loader: Iterable[tuple[Tensor, Tensor]], units: Sequence[NDArray[np.int64]], threshold: float
 ) -> list[float]:
     """Feature sparsity of every block: for each, a pass over the loader, then greedy deletion."""
-    found = []
+    sparsities = []
     for block, chosen in enumerate(units):
         parts = []
         with torch.no_grad():
             for images, _ in loader:
                 parts.append(net.blocks(images)[block].flatten(1).numpy()[:, chosen])
-        found.append(_sparsity(np.concatenate(parts), threshold))
-    return found
+        sparsities.append(_sparsity(np.concatenate(parts), threshold))
+    return sparsities
 
 
 def _rank(matrix: Array, threshold: float) -> int:

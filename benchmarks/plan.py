@@ -193,16 +193,16 @@ def timed(command: list[str], folder: Path | None = None) -> tuple[float, float,
 def peak(process: int) -> float:
     """Peak memory of a process so far, in bytes; 0 for one that is ending."""
     try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+        line = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     except OSError:
         return 0.0
-    return 1024.0 * int(found.group(1)) if found else 0.0
+    return 1024.0 * int(line.group(1)) if line else 0.0
 
 
 def planned(output: str) -> int:
     """Number of jobs of a dry run."""
-    found = re.search(r"^total\s+(\d+)", output, flags=re.MULTILINE)
-    return int(found.group(1)) if found else 0
+    line = re.search(r"^total\s+(\d+)", output, flags=re.MULTILINE)
+    return int(line.group(1)) if line else 0
 
 
 def fill(results: Path, settings: config.Config) -> None:
@@ -214,13 +214,13 @@ def fill(results: Path, settings: config.Config) -> None:
     trained = spec.features.train
     data = stages.worker("data", "sparse_regression").draw(trained.data.data, 0)
     losses, snapshots = invented(trained)
-    found = linear_features.features(trained.model, spec.features.measures, data, snapshots, label="plan", threads=1)
-    found = found.assign_coords({name: snapshots.variables[name] for name in RUN})
+    features = linear_features.features(trained.model, spec.features.measures, data, snapshots, label="plan", threads=1)
+    features = features.assign_coords({name: snapshots.variables[name] for name in RUN})
     made = {
         "train": losses,
         "snapshots": snapshots,
-        "features": found,
-        "sparsity": sparsity.measures(found, spec.measures),
+        "features": features,
+        "sparsity": sparsity.measures(features, spec.measures),
     }
     templates = results / "templates"
     for name, dataset in made.items():
@@ -236,10 +236,10 @@ def fill(results: Path, settings: config.Config) -> None:
             stage = "train" if name == "snapshots" else name
             path = folder / f"{name}.nc"
             shutil.copy(templates / f"{name}.nc", path)
-            about = {"spec": cell.spec(stage), "code_fingerprint": cell.code(stage)}
-            about["content_sha256"] = store.content_digest(written[name].assign_attrs(about))
+            attributes = {"spec": cell.spec(stage), "code_fingerprint": cell.code(stage)}
+            attributes["content_sha256"] = store.content_digest(written[name].assign_attrs(attributes))
             with netCDF4.Dataset(path, "a") as file:
-                file.setncatts(about)
+                file.setncatts(attributes)
     shutil.rmtree(templates)
 
 

@@ -43,10 +43,10 @@ def main() -> int:
     print(f"{CELL:<28}{'float32':>18}{'bfloat16':>18}{'difference [95% interval]':>34}")
     # Spawned, as threads of torch do not survive a fork.
     with ProcessPoolExecutor(len(PRECISIONS), mp_context=get_context("spawn")) as pool:
-        found = dict(zip(PRECISIONS, pool.map(_measured, PRECISIONS, [seeds] * 2), strict=True))
+        by_precision = dict(zip(PRECISIONS, pool.map(_measured, PRECISIONS, [seeds] * 2), strict=True))
     agree = True
-    for name in found["float32"]:
-        exact, rounded = (found[precision][name] for precision in PRECISIONS)
+    for name in by_precision["float32"]:
+        exact, rounded = (by_precision[precision][name] for precision in PRECISIONS)
         difference = rounded - exact
         half = stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference)
         low, high = difference.mean() - half, difference.mean() + half
@@ -79,7 +79,7 @@ def _measured(precision: str, seeds: int) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         trained = trainer.train(spec, data, torch.device("cpu"), Checkpoints(Path(folder), "key"))
         ends = list(trained.streamed["parameters"].slabs())[2::3]
-    found = {"test error (%)": trained.losses["test_error"].values[0, :, -1]}
+    measures = {"test error (%)": trained.losses["test_error"].values[0, :, -1]}
     net = networks.draw(spec.model, data.channels, data.classes, data.size, seed=0).eval()
     units = image_features.sampled_units(net, data.train_images, 1000)
     sparsity = []
@@ -88,8 +88,8 @@ def _measured(precision: str, seeds: int) -> dict[str, np.ndarray]:
         blocks, _ = image_features.activations(net, data.train_images, data, units, normalise=False)
         sparsity.append([100 * float(feature_sparsity(*unit_statistics(b)[:2], len(b), 0.95)) for b in blocks])
     for block, values in enumerate(np.transpose(sparsity), start=1):
-        found[f"sparsity of block {block} (%)"] = values
-    return found
+        measures[f"sparsity of block {block} (%)"] = values
+    return measures
 
 
 if __name__ == "__main__":

@@ -98,12 +98,12 @@ def run(targets: list[str], tree: Path, folder: Path, times: Path) -> None:
 
 def stages(times: Path) -> dict[str, list[float]]:
     """CPU seconds of the jobs of each stage, those of images and of toy networks together."""
-    found: dict[str, list[float]] = {}
+    seconds_of: dict[str, list[float]] = {}
     for line in times.read_text().splitlines():
         module, seconds = line.split()
         stage = module.removeprefix("largestep.").partition(".")[0].replace("train_images", "train")
-        found.setdefault(stage, []).append(float(seconds))
-    return found
+        seconds_of.setdefault(stage, []).append(float(seconds))
+    return seconds_of
 
 
 def report(ours: dict[str, list[float]], other: dict[str, list[float]], name: str) -> float:

@@ -83,9 +83,9 @@ class Project:
         """What a dry run would do: pairs of a rule and its wildcards, the final rule left out."""
         done = self.snakemake("--dry-run", "--cores", "2", *arguments)
         blocks = re.findall(r"^rule (\w+):\n((?:    .*\n)*)", done.stdout + done.stderr, flags=re.MULTILINE)
-        found = {(rule, _wildcards(body)) for rule, body in blocks if rule != "all"}
-        assert found or "Nothing to be done" in done.stdout + done.stderr
-        return found
+        jobs = {(rule, _wildcards(body)) for rule, body in blocks if rule != "all"}
+        assert jobs or "Nothing to be done" in done.stdout + done.stderr
+        return jobs
 
     def own_source(self) -> Path:
         """A copy of the package to edit, in place of the link to the repository's."""
@@ -115,8 +115,8 @@ class Project:
 
 
 def _wildcards(body: str) -> str:
-    found = re.search(r"wildcards: (.*)", body)
-    values = re.findall(r"\w+=([\w-]+)", found.group(1)) if found else []
+    line = re.search(r"wildcards: (.*)", body)
+    values = re.findall(r"\w+=([\w-]+)", line.group(1)) if line else []
     return ".".join(values)
 
 

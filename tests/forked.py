@@ -51,9 +51,9 @@ ENVIRONMENT = dict.fromkeys(THREADS, "1") | {"PYTHONPATH": "", "MPLBACKEND": "Ag
 
 def context() -> ForkServerContext:
     """Its processes are forked off a server, not off this process, which has threads and the package."""
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["torchvision", "xarray"])
-    return found
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["torchvision", "xarray"])
+    return server
 
 
 def run(

@@ -53,10 +53,10 @@ def training(**changes: Any) -> ImageTraining:
 
 
 def train(
-    about: dict[str, Any], data: ImageSet, folder: Path, kept: Checkpoints | None = None
+    settings: dict[str, Any], data: ImageSet, folder: Path, kept: Checkpoints | None = None
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """The two stores of a cell, the parameters in memory."""
-    trained = images.train(ImageTrainSpec.model_validate(about), data, CPU, kept or Checkpoints(folder, "key"))
+    trained = images.train(ImageTrainSpec.model_validate(settings), data, CPU, kept or Checkpoints(folder, "key"))
     streamed = trained.streamed["parameters"]
     values = np.stack(list(streamed.slabs())).reshape(streamed.shape)
     return trained.losses, trained.snapshots.assign(parameters=(streamed.dims, values))

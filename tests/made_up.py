@@ -20,13 +20,13 @@ def with_schedules(experiment: xr.Dataset, fractions: Sequence[float] | NDArray[
     """
     whole = experiment["step"].values[-1] + 1
     steps = [[int(each * whole) if each > 0 else NO_DECAY] for each in fractions]
-    found = experiment.assign(
+    scheduled = experiment.assign(
         decay_fraction=variable(("cell",), np.asarray(fractions, dtype=float), "1", "fraction before the decay"),
         decay_step=variable(("cell", "decay"), steps, "1", "first step of the divided size"),
     )
-    if "step_size" in found:
-        set_peaks(found)
-    return found
+    if "step_size" in scheduled:
+        set_peaks(scheduled)
+    return scheduled
 
 
 def set_peaks(experiment: xr.Dataset) -> None:

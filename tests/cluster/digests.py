@@ -9,8 +9,8 @@ import xarray as xr
 
 def digests(folder: Path) -> dict[str, str]:
     """The checksum of every store below a folder, by its path."""
-    found = {}
+    sums = {}
     for path in sorted(folder.glob("results/**/*.nc")):
         with xr.open_dataset(path) as dataset:
-            found[str(path.relative_to(folder))] = dataset.attrs["content_sha256"]
-    return found
+            sums[str(path.relative_to(folder))] = dataset.attrs["content_sha256"]
+    return sums

@@ -201,8 +201,8 @@ class GridEngine:
         """Set some lines of what one option of qconf shows and another takes."""
         text = self.run("qconf", show).replace("\\\n", "")
         for key, value in values.items():
-            text, found = re.subn(rf"^{key} .*", f"{key} {value}", text, flags=re.MULTILINE)
-            assert found == 1, key
+            text, changed = re.subn(rf"^{key} .*", f"{key} {value}", text, flags=re.MULTILINE)
+            assert changed == 1, key
         (self.folder / name).write_text(re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
         self.run("qconf", set_to, str(self.folder / name))
 

@@ -168,7 +168,7 @@ class Slurm:
         # Of a job; the second is given to jobs alone.
         marks = {f"SLURM_CLUSTER_NAME={self.cluster}", *(f"SLURMD_NODENAME={each}" for each in nodes)}
         homes = tuple(str(self.folder / each) for each in nodes)
-        found = []
+        processes = []
         for folder in Path("/proc").iterdir():
             # A process may end while it is looked at.
             with suppress(OSError):
@@ -180,8 +180,8 @@ class Slurm:
                     environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
                     ours = len(marks.intersection(environment)) == 2
                 if ours:
-                    found.append(int(folder.name))
-        return found
+                    processes.append(int(folder.name))
+        return processes
 
     def node_state(self, node: str) -> str:
         """What sinfo calls the state of a node, such as idle or down*."""

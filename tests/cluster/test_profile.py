@@ -15,8 +15,8 @@ PROFILES = "workflow/profiles"
 
 
 def profile(repository: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((repository / PROFILES / name / "profile.yaml").read_text())
-    return found
+    settings: dict[str, Any] = yaml.safe_load((repository / PROFILES / name / "profile.yaml").read_text())
+    return settings
 
 
 @pytest.mark.parametrize("name", ["slurm", "sge"])
@@ -44,23 +44,25 @@ def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Proje
 def test_every_job_has_account_partition_memory_and_time(project: Project) -> None:
     """Also where the command line sets something else, which replaces a profile's table of that name."""
     given = ("--set-resources", "study:runtime=300", "--default-resources", "slurm_extra='--nice=100'")
-    found = asked(project, "scale=paper", SITE, *given)
-    assert {"train", "train_images", "features_images", "sparsity", "sparsity_images", "figure", "study"} <= set(found)
-    for rule in set(found) - {"spec", "aggregate", "claims", "scorecard", "table"}:
-        resources = found[rule]
+    resources_of = asked(project, "scale=paper", SITE, *given)
+    assert {"train", "train_images", "features_images", "sparsity", "sparsity_images", "figure", "study"} <= set(
+        resources_of
+    )
+    for rule in set(resources_of) - {"spec", "aggregate", "claims", "scorecard", "table"}:
+        resources = resources_of[rule]
         on_gpu = rule in ("train_images", "features_images")
         assert (resources["slurm_partition"], resources.get("gpu")) == (("gpu", "1") if on_gpu else ("cpu", None)), rule
         assert (resources["slurm_account"], resources["slurm_extra"]) == ("research", "--nice=100"), rule
         assert int(resources["mem_mb"]) > 0, rule
-    assert {rule: found[rule]["runtime"] for rule in ("study", "train", "train_images")} == {
+    assert {rule: resources_of[rule]["runtime"] for rule in ("study", "train", "train_images")} == {
         **{"study": "300", "train": "30", "train_images": "600"}
     }
 
 
 def test_nothing_of_a_site_is_made_up(project: Project) -> None:
-    found = asked(project, "scale=laptop", "device={kind: cpu}")
-    assert all(not {"slurm_partition", "slurm_account"} & set(resources) for resources in found.values())
-    assert found["train_images"]["gpu"] == "0"
+    resources_of = asked(project, "scale=laptop", "device={kind: cpu}")
+    assert all(not {"slurm_partition", "slurm_account"} & set(resources) for resources in resources_of.values())
+    assert resources_of["train_images"]["gpu"] == "0"
 
 
 def test_groups_hold_short_jobs_of_rules_that_there_are(project: Project, repository: Path) -> None:

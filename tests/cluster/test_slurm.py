@@ -127,17 +127,17 @@ class _Waiting:
     def until(self, what: str, look: Callable[[], T | None]) -> T:
         """The first result that is true."""
         deadline = time.monotonic() + PATIENCE_S
-        while not (found := look()):
+        while not (seen := look()):
             if self.workflow.process.poll() is not None:
                 pytest.fail(f"snakemake ended before: {what}\n{self.workflow.output()[-5000:]}")
             if time.monotonic() > deadline:
                 pytest.fail(f"waited in vain for: {what}\n{self.cluster.jobs()}{self.cluster.logs()}")
             time.sleep(0.3)
-        return found
+        return seen
 
     def trainings(self) -> list[Training]:
         """The cells that train now."""
-        found = []
+        trainings = []
         for pid in self.cluster.job_processes():
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
@@ -147,19 +147,19 @@ class _Waiting:
             if command[1:3] == ["-m", "largestep.train_images"]:
                 cell = Path(command[command.index("--checkpoints") + 1]).name
                 given = (environment[key] for key in ("SLURM_JOB_ID", "SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"))
-                found.append(Training(pid, cell, *given))
-        return found
+                trainings.append(Training(pid, cell, *given))
+        return trainings
 
     def resubmitted(self, ended: Training) -> Training | None:
         """Another job that trains the cell of one that ended, once the first seed is kept."""
-        found = (each for each in self.trained_a_seed() if each.cell == ended.cell and each.job != ended.job)
-        return next(found, None)
+        successors = (each for each in self.trained_a_seed() if each.cell == ended.cell and each.job != ended.job)
+        return next(successors, None)
 
     def trained_a_seed(self, at_least: int = 1) -> list[Training]:
         """The cells that train now and have kept the state of their first seed, if they are so many."""
         kept = self.project.folder / "results/checkpoints"
-        found = [each for each in self.trainings() if (kept / each.cell / "run0.safetensors").exists()]
-        return found if len(found) >= at_least else []
+        trained = [each for each in self.trainings() if (kept / each.cell / "run0.safetensors").exists()]
+        return trained if len(trained) >= at_least else []
 
     def state(self, job: str, *states: str) -> bool:
         """Whether Slurm has ever given a job one of these states."""

@@ -210,14 +210,14 @@ def digests() -> dict[str, str]:
     """The code of every stage of every experiment, of every study, and of what is made of all stores."""
     first = {cell.experiment: cell for cell in reversed(grid.cells(TINY).values())}
     assert {*first} == {*ALL}
-    found = {
+    codes = {
         f"{stage} {name}": cell.code("images" if stage == "data" and name in IMAGES else stage)
         for name, cell in first.items()
         for stage in STAGES
     }
-    found |= {f"study {name}": grid.study_code(TINY, name) for name in STUDIES}
-    found |= {stage: stages.code(stage) for stage in ("aggregate", "tables", "claims")}
-    return found | {"figures": "".join(stages.code("figures", view) for view in stages.WORKERS["figures"])}
+    codes |= {f"study {name}": grid.study_code(TINY, name) for name in STUDIES}
+    codes |= {stage: stages.code(stage) for stage in ("aggregate", "tables", "claims")}
+    return codes | {"figures": "".join(stages.code("figures", view) for view in stages.WORKERS["figures"])}
 
 
 def changed(before: dict[str, str], package: Path, file: str, old: str, new: str) -> set[str]:

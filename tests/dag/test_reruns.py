@@ -50,19 +50,19 @@ def studies(*names: str) -> set[tuple[str, str]]:
 
 def chain(*cells: str) -> set[tuple[str, str]]:
     """All stages of the given cells, from training on."""
-    found = set()
+    jobs = set()
     for cell in cells:
         if cell.startswith("digits"):
-            found |= seeds(cell, *(["0", "1"] if cell.startswith("digits_mlp") else ["0-1"]))
+            jobs |= seeds(cell, *(["0", "1"] if cell.startswith("digits_mlp") else ["0-1"]))
         else:
-            found |= {("train", cell), ("features", cell), ("sparsity", cell)}
-    return found
+            jobs |= {("train", cell), ("features", cell), ("sparsity", cell)}
+    return jobs
 
 
 def seeds(cell: str, *parts: str) -> set[tuple[str, str]]:
     """All stages of some seeds of a cell of an image classifier."""
-    found = {(rule, f"{cell}.{part}") for rule in ("train_images", "features_images") for part in parts}
-    return found | {("sparsity_images", cell)}
+    jobs = {(rule, f"{cell}.{part}") for rule in ("train_images", "features_images") for part in parts}
+    return jobs | {("sparsity_images", cell)}
 
 
 def test_nothing_to_do_after_a_run(project: Project) -> None:

@@ -77,39 +77,39 @@ def test_what_is_wrong_with_each_file_is_said_in_a_line(project: Project) -> Non
     (results / "checkpoints/digits.small.0-1").mkdir(parents=True)
 
     status, lines, counts = verify(project)
-    found = dict(line.removeprefix("results/").split(": ", 1) for line in lines)
+    fault = dict(line.removeprefix("results/").split(": ", 1) for line in lines)
     assert status == 1
     for name in ("train", "snapshots"):
-        assert found[f"cells/diagonal.small/{name}.nc"] == "stale: settings: schedule.step_size 0.1 -> 0.11"
-    assert found["cells/diagonal.small/sparsity.nc"] == (
+        assert fault[f"cells/diagonal.small/{name}.nc"] == "stale: settings: schedule.step_size 0.1 -> 0.11"
+    assert fault["cells/diagonal.small/sparsity.nc"] == (
         "stale: settings: features.train.schedule.step_size 0.1 -> 0.11"
     )
-    assert found["cells/diagonal.decay50/sparsity.nc"] == "stale: code of stage sparsity"
-    assert "cells/diagonal.decay50/features.nc" not in found
-    assert re.fullmatch(r"stale: libraries: made with numpy 1\.0, now [\d.]+", found["cells/diagonal.decay50/train.nc"])
-    assert found["cells/points.decay2/train.nc"] == "missing: the next run makes it"
-    assert found["cells/points.decay50/features.nc"].startswith("damaged: ")
-    assert found["cells/digits.small/features.nc"] == "foreign: it is of cell teacher.small"
-    assert found["data/teacher.nc"].startswith("damaged: is not a readable NetCDF file")
-    assert found["images/digits.safetensors"].startswith("damaged: is not a readable image data set")
-    assert found["cells/teacher.gone/train.nc"] == "left over: the configuration does not ask for it"
+    assert fault["cells/diagonal.decay50/sparsity.nc"] == "stale: code of stage sparsity"
+    assert "cells/diagonal.decay50/features.nc" not in fault
+    assert re.fullmatch(r"stale: libraries: made with numpy 1\.0, now [\d.]+", fault["cells/diagonal.decay50/train.nc"])
+    assert fault["cells/points.decay2/train.nc"] == "missing: the next run makes it"
+    assert fault["cells/points.decay50/features.nc"].startswith("damaged: ")
+    assert fault["cells/digits.small/features.nc"] == "foreign: it is of cell teacher.small"
+    assert fault["data/teacher.nc"].startswith("damaged: is not a readable NetCDF file")
+    assert fault["images/digits.safetensors"].startswith("damaged: is not a readable image data set")
+    assert fault["cells/teacher.gone/train.nc"] == "left over: the configuration does not ask for it"
     for name in ("train.nc", "seeds/0-1/train.nc"):
-        assert found[f"cells/later.small/{name}"] == "left over: of scale paper"
-    assert found["cells/teacher.small/.train.nc.host.123.part"] == "left over: by a job that was killed"
-    assert found["claims.csv.refused-2"] == "left over: set aside"
-    assert found["checkpoints/digits.small.0-1"] == "left over: no training continues from it"
-    assert found["studies/bouncing.nc"] == "stale: settings: settings.starts 10 -> 11"
-    assert found["specs/aggregate.json"] == "stale: other settings"
-    assert found["largestep.nc"].startswith("stale: settings: experiments.diagonal.cells.small.schedule.step_size")
-    assert found["figures/flows.png"] == "missing: the next run makes it"
-    assert found["figures/bouncing.png"] == "unchecked: studies/bouncing.nc is not fresh"
-    assert found["claims.csv"] == "missing: the next run makes it"
-    assert found["figures/scorecard.png"] == "unchecked: claims.csv is not fresh"
-    assert found["tables/points.md"] == "unchecked: largestep.nc is not fresh"
-    assert "figures/phase_diagram.png" not in found
+        assert fault[f"cells/later.small/{name}"] == "left over: of scale paper"
+    assert fault["cells/teacher.small/.train.nc.host.123.part"] == "left over: by a job that was killed"
+    assert fault["claims.csv.refused-2"] == "left over: set aside"
+    assert fault["checkpoints/digits.small.0-1"] == "left over: no training continues from it"
+    assert fault["studies/bouncing.nc"] == "stale: settings: settings.starts 10 -> 11"
+    assert fault["specs/aggregate.json"] == "stale: other settings"
+    assert fault["largestep.nc"].startswith("stale: settings: experiments.diagonal.cells.small.schedule.step_size")
+    assert fault["figures/flows.png"] == "missing: the next run makes it"
+    assert fault["figures/bouncing.png"] == "unchecked: studies/bouncing.nc is not fresh"
+    assert fault["claims.csv"] == "missing: the next run makes it"
+    assert fault["figures/scorecard.png"] == "unchecked: claims.csv is not fresh"
+    assert fault["tables/points.md"] == "unchecked: largestep.nc is not fresh"
+    assert "figures/phase_diagram.png" not in fault
     fresh, files, *faults = counts
     kinds = ("missing", "stale", "damaged", "foreign", "unchecked", "left over")
-    assert faults == [sum(why.split(":")[0] == kind for why in found.values()) for kind in kinds]
+    assert faults == [sum(why.split(":")[0] == kind for why in fault.values()) for kind in kinds]
     assert fresh == files - sum(faults[:-1])
 
 

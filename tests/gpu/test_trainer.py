@@ -87,8 +87,8 @@ def update(one: Stepper, step: int, before: tuple[NDArray[np.float64], ...]) -> 
     return [now - then for now, then in zip(state(one), begun, strict=True) if then.size]
 
 
-def apart(found: list[NDArray[np.float64]], expected: list[NDArray[np.float64]]) -> float:
-    pairs = zip(found, expected, strict=True)
+def apart(actual: list[NDArray[np.float64]], expected: list[NDArray[np.float64]]) -> float:
+    pairs = zip(actual, expected, strict=True)
     return max(float(np.linalg.norm(one - other) / np.linalg.norm(other)) for one, other in pairs)
 
 
@@ -118,9 +118,9 @@ def test_an_update_with_another_rule_is_found(data: ImageSet, device: torch.devi
 
 
 def train(
-    about: dict[str, Any], data: ImageSet, kept: Checkpoints, device: torch.device
+    settings: dict[str, Any], data: ImageSet, kept: Checkpoints, device: torch.device
 ) -> tuple[xr.Dataset, NDArray[Any]]:
-    trained = images.train(ImageTrainSpec.model_validate(about), data, device, kept)
+    trained = images.train(ImageTrainSpec.model_validate(settings), data, device, kept)
     return trained.losses, np.stack(list(trained.streamed["parameters"].slabs()))
 
 
@@ -129,7 +129,7 @@ def test_a_run_in_float64_is_that_of_an_eager_loop(
     data: ImageSet, settings: dict[str, Any], device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw = networks.draw
-    monkeypatch.setattr(networks, "draw", lambda *about: draw(*about).double())
+    monkeypatch.setattr(networks, "draw", lambda *given: draw(*given).double())
     losses, kept = train(spec(0.02, 2, **settings), data, Checkpoints(tmp_path, "key"), device)
     for seed in (0, 1):
         expected, net = in_eager_torch(data, seed, np.full(8, 0.02), **settings)
@@ -161,7 +161,7 @@ def dies_after(stretches: int) -> Callable[..., torch.Tensor]:
 
 
 @pytest.fixture(params=["float32", "bfloat16", "own network"])
-def about(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Two seeds, by what computes."""
     if request.param != "own network":
         return spec(0.05, 2, precision=request.param, **ALL)
@@ -171,30 +171,30 @@ def about(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_run_that_is_cut_short_goes_on_to_the_same_bits(
-    data: ImageSet, about: dict[str, Any], device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: ImageSet, settings: dict[str, Any], device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = train(about, data, Checkpoints(tmp_path / "undisturbed", "key"), device)
+    undisturbed = train(settings, data, Checkpoints(tmp_path / "undisturbed", "key"), device)
     assert np.isfinite(undisturbed[1]).all()
     with monkeypatch.context() as patched:
         patched.setattr(image_step.Stepper, "advance", dies_after(6))
         with pytest.raises(KeyboardInterrupt):
-            train(about, data, Checkpoints(tmp_path / "killed", "key", every=0.0, share=1e9), device)
-    again = train(about, data, Checkpoints(tmp_path / "killed", "key"), device)
+            train(settings, data, Checkpoints(tmp_path / "killed", "key", every=0.0, share=1e9), device)
+    again = train(settings, data, Checkpoints(tmp_path / "killed", "key"), device)
     xr.testing.assert_identical(undisturbed[0], again[0])
     np.testing.assert_array_equal(undisturbed[1], again[1])
 
 
 def test_a_full_card_is_one_line_and_can_be_used_again(data: ImageSet, gpu: torch.device, tmp_path: Path) -> None:
-    about = spec(0.05, precision="bfloat16")
+    settings = spec(0.05, precision="bfloat16")
     torch.cuda.set_per_process_memory_fraction(1e-5)
     try:
         torch.cuda.empty_cache()
         with pytest.raises(store.StoreError) as caught, devices.out_of_memory("digits.large"):
-            train(about, data, Checkpoints(tmp_path / "full", "key"), gpu)
+            train(settings, data, Checkpoints(tmp_path / "full", "key"), gpu)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert str(caught.value).startswith(f"digits.large: out of memory on {devices.describe(gpu)}; lower training.batch")
-    assert np.isfinite(train(about, data, Checkpoints(tmp_path / "after", "key"), gpu)[1]).all()
+    assert np.isfinite(train(settings, data, Checkpoints(tmp_path / "after", "key"), gpu)[1]).all()
 
 
 def test_a_killed_job_on_a_card_ends_as_one_that_is_not(gpu: torch.device, folder: Path) -> None:  # noqa: F811

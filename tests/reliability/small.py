@@ -57,37 +57,37 @@ def run_watched(folder: Path) -> None:
 def contents(project: Project) -> dict[str, str | bytes]:
     """By path, what every result holds: the checksum of a store, the bytes of a figure or a table."""
     results = project.folder / "results"
-    found: dict[str, str | bytes] = {}
+    held: dict[str, str | bytes] = {}
     for path in sorted(results.rglob("*")):
         name = path.relative_to(results)
         if path.is_dir() or name.parts[0] in OF_A_RUN:
             continue
         if path.suffix == ".nc":
             with xr.open_dataset(path) as dataset:
-                found[str(name)] = str(dataset.attrs["content_sha256"])
+                held[str(name)] = str(dataset.attrs["content_sha256"])
         elif path.suffix == ".safetensors":
-            found[str(name)] = image_set.read(path).train_images.numpy().tobytes()
+            held[str(name)] = image_set.read(path).train_images.numpy().tobytes()
         else:
-            found[str(name)] = path.read_bytes()
-    return found
+            held[str(name)] = path.read_bytes()
+    return held
 
 
 def differences(project: Project, reference: Project) -> list[str]:
     """What differs from an undisturbed run, and what should not be there: unfinished files, checkpoints, locks."""
     mine, other = contents(project), contents(reference)
-    found = [name for name in sorted({*mine, *other}) if mine.get(name) != other.get(name)]
-    found += [str(path) for path in project.folder.rglob("*.part")]
-    found += [str(path) for path in (project.folder / "results/checkpoints").glob("*")]
-    return found
+    names = [name for name in sorted({*mine, *other}) if mine.get(name) != other.get(name)]
+    names += [str(path) for path in project.folder.rglob("*.part")]
+    names += [str(path) for path in (project.folder / "results/checkpoints").glob("*")]
+    return names
 
 
 def jobs(project: Project) -> list[psutil.Process]:
     """The stages that are running in the folder, whoever started them."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.cwd() == str(project.folder) and any("largestep." in word for word in process.cmdline()[1:3]):
-                found.append(process)
+                processes.append(process)
         except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
             continue
-    return found
+    return processes

@@ -67,10 +67,10 @@ UNREADABLE: tuple[tuple[str, bytes, str], ...] = (
 
 
 def _deep(levels: int) -> list[Any]:
-    found: list[Any] = []
+    nested: list[Any] = []
     for _ in range(levels):
-        found = [found]
-    return found
+        nested = [nested]
+    return nested
 
 
 CASES = [(name, change, None, key) for name, change, key in BROKEN]

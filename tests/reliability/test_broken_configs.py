@@ -144,7 +144,7 @@ MUTATIONS: tuple[Callable[[Any, Any, random.Random], None], ...] = (
 def verdict(attempt: Callable[[], config.Config], source: str) -> tuple[str, str]:
     """Whether a configuration is refused, with the message; nothing but a ConfigError may come."""
     try:
-        found = attempt()
+        parsed = attempt()
     except config.ConfigError as error:
         text = str(error)
         assert len(text.splitlines()) == 1
@@ -154,23 +154,23 @@ def verdict(attempt: Callable[[], config.Config], source: str) -> tuple[str, str
         assert len(problem) <= LONGEST, text
         assert problem.isprintable(), text
         return "refused", problem
-    check_sound(found)
+    check_sound(parsed)
     return "accepted", ""
 
 
-def check_sound(found: config.Config) -> None:
+def check_sound(parsed: config.Config) -> None:
     """What is accepted has names that are safe in paths and commands, and a plan can be made of it."""
-    names = {*found.experiments, *found.studies, *found.only}
-    names |= {cell for experiment in found.experiments.values() for cell in experiment.cells}
-    names |= {name for study in found.studies.values() for name in getattr(study, "sweeps", {})}
+    names = {*parsed.experiments, *parsed.studies, *parsed.only}
+    names |= {cell for experiment in parsed.experiments.values() for cell in experiment.cells}
+    names |= {name for study in parsed.studies.values() for name in getattr(study, "sweeps", {})}
     assert all(SAFE.fullmatch(name) for name in names)
-    for cell in grid.cells(found).values():
+    for cell in grid.cells(parsed).values():
         assert (Path("results/cells") / cell.id).name == cell.id
         cell.spec("sparsity")
         if cell.settings.images:
             assert re.fullmatch(r"[A-Za-z0-9_-]+", grid.data_spec(cell.settings).image_set().name)
-    grid.aggregate_spec(found)
-    grid.claims_spec(found)
+    grid.aggregate_spec(parsed)
+    grid.claims_spec(parsed)
 
 
 @GENERATED

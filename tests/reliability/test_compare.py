@@ -63,21 +63,21 @@ def trained(train: Callable[[str, float], xr.Dataset]) -> dict[str, xr.Dataset]:
 def part(trained: dict[str, xr.Dataset], place: int, name: str) -> Run:
     """The run of the seeds from place * SEEDS on; name: tells its stores from those of another run."""
     seeds = slice(place * SEEDS, (place + 1) * SEEDS)
-    found: dict[str, dict[str, samples.Sample]] = {}
+    cells: dict[str, dict[str, samples.Sample]] = {}
     for cell, runs in trained.items():
-        found |= samples.of_experiment(cell.partition(".")[0], runs.isel(seed=seeds))
+        cells |= samples.of_experiment(cell.partition(".")[0], runs.isel(seed=seeds))
     stores = [identity.Stored(f"cells/{cell}/train.nc", {"train_loss": name}, True, None, {}) for cell in trained]
-    return Run("laptop", "another", {}, stores, found, {}, {})
+    return Run("laptop", "another", {}, stores, cells, {}, {})
 
 
 def alarms(trained: dict[str, xr.Dataset], others: dict[str, xr.Dataset], *, same_seeds: bool = False) -> int:
     """How many comparisons find a difference; references are of `trained`, runs of `others`, of other seeds or not."""
-    found = []
+    verdicts = []
     for place in range(COMPARISONS):
         reference = part(trained, 2 * place, "reference").kept("0")
-        found.append(judge.judge(reference, part(others, 2 * place + (not same_seeds), "run")).verdict)
-    assert set(found) <= {"agreement", "drift", "disagreement"}
-    return COMPARISONS - found.count("agreement")
+        verdicts.append(judge.judge(reference, part(others, 2 * place + (not same_seeds), "run")).verdict)
+    assert set(verdicts) <= {"agreement", "drift", "disagreement"}
+    return COMPARISONS - verdicts.count("agreement")
 
 
 def test_other_seeds_rarely_raise_an_alarm(trained: dict[str, xr.Dataset], counted: Counted) -> None:
@@ -95,11 +95,11 @@ def test_a_step_size_wrong_by_a_tenth_is_found(
     """In 95% of comparisons: of one cell among the four with the same seeds, and of all of them with other seeds."""
     wrong = {cell: train(cell, factor) for cell in CELLS}
     for cell in CELLS:
-        found = alarms(trained, trained | {cell: wrong[cell]}, same_seeds=True)
+        alarmed = alarms(trained, trained | {cell: wrong[cell]}, same_seeds=True)
         counted(f"step size of {cell} times {factor:g}", COMPARISONS)
-        counted(f"step size of {cell} times {factor:g}, found", found)
-        assert found >= 0.95 * COMPARISONS, cell
-    found = alarms(trained, wrong)
+        counted(f"step size of {cell} times {factor:g}, found", alarmed)
+        assert alarmed >= 0.95 * COMPARISONS, cell
+    alarmed = alarms(trained, wrong)
     counted(f"step size of all cells times {factor:g}, other seeds", COMPARISONS)
-    counted(f"step size of all cells times {factor:g}, other seeds, found", found)
-    assert found >= 0.95 * COMPARISONS
+    counted(f"step size of all cells times {factor:g}, other seeds, found", alarmed)
+    assert alarmed >= 0.95 * COMPARISONS

@@ -203,11 +203,11 @@ def test_single_bits_are_found_or_do_no_harm(undisturbed: Project, tmp_path: Pat
             content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
             path.write_bytes(content)
             try:
-                found = store.read(path)
+                dataset = store.read(path)
             except store.StoreError:
                 counted("single flipped bits found")
             else:
-                assert store.content_digest(found) == store.content_digest(store.read(source))
+                assert store.content_digest(dataset) == store.content_digest(store.read(source))
                 counted("single flipped bits in gaps, harmless")
 
 

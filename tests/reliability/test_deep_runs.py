@@ -94,14 +94,14 @@ def test_the_table_and_figure_1_run_end_to_end(tmp_path: Path, monkeypatch: pyte
     tree = tmp_path / "largestep.nc"
     stage("aggregate", **given["aggregate"], output=tree)
     for name, experiment in settings.at_scale().items():
-        found = store.read_group(tree, name)
-        assert set(found["cell"].values) == set(CELLS)
-        assert found.sizes["block"] == 5
-        assert found["step"].values.tolist() == [0, 1, 2]
-        assert np.isfinite(found["minibatch_loss"].isel(step=0)).all()
+        group = store.read_group(tree, name)
+        assert set(group["cell"].values) == set(CELLS)
+        assert group.sizes["block"] == 5
+        assert group["step"].values.tolist() == [0, 1, 2]
+        assert np.isfinite(group["minibatch_loss"].isel(step=0)).all()
         classes = SHAPES[experiment.data.kind][2]
-        assert found["minibatch_loss"].isel(step=0).mean() == pytest.approx(np.log(classes), rel=0.6)
-        sparsity = found["feature_sparsity"].isel(correlation_threshold=0, snapshot_step=0)
+        assert group["minibatch_loss"].isel(step=0).mean() == pytest.approx(np.log(classes), rel=0.6)
+        sparsity = group["feature_sparsity"].isel(correlation_threshold=0, snapshot_step=0)
         assert ((sparsity > 0) & (sparsity <= 1)).all()
         outputs = {kind: tmp_path / f"tables/{name}.{kind}" for kind in ("csv", "md", "tex")}
         stage("tables", experiment=name, input=tree, **outputs)

@@ -51,10 +51,10 @@ def test_a_full_disk(undisturbed: Project, tmp_path: Path, room: int) -> None:
             os.posix_fallocate(file.fileno(), 0, DISK - room)
         done = project.snakemake("--cores", "2", check=False)
         assert done.returncode != 0
-        found = messages(project, done.stdout + done.stderr)
-        assert found
-        assert all(": cannot be written: " in line and "MB are free on this disk" in line for line in found), found
-        assert any(line in done.stdout + done.stderr for line in found)
+        lines = messages(project, done.stdout + done.stderr)
+        assert lines
+        assert all(": cannot be written: " in line and "MB are free on this disk" in line for line in lines), lines
+        assert any(line in done.stdout + done.stderr for line in lines)
         ballast.unlink()
         project.snakemake("--cores", "2")
         assert not differences(project, undisturbed)

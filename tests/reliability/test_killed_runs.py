@@ -87,7 +87,7 @@ def strike(run: Run, kind: str, draw: random.Random, pace: float) -> bool:
         return True
     while not run.ended():
         assert time.monotonic() < until + PATIENCE_S, f"waited in vain for {kind}"
-        if time.monotonic() >= until and (victim := found(run, kind)):
+        if time.monotonic() >= until and (victim := victim_of(run, kind)):
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
                 if kind.endswith("and Snakemake"):
@@ -97,7 +97,7 @@ def strike(run: Run, kind: str, draw: random.Random, pace: float) -> bool:
     return False
 
 
-def found(run: Run, kind: str) -> psutil.Process | None:
+def victim_of(run: Run, kind: str) -> psutil.Process | None:
     """A job of a kind that is running now."""
     if "writes" in kind:
         for part in (run.project.folder / "results").rglob(".*.part"):

@@ -27,13 +27,13 @@ SETTINGS = {"kind": "digits", "examples": 1000, "test_examples": 100, "seed": 0}
 
 def job(folder: Path, name: str, epochs: int) -> list[str]:
     """The command of a training job: two seeds, momentum and augmentation; many processors only emulate bfloat16."""
-    about = spec(0.1, seeds=2, epochs=epochs, momentum=0.9, evaluations=epochs, batch_size=64)
-    about["data"]["data"] = SETTINGS
-    about["training"]["augmentation"] = {"crop_padding": 1, "flip": True}
-    about["model"]["width"] = 4
-    about["first_seed"] = 0
+    settings = spec(0.1, seeds=2, epochs=epochs, momentum=0.9, evaluations=epochs, batch_size=64)
+    settings["data"]["data"] = SETTINGS
+    settings["training"]["augmentation"] = {"crop_padding": 1, "flip": True}
+    settings["model"]["width"] = 4
+    settings["first_seed"] = 0
     return [
-        *(sys.executable, "-m", "largestep.train_images", "--spec", canonical(about)),
+        *(sys.executable, "-m", "largestep.train_images", "--spec", canonical(settings)),
         *("--data", str(folder / "digits.safetensors"), "--output", str(folder / name / "train.nc")),
         *("--snapshots", str(folder / name / "snapshots.nc"), "--checkpoints", str(folder / name / "checkpoints")),
         *("--checkpoint-every", "0.2"),

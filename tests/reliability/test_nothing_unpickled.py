@@ -65,8 +65,8 @@ def test_sources_neither_unpickle_nor_evaluate_nor_use_a_shell(repository: Path)
     assert len(files) > 100
     trees = {str(path.relative_to(repository)): ast.parse(path.read_text()) for path in files}
     loaders = {name for tree in trees.values() for name in safe_loaders(tree)}
-    found = [f"{path}: {what}" for path, tree in trees.items() for what in dangers(tree, loaders)]
-    assert found == []
+    seen = [f"{path}: {what}" for path, tree in trees.items() for what in dangers(tree, loaders)]
+    assert seen == []
 
 
 def test_rules_neither_unpickle_nor_evaluate(repository: Path) -> None:

@@ -118,9 +118,9 @@ def picture(draw: random.Random, made: Made, background: tuple[int, ...] | None)
 
 
 def exif(orientation: int) -> bytes:
-    found = Image.Exif()
-    found[0x0112] = orientation
-    return found.tobytes()
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
 
 
 def make(path: Path, draw: random.Random, background: tuple[int, ...] | None) -> Made:
@@ -222,13 +222,13 @@ def test_odd_folders_are_refused_or_read_as_they_look(
     ):
         files = sorted((classes.index(name), name, file) for which, name, file in made.shown if which == part)
         assert labels.tolist() == [label for label, _, _ in files]
-        for found, (_, name, file) in zip(levels.numpy(), files, strict=True):
+        for read, (_, name, file) in zip(levels.numpy(), files, strict=True):
             shown = made.shown[part, name, file].astype(int)
             if channels == 1:
                 # Of grey by ITU-R 601: a level apart by rounding.
-                assert abs(found[0] - shown @ [0.299, 0.587, 0.114]).max() <= 1, file
+                assert abs(read[0] - shown @ [0.299, 0.587, 0.114]).max() <= 1, file
             else:
-                np.testing.assert_array_equal(found.transpose(1, 2, 0), shown, err_msg=file)
+                np.testing.assert_array_equal(read.transpose(1, 2, 0), shown, err_msg=file)
     notes = " ".join(images.notes)
     assert f"{len(images.train_images)} training and {len(images.test_images)} test images" in notes
     counts: Counter[str] = Counter()

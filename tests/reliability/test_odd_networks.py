@@ -169,9 +169,9 @@ def check(
     module: str, wanted: str, draws: bool, data: ImageSet, folder: Path, counted: Counted, habit: str | None
 ) -> None:
     model = {"kind": f"{module}.Net", "options": {}, "blocks": ["body", "head"]}
-    about: dict[str, Any] = spec(SIZE, seeds=2, evaluations=STEPS) | {"model": model}
+    settings: dict[str, Any] = spec(SIZE, seeds=2, evaluations=STEPS) | {"model": model}
     try:
-        losses, kept = train(about, data, folder / "kept")
+        losses, kept = train(settings, data, folder / "kept")
     except StoreError as error:
         check_line(str(error), wanted)
         counted(f"odd networks refused: {habit}")
@@ -179,7 +179,7 @@ def check(
     assert not wanted, f"{habit} was not refused"
     counted("odd networks trained as their own loop does")
     if draws:
-        again, _ = train(about, data, folder / "again")
+        again, _ = train(settings, data, folder / "again")
         np.testing.assert_array_equal(again["minibatch_loss"], losses["minibatch_loss"])
         return
     for seed in (0, 1):

@@ -172,17 +172,17 @@ def cells(draw: Draw) -> dict[str, Any]:
             + [{"kind": "exponential", "base": number(1.001, 1.05)}]
         )
     )
-    found: dict[str, Any] = {"step_size": size}
-    found |= {"decays": decays} if decays else {}
-    found |= {"warmup": warmup} if warmup else {}
-    return found | ({"annealing": "cosine"} if draw(st.integers(0, 9)) == 7 else {})
+    cell: dict[str, Any] = {"step_size": size}
+    cell |= {"decays": decays} if decays else {}
+    cell |= {"warmup": warmup} if warmup else {}
+    return cell | ({"annealing": "cosine"} if draw(st.integers(0, 9)) == 7 else {})
 
 
 def sizes(cell: dict[str, Any], steps: int, after: bool) -> list[float]:
     """The step size of every step."""
     decays, warmup = cell.get("decays", []), cell.get("warmup")
     end = warmup["until"] if warmup and warmup["kind"] == "linear" else decays[0]["at"] if warmup else 0.0
-    risen, found = int(end * steps), []
+    risen, expected = int(end * steps), []
     for k in range(steps):
         size = cell["step_size"]
         if warmup and warmup["kind"] == "linear":
@@ -196,8 +196,8 @@ def sizes(cell: dict[str, Any], steps: int, after: bool) -> list[float]:
                 size /= decay["divide_by"]
         if cell.get("annealing"):
             size *= 0.5 * (1 + math.cos(math.pi * max(k - risen, 0) / (steps - risen)))
-        found.append(size)
-    return found
+        expected.append(size)
+    return expected
 
 
 def senseless(experiment: dict[str, Any]) -> str:
@@ -315,8 +315,8 @@ def check(experiment: dict[str, Any], cell: dict[str, Any], spec: dict[str, Any]
     train, own = told.features.train, {"label": "odd", "threads": 1}
     data = stages.worker("data", "sparse_regression").draw(train.data.data, train.data.draws)
     losses, kept = toy.train(train.model, train.training, train.schedule, data, **own)
-    found = linear_features.features(train.model, told.features.measures, data, kept, **own)
-    counts = sparsity.measures(found.assign_coords({name: kept[name] for name in RUN}), told.measures)["l0"]
+    features = linear_features.features(train.model, told.features.measures, data, kept, **own)
+    counts = sparsity.measures(features.assign_coords({name: kept[name] for name in RUN}), told.measures)["l0"]
     for arm in experiment["training"]["arms"]:
         for seed in range(experiment["training"]["seeds"]):
             parameters, expected = plain_loop(experiment, cell, seed, arm)

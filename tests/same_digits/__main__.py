@@ -50,11 +50,11 @@ def main() -> int:
             # What one emulated processor compiles must not be lent to another.
             cache = Path(folder, mix.emulated or "native")
             try:
-                found = [name for work in works for name in _differing(work, mix, cache)]
+                differing = [name for work in works for name in _differing(work, mix, cache)]
             except RuntimeError as error:
-                found = [str(error)]
-            verdict = "same" if not found else f"DIFFERS: {', '.join(found)}"
-            differ += bool(found)
+                differing = [str(error)]
+            verdict = "same" if not differing else f"DIFFERS: {', '.join(differing)}"
+            differ += bool(differing)
             print(f"{mix!s:<79}  {verdict}, {time.perf_counter() - started:.0f} s", flush=True)
     digests = sum(len(work.digests.get(Mix(), {})) for work in works)
     print(f"{digests} digests; {differ or 'no'} mixes differ")
@@ -62,9 +62,9 @@ def main() -> int:
 
 
 def _differing(work: Work, mix: Mix, cache: Path) -> Iterator[str]:
-    found = work.compute(mix, cache)
+    computed = work.compute(mix, cache)
     wanted = work.digests[Mix()]
-    yield from (name for name in wanted if found[name] != wanted[name])
+    yield from (name for name in wanted if computed[name] != wanted[name])
 
 
 def _emulated() -> Iterator[Mix]:

@@ -31,19 +31,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     settings = config.load(options.config)
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name in options.cells:
         for part, dataset in cell(grid.cells(settings)[name], options.steps, options.threads).items():
-            found[f"{name} {part}"] = content_digest(dataset)
+            digests[f"{name} {part}"] = content_digest(dataset)
     for name in options.studies:
-        found[f"study {name}"] = content_digest(study(grid.study_spec(settings, name), options.threads))
+        digests[f"study {name}"] = content_digest(study(grid.study_spec(settings, name), options.threads))
     blas = sorted({str(each.get("architecture")) for each in threadpool_info() if each["user_api"] == "blas"})
-    json.dump({"machine": attributes(), "blas": blas, "digests": found}, sys.stdout)
+    json.dump({"machine": attributes(), "blas": blas, "digests": digests}, sys.stdout)
 
 
-def cell(found: grid.Cell, steps: int | None, threads: int) -> dict[str, xr.Dataset]:
+def cell(chosen: grid.Cell, steps: int | None, threads: int) -> dict[str, xr.Dataset]:
     """What the stages make of a cell, by stage."""
-    spec = SparsitySpec.read(found.spec("sparsity"))
+    spec = SparsitySpec.read(chosen.spec("sparsity"))
     train = spec.features.train
     training, drawn, model, own = train.training, train.data.data, train.model, {"label": "test", "threads": threads}
     if steps:
@@ -67,13 +67,11 @@ def study(text: str, threads: int) -> xr.Dataset:
     settings = spec["settings"]
     exact = settings["kind"] == "label_noise"
     if exact:
-        images = [
-            name for name, about in spec["experiments"].items() if stages.is_images(about["data"]["data"]["kind"])
-        ]
+        images = [name for name, used in spec["experiments"].items() if stages.is_images(used["data"]["data"]["kind"])]
         for name in images:
             del spec["experiments"][name], settings["networks"][name]
-    found: xr.Dataset = stages.worker("studies", settings["kind"]).study(StudySpec.model_validate(spec), threads)
-    return found.sel(precision="float64") if exact else found
+    dataset: xr.Dataset = stages.worker("studies", settings["kind"]).study(StudySpec.model_validate(spec), threads)
+    return dataset.sel(precision="float64") if exact else dataset
 
 
 if __name__ == "__main__":

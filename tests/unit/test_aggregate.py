@@ -51,13 +51,13 @@ def kinds(dataset: xr.Dataset) -> dict[object, str]:
 
 def test_rows_are_those_of_one_dataset(tmp_path: Path) -> None:
     write(tmp_path / "a.nc", rows(row(index) for index in range(20)))
-    found = store.read_group(tmp_path / "a.nc", "one")
+    group = store.read_group(tmp_path / "a.nc", "one")
     parts = [row(index).drop_attrs(deep=False) for index in range(20)]
     joined = xr.concat(parts, dim=variable(("cell",), CELLS, "1", "cell"), data_vars="all", coords="minimal")
     joined["size"] = shared(row(0))["size"]
-    xr.testing.assert_identical(found.drop_attrs(deep=False), joined)
-    assert kinds(found) == kinds(joined)
-    assert found.attrs["title"] == "t"
+    xr.testing.assert_identical(group.drop_attrs(deep=False), joined)
+    assert kinds(group) == kinds(joined)
+    assert group.attrs["title"] == "t"
 
 
 def test_few_rows_are_in_memory_at_once(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_rows_that_do_not_fit_are_refused_by_name(tmp_path: Path, change: str) -
 def test_attributes_of_every_group_are_read_and_damage_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.nc"
     write(path, rows(row(index) for index in range(20)))
-    found, groups = store.tree_attributes(path)
-    assert found["spec"] == "{}"
+    attributes, groups = store.tree_attributes(path)
+    assert attributes["spec"] == "{}"
     assert groups["one"]["title"] == "t"
     content = bytearray(path.read_bytes())
     at = content.index(np.float32(row(19)["image"].values[0, 0]).tobytes())

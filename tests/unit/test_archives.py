@@ -98,8 +98,8 @@ def refused(root: Path, server: Server, **changes: str | None) -> str:
 
 def files(root: Path) -> list[str]:
     """All files below root, without those that hold a lock."""
-    found = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
-    return sorted(name for name in found if not name.endswith(".lock"))
+    paths = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
+    return sorted(name for name in paths if not name.endswith(".lock"))
 
 
 def mounted(folder: Path, options: str) -> None:
@@ -167,8 +167,8 @@ def test_a_wrong_file_in_its_place_is_named(tmp_path: Path, server: Server, fold
     for wrong in (CONTENT[1:] + b"x", CONTENT + b"x"):
         there.write_bytes(wrong)
         md5, expected = (hashlib.md5(each).hexdigest() for each in (wrong, CONTENT))
-        found = f"has {len(wrong)} bytes and MD5 {md5} instead of 200000 bytes and MD5 {expected}"
-        assert refused(tmp_path, server) == f"{there}: {found}{mend}"
+        wrong_size = f"has {len(wrong)} bytes and MD5 {md5} instead of 200000 bytes and MD5 {expected}"
+        assert refused(tmp_path, server) == f"{there}: {wrong_size}{mend}"
     assert not server.requests
 
 
@@ -445,13 +445,13 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
                 read()
 
 
-@pytest.mark.parametrize(("size", "found"), [(4999, "more"), (5001, "5000 bytes"), (10, "more")])
-def test_a_gzip_file_of_another_length_is_named(tmp_path: Path, size: int, found: str) -> None:
+@pytest.mark.parametrize(("size", "length"), [(4999, "more"), (5001, "5000 bytes"), (10, "more")])
+def test_a_gzip_file_of_another_length_is_named(tmp_path: Path, size: int, length: str) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(bytes(5000)))
     with pytest.raises(StoreError) as error:
         archives.gunzip(path, size)
-    assert str(error.value) == f"{path}: holds {found} instead of {size} bytes; delete it and run again"
+    assert str(error.value) == f"{path}: holds {length} instead of {size} bytes; delete it and run again"
 
 
 def test_no_more_of_a_member_is_read_than_it_should_hold(tmp_path: Path) -> None:

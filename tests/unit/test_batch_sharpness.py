@@ -54,8 +54,8 @@ def test_it_is_that_of_autograd(name: str, size: int) -> None:
     for parameters in start + 0.1 * generator.standard_normal(start.shape):
         for _ in range(3):
             chosen = generator.choice(one.examples, size, replace=False)
-            found = curved(one.net).along_gradients(parameters, one.task(0), chosen[None])
-            np.testing.assert_allclose(np.ravel(found), by_autograd(one, parameters, chosen), rtol=1e-10)
+            products = curved(one.net).along_gradients(parameters, one.task(0), chosen[None])
+            np.testing.assert_allclose(np.ravel(products), by_autograd(one, parameters, chosen), rtol=1e-10)
 
 
 def test_it_is_a_ratio_of_means_over_each_batch_and_its_own_hessian() -> None:
@@ -75,19 +75,19 @@ def test_where_there_is_no_gradient_there_is_none() -> None:
 
 
 def raw(**settings: Any) -> dict[str, Any]:
-    found = copy.deepcopy(TINY)
-    found["studies"] = {"batch_sharpness": found["studies"]["batch_sharpness"] | settings}
-    return found
+    settings_of_all = copy.deepcopy(TINY)
+    settings_of_all["studies"] = {"batch_sharpness": settings_of_all["studies"]["batch_sharpness"] | settings}
+    return settings_of_all
 
 
 @pytest.fixture(scope="module")
-def found() -> xr.Dataset:
+def measured() -> xr.Dataset:
     return study.study(StudySpec.read(grid.study_spec(config.parse(raw(), "tiny"), "batch_sharpness")), 1)
 
 
-def test_runs_are_those_of_the_cells(found: xr.Dataset) -> None:
+def test_runs_are_those_of_the_cells(measured: xr.Dataset) -> None:
     """Before the first point, by the same orders and step sizes."""
-    run = found.sel(network="diagonal")
+    run = measured.sel(network="diagonal")
     parsed = config.parse(raw(), "tiny").experiments["diagonal"].model_dump(mode="json")
     parsed["training"] |= {"seeds": 6, "arms": ["order"], "evaluations": 400, "snapshots": 400}
     data = stages.worker("data", "sparse_regression").draw(as_settings(parsed["data"]), 0)
@@ -102,11 +102,11 @@ def test_runs_are_those_of_the_cells(found: xr.Dataset) -> None:
     assert (times[4:] > int(run["decay_step"])).all()
 
 
-def test_seeds_that_a_network_does_not_have_are_not_there(found: xr.Dataset) -> None:
-    fewer = found.sel(network="points")
+def test_seeds_that_a_network_does_not_have_are_not_there(measured: xr.Dataset) -> None:
+    fewer = measured.sel(network="points")
     assert int(fewer["seeds_run"]) == 3
     assert np.isnan(fewer["batch_sharpness"].values[3:]).all()
-    rows = decide(claim.measured(Results(studies={"made_up": found.assign_attrs(kind="batch_sharpness")})))
+    rows = decide(claim.measured(Results(studies={"made_up": measured.assign_attrs(kind="batch_sharpness")})))
     assert {row.seeds + row.diverged for row in rows if row.experiment == "made_up/points"} == {3}
 
 
@@ -185,11 +185,11 @@ def test_additions_and_full_batches_are_refused() -> None:
             config.parse(changed, "tiny")
 
 
-def test_the_figure_shows_every_network(found: xr.Dataset) -> None:
-    drawn = figure.draw(found)
+def test_the_figure_shows_every_network(measured: xr.Dataset) -> None:
+    drawn = figure.draw(measured)
     assert len(drawn.axes) == 2
     middle = drawn.axes[0].lines[1].get_ydata()
-    run = found.sel(network="diagonal")
+    run = measured.sel(network="diagonal")
     alive = run["diverged_step"].values < 0
     ratio = (run["batch_sharpness"] * run["step_size"] / 2.0).values[alive]
     np.testing.assert_allclose(middle, np.median(ratio, axis=0))

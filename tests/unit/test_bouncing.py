@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def found() -> xr.Dataset:
+def ranges() -> xr.Dataset:
     return studies.study(study_of({"study": "bouncing", "settings": SETTINGS, "experiments": {}}), 1)
 
 
@@ -119,18 +119,18 @@ def test_a_run_that_leaves_is_counted_and_ends() -> None:
     assert np.isnan(got[2:]).all()
 
 
-def test_the_loss_is_that_of_the_model(found: xr.Dataset) -> None:
+def test_the_loss_is_that_of_the_model(ranges: xr.Dataset) -> None:
     """F of a start near 0, theta = 0, is E (y^2) / 4, which is E gamma / 4 in units of theta*^2 / eta."""
     for low, high in RANGES:
-        runs = found.sel(range=f"{low:g} to {high:g}")
+        runs = ranges.sel(range=f"{low:g} to {high:g}")
         # The first start is 1/80 and its first iterate less than 2.7 times that.
         assert (runs["highest_loss"] < (low + high) / 8).all()
         assert (runs["highest_loss"] > (low + high) / 8 * (1 - (2.7 / 80) ** 2) ** 2).all()
 
 
-def test_what_is_stated_holds_inside_the_interval_after_a_while(found: xr.Dataset) -> None:
+def test_what_is_stated_holds_inside_the_interval_after_a_while(ranges: xr.Dataset) -> None:
     for name in ("1.0001 to 1.25", "1.05 to 1.2"):
-        runs = found.sel(range=name)
+        runs = ranges.sel(range=name)
         for share in ("alternating", "bouncing", "tail_within_bounds"):
             assert (runs[share] == 1).all()
         assert (runs["under_upper_bound"] < 0.9).all()
@@ -140,8 +140,8 @@ def test_what_is_stated_holds_inside_the_interval_after_a_while(found: xr.Datase
         assert (runs["low_to"] < 1 - runs["gap"]).all()
 
 
-def test_outside_the_interval_it_does_not(found: xr.Dataset) -> None:
-    below, edge, beyond = (found.sel(range=name) for name in ("0.8 to 0.95", "0.9 to 1.1", "1.3 to 1.6"))
+def test_outside_the_interval_it_does_not(ranges: xr.Dataset) -> None:
+    below, edge, beyond = (ranges.sel(range=name) for name in ("0.8 to 0.95", "0.9 to 1.1", "1.3 to 1.6"))
     assert (below["alternation"] == 0).all()
     assert (below["highest_tail_loss"] < 1e-20).all()
     assert (edge["alternating"] == 1).all()
@@ -150,10 +150,10 @@ def test_outside_the_interval_it_does_not(found: xr.Dataset) -> None:
     assert beyond["last_settled"].isnull().all()
 
 
-def test_seeds_differ_and_reruns_do_not(found: xr.Dataset) -> None:
+def test_seeds_differ_and_reruns_do_not(ranges: xr.Dataset) -> None:
     again = studies.study(study_of({"study": "bouncing", "settings": SETTINGS, "experiments": {}}), 2)
-    xr.testing.assert_identical(found, again)
-    assert len(np.unique(found["typical_tail_loss"].sel(range="1.05 to 1.2"))) == SETTINGS["seeds"]
+    xr.testing.assert_identical(ranges, again)
+    assert len(np.unique(ranges["typical_tail_loss"].sel(range="1.05 to 1.2"))) == SETTINGS["seeds"]
 
 
 def made_up(share: float, spread: float = 0.0, floor: float = 1e-9, seed: int = 0) -> Results:
@@ -205,10 +205,10 @@ def test_a_run_without_the_study_says_so() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_figure_is_legible_and_counts_the_runs_that_left(found: xr.Dataset) -> None:
-    found = found.copy()
-    found["left"][-1] = 0.05
-    drawn = figure.draw(found)
+def test_figure_is_legible_and_counts_the_runs_that_left(ranges: xr.Dataset) -> None:
+    ranges = ranges.copy()
+    ranges["left"][-1] = 0.05
+    drawn = figure.draw(ranges)
     with style.house():
         drawn.draw_without_rendering()
     said = [text for text in drawn.findobj(Text) if text.get_text() and text.get_visible()]
@@ -217,7 +217,7 @@ def test_figure_is_legible_and_counts_the_runs_that_left(found: xr.Dataset) -> N
     assert "12 of 240 for 1.3 to 1.6" in " ".join(" ".join(text.get_text() for text in said).split())
     assert [ax.get_title(loc="left")[0] for ax in drawn.axes] == ["a", "b", "c", "d"]
     assert all(ax.get_xlabel() and ax.get_ylabel() for ax in drawn.axes)
-    assert all(name in found for name in figure.NEEDS)
+    assert all(name in ranges for name in figure.NEEDS)
 
 
 @pytest.mark.parametrize("kind", ["bouncing", "label_noise"])

@@ -62,7 +62,7 @@ def experiment(
     sizes = np.where(DURATIONS[:, None] * 1001 > STEPS, 1.0, 0.1)
     # All runs fit alike, so that at matched training loss they are compared at the end.
     train_loss = np.where(diverged_step[..., None] < 0, np.exp(-STEPS / 100.0), np.nan)
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "train_loss": ((*RUN, "step"), train_loss),
             "test_loss": ((*RUN, "step"), np.repeat(test_loss[..., None], len(STEPS), axis=-1)),
@@ -83,7 +83,7 @@ def experiment(
         },
         {"algorithm": "SGD"},
     )
-    return with_schedules(found, DURATIONS)
+    return with_schedules(dataset, DURATIONS)
 
 
 def images(effects: tuple[float, ...], seeds: int = 12, matched: bool = True, seed: int = 0) -> xr.Dataset:
@@ -92,14 +92,14 @@ def images(effects: tuple[float, ...], seeds: int = 12, matched: bool = True, se
     rng = np.random.default_rng(seed)
     log = np.array(effects) * DURATIONS[:, None, None, None] + 0.1 * rng.standard_normal((4, 1, seeds, len(effects)))
     sparsity = np.stack([0.3 * np.exp(log)] * 2, axis=-1)[:, :, :, None]
-    found = base[SCHEDULES].assign(
+    dataset = base[SCHEDULES].assign(
         feature_sparsity=((*RUN, "snapshot_step", "block", "correlation_threshold"), sparsity),
         test_error=base["test_loss"],
     )
     if not matched:
-        found["step_size"] = found["step_size"] * xr.DataArray([1.0, 1.0, 2.0, 4.0], dims="cell")
-        set_peaks(found)
-    return found.assign_coords(
+        dataset["step_size"] = dataset["step_size"] * xr.DataArray([1.0, 1.0, 2.0, 4.0], dims="cell")
+        set_peaks(dataset)
+    return dataset.assign_coords(
         block=np.arange(1, len(effects) + 1),
         correlation_threshold=("correlation_threshold", [0.95, 0.99], {"paper": 0.95}),
     )
@@ -107,10 +107,10 @@ def images(effects: tuple[float, ...], seeds: int = 12, matched: bool = True, se
 
 def rows(data: xr.Dataset, claim: str = "C4") -> list[Row]:
     """Of duration at the end of training, without the companions over all seeds."""
-    found = duration.measured(Results({"made_up": data}))
+    measured = duration.measured(Results({"made_up": data}))
     return [
         row
-        for row in decide(found)
+        for row in decide(measured)
         if row.claim == claim and not row.companion and "matched" not in row.statistic and "log2" not in row.statistic
     ]
 
@@ -118,10 +118,10 @@ def rows(data: xr.Dataset, claim: str = "C4") -> list[Row]:
 @pytest.mark.parametrize(("effect", "answer"), [(-3.0, "supported"), (3.0, "refuted")])
 @pytest.mark.parametrize("claim", ["C4", "C5"])
 def test_duration_follows_the_effect(claim: str, effect: float, answer: str) -> None:
-    found = rows(experiment(trend(effect)), claim)
-    assert {row.headline for row in found if row.statistic.endswith("small step included")} == {False}
-    assert {row.verdict for row in found if row.headline} == {answer}
-    for row in found:
+    decided = rows(experiment(trend(effect)), claim)
+    assert {row.headline for row in decided if row.statistic.endswith("small step included")} == {False}
+    assert {row.verdict for row in decided if row.headline} == {answer}
+    for row in decided:
         assert row.low <= row.estimate <= row.high
         assert row.seeds == 30
 
@@ -138,12 +138,12 @@ def test_size_is_told_from_duration() -> None:
 def answers(draws: Iterable[xr.Dataset], measure: str) -> list[str]:
     """The verdict on one measure in each draw, over large-step cells, as if it were alone in its claim."""
     ask = duration.generalisation if measure == "test_loss" else duration.simplicity
-    found = [
+    headlines = [
         dataclasses.replace(next(ask("made_up", data[[measure, *SCHEDULES]])), claim=f"C{index}")
         for index, data in enumerate(draws)
     ]
-    assert {each.statistic.rpartition(", ")[2] for each in found} == {"large-step cells only"}
-    return [row.verdict for row in decide(found)]
+    assert {each.statistic.rpartition(", ")[2] for each in headlines} == {"large-step cells only"}
+    return [row.verdict for row in decide(headlines)]
 
 
 @pytest.mark.parametrize("measure", ["test_loss", "l0"])
@@ -154,9 +154,9 @@ def test_the_effect_of_the_paper_is_found(measure: str) -> None:
 
 
 def test_no_effect_is_rarely_decided() -> None:
-    found = answers((experiment(trend(0.0), seeds=24, seed=seed) for seed in range(DRAWS)), "test_loss")
-    assert found.count("undecided") >= 0.92 * DRAWS
-    assert found.count("supported") <= 0.05 * DRAWS
+    verdicts = answers((experiment(trend(0.0), seeds=24, seed=seed) for seed in range(DRAWS)), "test_loss")
+    assert verdicts.count("undecided") >= 0.92 * DRAWS
+    assert verdicts.count("supported") <= 0.05 * DRAWS
 
 
 def test_diverged_runs_are_counted_and_left_out() -> None:
@@ -185,14 +185,14 @@ def test_few_seeds_decide_nothing() -> None:
 
 
 def test_the_answer_rests_on_the_first_threshold_in_every_arm() -> None:
-    found = rows(experiment(trend(-3.0), arms=("data", "order")), "C5")
-    assert {(row.experiment, row.statistic.partition(" of duration and ")[2]) for row in found if row.headline} == {
+    decided = rows(experiment(trend(-3.0), arms=("data", "order")), "C5")
+    assert {(row.experiment, row.statistic.partition(" of duration and ")[2]) for row in decided if row.headline} == {
         (f"made_up/{arm}", f"{measure}, {which}")
         for arm in ("order", "data")
         for measure in ("rank at threshold 0.0001", "l0 at threshold 1e-50")
         for which in ("large-step cells only",)
     }
-    others = [(row.experiment, row.statistic.partition(" of duration and ")[2]) for row in found if not row.headline]
+    others = [(row.experiment, row.statistic.partition(" of duration and ")[2]) for row in decided if not row.headline]
     small = [
         (f"made_up/{arm}", f"{measure}, small step included")
         for arm in ("data", "order")
@@ -209,8 +209,8 @@ def test_the_answer_rests_on_the_first_threshold_in_every_arm() -> None:
 
 
 def test_one_large_duration_cannot_be_asked() -> None:
-    found = rows(experiment(trend(-3.0)).isel(cell=[0, 3]))
-    assert [(row.verdict, row.note) for row in found] == [
+    decided = rows(experiment(trend(-3.0)).isel(cell=[0, 3]))
+    assert [(row.verdict, row.note) for row in decided] == [
         ("not run", "not run: no experiment of config.yaml compares durations")
     ]
 
@@ -226,14 +226,14 @@ def test_larger_scales_are_not_run() -> None:
         later={"toy": "workstation", "deep": "paper", "control": "paper"},
         later_comparisons={"toy": "dense", "deep": "resnet18"},
     )
-    found = [each for module in (duration, blocks) for each in module.measured(results) if each.missing]
-    assert [(each.claim, each.experiment) for each in found] == [
+    not_run = [each for module in (duration, blocks) for each in module.measured(results) if each.missing]
+    assert [(each.claim, each.experiment) for each in not_run] == [
         ("C4", "deep"),
         ("C4", "toy"),
         ("C5", "toy"),
         ("C13", "deep"),
     ]
-    assert "scale=paper" in found[0].missing
+    assert "scale=paper" in not_run[0].missing
 
 
 def test_paired_spearman_by_hand() -> None:
@@ -259,10 +259,10 @@ def beside(data: xr.Dataset, cell: str, duration: float, size: float) -> xr.Data
 
 def test_annealed_cells_are_no_duration() -> None:
     data = experiment(trend(-3.0))
-    found = beside(data, "cosine", np.nan, 1.0)
-    assert list(verdict.by_duration(found)["cell"].values) == CELLS
-    assert rows(found) == rows(data)
-    assert rows(found, "C5") == rows(data, "C5")
+    annealed = beside(data, "cosine", np.nan, 1.0)
+    assert list(verdict.by_duration(annealed)["cell"].values) == CELLS
+    assert rows(annealed) == rows(data)
+    assert rows(annealed, "C5") == rows(data, "C5")
     low = beside(data, "cosine", np.nan, 0.01)  # the small step is compared with divided step sizes
     assert list(verdict.by_duration(low)["cell"].values) == CELLS
 
@@ -282,24 +282,24 @@ def test_a_constant_step_as_large_as_the_others_is_not_the_small_one(size: float
 
 def test_blocks_leave_out_what_keeps_no_large_step() -> None:
     plain = images((-3.0, 3.0))
-    found = beside(beside(plain, "cosine", np.nan, 1.0), "constant", 0.0, 1.0)
-    assert verdict.matched(found)
-    assert decide(blocks.measured(Results({"d": found}))) == decide(blocks.measured(Results({"d": plain})))
-    others = found.sel(cell=["constant", "decay50", "cosine"])
+    whole = beside(beside(plain, "cosine", np.nan, 1.0), "constant", 0.0, 1.0)
+    assert verdict.matched(whole)
+    assert decide(blocks.measured(Results({"d": whole}))) == decide(blocks.measured(Results({"d": plain})))
+    others = whole.sel(cell=["constant", "decay50", "cosine"])
     assert not verdict.matched(others)
     (row,) = decide(blocks.measured(Results({"d": others})))
     assert row.verdict == "not run"
 
 
 def test_every_block_has_its_answer() -> None:
-    found = decide(blocks.measured(Results({"digits": images((-3.0, 3.0))})))
-    assert [(row.verdict, row.headline) for row in found] == [
+    decided = decide(blocks.measured(Results({"digits": images((-3.0, 3.0))})))
+    assert [(row.verdict, row.headline) for row in decided] == [
         ("supported", True),
         ("refuted", True),
         ("refuted", False),
     ]
-    assert "threshold 0.95, block 1, large-step cells only" in found[0].statistic
-    assert "threshold 0.99, block 2, large-step cells only" in found[2].statistic
+    assert "threshold 0.95, block 1, large-step cells only" in decided[0].statistic
+    assert "threshold 0.99, block 2, large-step cells only" in decided[2].statistic
 
 
 def test_blocks_without_an_effect_are_rarely_decided() -> None:
@@ -346,10 +346,10 @@ def test_what_larger_scales_compare(repository: Path) -> None:
 
 
 def test_table_has_the_columns_of_the_contract() -> None:
-    found = decide(
+    decided = decide(
         [Measured("C4", "made_up", "|x|", np.linspace(-3, -2, 9), below(0.0)), missing(*"ab", "|c|", below(0.0), "d")]
     )
-    table = command.as_table(found)
+    table = command.as_table(decided)
     assert ",".join(table.columns) == (
         "claim,experiment,statistic,estimate,low,high,seeds,diverged,without_value,unit,criterion,verdict,survivors,note"
     )

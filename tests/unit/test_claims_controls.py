@@ -71,8 +71,8 @@ def results(*studies: xr.Dataset) -> Results:
 
 def verdict_of(measured: Iterable[Measured], text: str) -> Row:
     """The first row whose statistic holds the text, decided alone."""
-    (found,) = decide([next(each for each in measured if text in each.statistic)])
-    return found
+    (row,) = decide([next(each for each in measured if text in each.statistic)])
+    return row
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_duration_alone_follows_the_effect(effect: float, answer: str) -> None:
 def test_power_and_false_support_of_duration_alone() -> None:
     rng = np.random.default_rng(1)
     text = "test loss, duration alone, decay at up to"
-    found = [verdict_of(controls.measured(results(duration(rng, EFFECT))), text).verdict for _ in range(DRAWS)]
-    assert found.count("supported") >= 0.95 * DRAWS
+    verdicts = [verdict_of(controls.measured(results(duration(rng, EFFECT))), text).verdict for _ in range(DRAWS)]
+    assert verdicts.count("supported") >= 0.95 * DRAWS
     none = [verdict_of(controls.measured(results(duration(rng, 0.0))), text).verdict for _ in range(DRAWS)]
     assert none.count("supported") <= 0.05 * DRAWS
 
@@ -201,9 +201,9 @@ def batches(rng: np.random.Generator, factor: float) -> xr.Dataset:
 @pytest.mark.parametrize(("factor", "answer"), [(1.0, "supported"), (2.0, "refuted"), (0.5, "refuted")])
 def test_batch_collapse(factor: float, answer: str) -> None:
     rows = decide(permitting.measured(results(batches(np.random.default_rng(0), factor))))
-    found = {row.statistic: row.verdict for row in rows if row.experiment.startswith("s0")}
+    verdicts = {row.statistic: row.verdict for row in rows if row.experiment.startswith("s0")}
     given = "at one step size / batch size"
-    assert found == {
+    assert verdicts == {
         f"share of runs that diverge or end dead, batch 2 minus 1, {given}": "supported",
         f"log2 ratio of loss before the decay, batch 2 to 1, {given}": answer,
         f"log2 ratio of feature sparsity, batch 2 to 1, {given}": answer,
@@ -234,12 +234,12 @@ def test_power_and_false_support_of_the_batch_collapse() -> None:
 def test_larger_batches_that_diverge_refute_the_collapse() -> None:
     diverged = np.array([[0.0], [1.0], [1.0]]) * np.ones(SEEDS)
     rows = decide(permitting.measured(results(sweep(BATCH, diverged=diverged))))
-    found = {
+    verdicts = {
         row.statistic.split(",")[0]: row.verdict
         for row in rows
         if row.experiment.startswith("s0") and not row.companion
     }
-    assert found == {
+    assert verdicts == {
         "share of runs that diverge or end dead": "refuted",
         "log2 ratio of loss before the decay": "undecided",  # without a seed that survives both
         "log2 ratio of feature sparsity": "undecided",

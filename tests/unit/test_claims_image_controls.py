@@ -41,10 +41,10 @@ def answers(**controls: xr.Dataset) -> dict[str, str]:
     ],
 )
 def test_verdicts_follow_the_data(small: float, large: float, diverged: int, expected: dict[str, str]) -> None:
-    found = answers(
+    verdicts = answers(
         digits_sam=experiment(1, small, large, diverged), digits_momentum=experiment(2, small, large, diverged)
     )
-    assert {name: found[name] for name in expected} == expected
+    assert {name: verdicts[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize(("diverged", "expected"), [(10, "supported"), (0, "undecided")])

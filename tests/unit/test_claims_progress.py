@@ -27,7 +27,7 @@ def experiment(seed: int, arms: int, **measures: Callable[[np.random.Generator],
     rng = np.random.default_rng(seed)
     sizes = np.stack([np.full(len(STEPS), 0.1), np.where(STEPS <= 500, 1.0, 0.1)])
     loss = np.where((np.arange(2)[:, None] == 1) & (STEPS <= 500), 1.0, 1e-4)[:, None, None]
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "train_loss": ((*RUN, "step"), loss * np.exp(0.1 * rng.standard_normal((2, arms, SEEDS, len(STEPS))))),
             "step_size": (("cell", "step"), sizes),
@@ -45,8 +45,8 @@ def experiment(seed: int, arms: int, **measures: Callable[[np.random.Generator],
     for name, draw in measures.items():
         values = draw(rng)
         dims = (*RUN, "snapshot_step", *(f"{name}_part" for _ in values.shape[4:]))
-        found[name] = (dims, values)
-    return with_schedules(found, [0.0, 0.5])
+        dataset[name] = (dims, values)
+    return with_schedules(dataset, [0.0, 0.5])
 
 
 def noise(rng: np.random.Generator, size: float, arms: int) -> np.ndarray:
@@ -61,10 +61,10 @@ def large_only(values: np.ndarray) -> np.ndarray:
 def jacobian(effect: float, arms: int = 1, seed: int = 0) -> xr.Dataset:
     """Norms that change by `effect` decades over the large-step phase."""
     course = large_only(effect * PHASE)
-    found = experiment(seed, arms, jacobian_norm=lambda rng: 10.0 ** (course + noise(rng, 0.1, arms)))
+    dataset = experiment(seed, arms, jacobian_norm=lambda rng: 10.0 ** (course + noise(rng, 0.1, arms)))
     columns = 10.0 ** (2 * course + noise(np.random.default_rng(seed + 1000), 0.05, arms))
-    found["column_norm"] = ((*RUN, "snapshot_step", "column_quantile"), columns[..., None])
-    return found.assign_coords(column_quantile=[0.5])
+    dataset["column_norm"] = ((*RUN, "snapshot_step", "column_quantile"), columns[..., None])
+    return dataset.assign_coords(column_quantile=[0.5])
 
 
 def predictor(effect: float, arms: int = 1, seed: int = 0, course: np.ndarray = PHASE) -> xr.Dataset:
@@ -92,15 +92,15 @@ def students(effect: float, arms: int = 1, seed: int = 0) -> xr.Dataset:
     """Alignments that rise by `effect` and a first layer that moves 2 ** (4 `effect`) times as far."""
     course = large_only(effect * PHASE)
     first = 2.0 ** (4 * large_only(np.full(len(SNAPSHOTS), effect)))
-    found = experiment(
+    dataset = experiment(
         seed,
         arms,
         student_alignment=lambda rng: 0.6 + course + noise(rng, 0.05, arms),
         distance=lambda rng: (0.2 * first * np.exp(noise(rng, 0.1, arms)))[..., None],
     )
     teachers = 0.6 + course + noise(np.random.default_rng(seed + 1000), 0.05, arms)
-    found["teacher_alignment"] = ((*RUN, "snapshot_step", "teacher_neuron"), np.stack([teachers, teachers], -1))
-    return found.rename(distance_part="layer").assign_coords(layer=["layer 1"])
+    dataset["teacher_alignment"] = ((*RUN, "snapshot_step", "teacher_neuron"), np.stack([teachers, teachers], -1))
+    return dataset.rename(distance_part="layer").assign_coords(layer=["layer 1"])
 
 
 def deep(effect: float, arms: int = 1, seed: int = 0) -> xr.Dataset:
@@ -112,8 +112,8 @@ def deep(effect: float, arms: int = 1, seed: int = 0) -> xr.Dataset:
         shape = (2, arms, SEEDS, len(SNAPSHOTS), 3)
         return by_layer[:, None, None, None] * np.exp(0.1 * rng.standard_normal(shape))
 
-    found = experiment(seed, arms, distance=moved).rename(distance_part="layer")
-    return found.assign_coords(layer=["layer 1", "layer 2", "layer 3"])
+    dataset = experiment(seed, arms, distance=moved).rename(distance_part="layer")
+    return dataset.assign_coords(layer=["layer 1", "layer 2", "layer 3"])
 
 
 def phase_diagram(slope: float, seed: int = 0) -> xr.Dataset:
@@ -140,8 +140,8 @@ CASES = {
 
 def rows_of(module: object, data: xr.Dataset, **studies: xr.Dataset) -> list[Row]:
     name = "three_layer" if module is layers else "made_up"
-    found: list[Measured] = list(module.measured(Results({name: data}, studies)))
-    return [row for row in decide(found) if row.verdict not in ("not run", "not asked")]
+    measured: list[Measured] = list(module.measured(Results({name: data}, studies)))
+    return [row for row in decide(measured) if row.verdict not in ("not run", "not asked")]
 
 
 @pytest.mark.parametrize("module", CASES)
@@ -181,11 +181,11 @@ def answers(module: object, data: xr.Dataset) -> list[dict[str, str]]:
     name = "three_layer" if module is layers else "made_up"
     every = list(module.measured(Results({name: data})))
     asked = {each.statistic for each in every if each.headline}
-    found = []
+    verdicts = []
     for arm in data["arm"].values:
         own = [each for each in every if each.experiment == f"{name}/{arm}" and not each.missing]
-        found.append({row.statistic: row.verdict for row in decide(own) if row.statistic in asked})
-    return found
+        verdicts.append({row.statistic: row.verdict for row in decide(own) if row.statistic in asked})
+    return verdicts
 
 
 @pytest.mark.parametrize("module", [*CASES, support])
@@ -193,8 +193,8 @@ def test_power(module: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's effect is found, and no effect is rarely taken for one."""
     monkeypatch.setattr(verdict, "RESAMPLES", 2000)  # the time of a test; verdicts hardly change
     make, effect = CASES.get(module, (predictor, -20.0))
-    found = answers(module, make(effect, DRAWS))
-    assert sum(set(each.values()) == {"supported"} for each in found) >= 0.95 * DRAWS
+    verdicts = answers(module, make(effect, DRAWS))
+    assert sum(set(each.values()) == {"supported"} for each in verdicts) >= 0.95 * DRAWS
     none = answers(module, make(0.0, DRAWS))
     supported = [
         any(answer == "supported" and name not in PRESENT_ANYWAY.get(module, ()) for name, answer in each.items())
@@ -218,8 +218,8 @@ def test_exponential_decay_is_told_from_a_power_law() -> None:
 
 
 def scaling(slope: float, seed: int = 0) -> Row:
-    found = rows_of(support, predictor(-20.0), phase_diagram=phase_diagram(slope, seed))
-    return next(row for row in found if row.statistic == support.SCALING)
+    rows = rows_of(support, predictor(-20.0), phase_diagram=phase_diagram(slope, seed))
+    return next(row for row in rows if row.statistic == support.SCALING)
 
 
 def test_scaling_on_the_support() -> None:
@@ -277,9 +277,9 @@ def test_what_cannot_be_asked_says_so(module: object) -> None:
     make, effect = CASES.get(module, (predictor, -20.0))
     constant = make(effect).isel(cell=[0])
     name = "three_layer" if module is layers else "made_up"
-    found = [row for row in decide(module.measured(Results({name: constant}))) if row.experiment == name]
+    rows = [row for row in decide(module.measured(Results({name: constant}))) if row.experiment == name]
     expected = "not run" if module is alignment else "not asked"
-    assert [row.verdict for row in found] == [expected]
+    assert [row.verdict for row in rows] == [expected]
 
 
 @pytest.mark.parametrize("module", [column_norms, kinks, support])
@@ -326,13 +326,13 @@ def classifier(effect: float, matched: bool = False, seed: int = 0) -> xr.Datase
 
 
 def test_every_image_classifier_is_asked_for_its_layers() -> None:
-    found = {
+    classifiers = {
         "three_layer": deep(2.0),
         "digits_momentum": classifier(2.0),
         "fashion": classifier(-2.0, matched=True),
         "toy": deep(2.0),  # neither three_layer nor a classifier
     }
-    rows = [row for row in decide(layers.measured(Results(found))) if row.verdict != "not run"]
+    rows = [row for row in decide(layers.measured(Results(classifiers))) if row.verdict != "not run"]
     assert {row.experiment for row in rows} == {"three_layer/order", "digits_momentum/order", "fashion/order"}
     nearer = {row.experiment: row.verdict for row in rows if row.statistic == f"{layers.NEARER}, stem"}
     assert nearer == {"digits_momentum/order": "supported", "fashion/order": "refuted"}
@@ -344,11 +344,11 @@ def test_every_image_classifier_is_asked_for_its_layers() -> None:
 
 def test_classifiers_without_a_small_step_are_not_asked_for_their_layers() -> None:
     large = classifier(2.0, matched=True).isel(cell=[1, 2])
-    found = decide(layers.measured(Results({"digits": classifier(2.0), "fashion_matched": large})))
-    (row,) = [row for row in found if row.experiment == "fashion_matched"]
+    rows = decide(layers.measured(Results({"digits": classifier(2.0), "fashion_matched": large})))
+    (row,) = [row for row in rows if row.experiment == "fashion_matched"]
     assert row.verdict == "not asked"
     # Matched, but with nothing to compare: the answer goes on resting on the others.
-    assert {row.experiment for row in found if row.headline} == {"digits/order"}
+    assert {row.experiment for row in rows if row.headline} == {"digits/order"}
     constant = classifier(2.0)
     constant["step_size"][0] = 1.0
     set_peaks(constant)
@@ -359,13 +359,13 @@ def test_classifiers_without_a_small_step_are_not_asked_for_their_layers() -> No
 def test_classifiers_of_larger_scales_are_named() -> None:
     later = {"three_layer": "laptop", "digits_matched": "workstation", "resnet": "paper", "digits_sam": "workstation"}
     comparisons = {"three_layer": "dense", "digits_matched": "resnet18", "resnet": "resnet18"}
-    found = decide(layers.measured(Results(later=later, later_comparisons=comparisons)))
-    assert [(row.experiment, row.verdict) for row in found] == [
+    rows = decide(layers.measured(Results(later=later, later_comparisons=comparisons)))
+    assert [(row.experiment, row.verdict) for row in rows] == [
         ("three_layer", "not run"),
         ("digits_matched", "not run"),
         ("resnet", "not run"),
     ]
-    assert "scale=paper" in found[-1].note
+    assert "scale=paper" in rows[-1].note
 
 
 def test_a_layer_that_never_moves_has_a_ratio() -> None:

@@ -100,9 +100,9 @@ def test_the_effects_are_supported() -> None:
     ],
 )
 def test_regimes_that_are_alike_are_refuted(reversed_effect: dict[str, float], row: int) -> None:
-    found = verdicts(regimes, study(**reversed_effect))
-    assert found[row] == "refuted"
-    assert found.count("supported") == 6
+    answers = verdicts(regimes, study(**reversed_effect))
+    assert answers[row] == "refuted"
+    assert answers.count("supported") == 6
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_power_and_false_support(module: ModuleType, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(verdict, "RESAMPLES", 2000)  # a tenth of the time, and as good for a level of a few percent
     name = module.__name__.split(".")[-1]
     for settings, meets in ((WEAK, lambda share: share >= 0.95), (NO_EFFECT, lambda share: share <= 0.05)):
-        found = [verdicts(module, study(seed, seeds=20, **settings[name])) for seed in range(DRAWS)]
-        shares = [sum(answer == "supported" for answer in row) / DRAWS for row in zip(*found, strict=True)]
+        answers = [verdicts(module, study(seed, seeds=20, **settings[name])) for seed in range(DRAWS)]
+        shares = [sum(answer == "supported" for answer in row) / DRAWS for row in zip(*answers, strict=True)]
         if settings is NO_EFFECT and module is regimes:
             del shares[4]  # a number of spikes is whole: there is no mean on the bound
         assert all(map(meets, shares)), shares

@@ -85,14 +85,14 @@ def test_each_statistic_refuses_its_own_difference() -> None:
 
 def test_too_far_is_not_the_same_as_too_near() -> None:
     """An SDE that ends simpler than SGD does not describe it either."""
-    found = verdicts(sde, study(ratios={"rank": -2.0}))
-    assert found["log2 ratio SDE / SGD of the rank at the end"] == "refuted"
-    assert found["log2 ratio SDE / SGD of the l0 at the end"] == "supported"
+    answers = verdicts(sde, study(ratios={"rank": -2.0}))
+    assert answers["log2 ratio SDE / SGD of the rank at the end"] == "refuted"
+    assert answers["log2 ratio SDE / SGD of the l0 at the end"] == "supported"
 
 
 def test_wide_scatter_is_undecided() -> None:
-    found = verdicts(sde, study(spread=3.0))
-    assert found["log2 ratio SDE / SGD of the rank at the end"] == "undecided"
+    answers = verdicts(sde, study(spread=3.0))
+    assert answers["log2 ratio SDE / SGD of the rank at the end"] == "undecided"
 
 
 def test_distance_counts_only_what_exceeds_that_among_seeds() -> None:
@@ -124,9 +124,9 @@ def test_power_of_c6(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = [f"log2 ratio SDE / SGD of the {measure} at the end" for measure in PAPER]
     edge = dict.fromkeys(PAPER, BOUND)
     for ratios, meets in ((PAPER, lambda share: share >= 0.95), (edge, lambda share: share <= 0.05)):
-        found = [verdicts(sde, study(seed, ratios, spread=SPREAD)) for seed in range(DRAWS)]
+        answers = [verdicts(sde, study(seed, ratios, spread=SPREAD)) for seed in range(DRAWS)]
         for statistic in asked:
-            assert meets(sum(each[statistic] == "supported" for each in found) / DRAWS), statistic
+            assert meets(sum(each[statistic] == "supported" for each in answers) / DRAWS), statistic
 
 
 @pytest.mark.parametrize(("order", "answer"), [(1.0, "supported"), (0.5, "refuted"), (2.0, "refuted")])
@@ -151,16 +151,16 @@ def test_order_of_the_discretisation(order: float, answer: str) -> None:
 
 @pytest.mark.parametrize(("noiseless", "answer"), [(4.0, "supported"), (0.25, "refuted"), (1.0, "undecided")])
 def test_c7_follows_the_effect(noiseless: float, answer: str) -> None:
-    found = verdicts(noise_needed, study(noiseless=noiseless, spread=0.5))
-    assert len(found) == 5
-    assert set(found.values()) == {answer}
+    answers = verdicts(noise_needed, study(noiseless=noiseless, spread=0.5))
+    assert len(answers) == 5
+    assert set(answers.values()) == {answer}
 
 
 def test_c7_without_an_effect_is_rarely_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict, "RESAMPLES", 2000)
     for noiseless, meets in ((1.0, lambda share: share <= 0.05), (2.0, lambda share: share >= 0.95)):
-        found = [verdicts(noise_needed, study(seed, noiseless=noiseless)) for seed in range(DRAWS)]
-        assert meets(sum("supported" in each.values() for each in found) / DRAWS)
+        answers = [verdicts(noise_needed, study(seed, noiseless=noiseless)) for seed in range(DRAWS)]
+        assert meets(sum("supported" in each.values() for each in answers) / DRAWS)
 
 
 def matched(l0: float, seeds: int, diverged: int = 0) -> xr.Dataset:
@@ -207,8 +207,8 @@ def test_what_is_not_there_says_so() -> None:
 def test_a_flow_whose_loss_rises_is_not_asked_about() -> None:
     data = study()
     data["train_loss"].loc[{"algorithm": "flow"}] = np.array([1.0, 0.01, 0.1])
-    found = {row.statistic: row.verdict for row in decide(noise_needed.measured(Results(studies={"s": data})))}
-    assert {verdict for text, verdict in found.items() if "gradient flow" in text} == {"not asked"}
-    assert {verdict for text, verdict in found.items() if text.startswith("l0 of gradient descent minus")} == {
+    answers = {row.statistic: row.verdict for row in decide(noise_needed.measured(Results(studies={"s": data})))}
+    assert {verdict for text, verdict in answers.items() if "gradient flow" in text} == {"not asked"}
+    assert {verdict for text, verdict in answers.items() if text.startswith("l0 of gradient descent minus")} == {
         "supported"
     }

@@ -46,7 +46,7 @@ def experiment(
     diverged_step[1:, :, :diverged] = 300
     lost = (diverged_step >= 0)[..., None] & (STEPS > 300)
     runs = ("cell", "arm", "seed")
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "train_loss": ((*runs, "step"), np.where(lost, np.nan, 10.0**log_loss)),
             "diverged_step": (runs, diverged_step),
@@ -55,8 +55,8 @@ def experiment(
         {"cell": CELLS, "arm": ["order"], "seed": np.arange(seeds), "step": STEPS},
         {"algorithm": "SGD"},
     )
-    found = with_schedules(found, DURATIONS)
-    return found.merge(measures.stabilisation(found))
+    dataset = with_schedules(dataset, DURATIONS)
+    return dataset.merge(measures.stabilisation(dataset))
 
 
 def rows(data: xr.Dataset) -> list[Row]:
@@ -66,13 +66,13 @@ def rows(data: xr.Dataset) -> list[Row]:
 def answers(trend: float, drop: float) -> list[list[str]]:
     """The verdicts on the two headline statistics in `DRAWS` draws, as if each were alone in its claim."""
     every = experiment(trend, drop, seeds=DRAWS * 24)
-    found = [
+    measured = [
         dataclasses.replace(each, claim=f"C{index}{each.statistic}")
         for index in range(DRAWS)
         for each in stabilisation.rows("made_up", every.isel(seed=slice(24 * index, 24 * (index + 1))))
         if each.headline
     ]
-    decided = [row.verdict for row in decide(found)]
+    decided = [row.verdict for row in decide(measured)]
     return [list(decided[place::2]) for place in range(2)]
 
 
@@ -86,11 +86,11 @@ def answers(trend: float, drop: float) -> list[list[str]]:
     ],
 )
 def test_needs_a_flat_loss_and_a_drop(trend: float, drop: float, expected: list[str]) -> None:
-    found = rows(experiment(trend, drop))
-    assert [row.verdict for row in found[:3]] == expected
-    assert [row.headline for row in found] == [True, True, False, False]
-    assert found[0].estimate == pytest.approx(trend, abs=0.15)
-    assert {row.seeds for row in found[:3]} == {24}
+    decided = rows(experiment(trend, drop))
+    assert [row.verdict for row in decided[:3]] == expected
+    assert [row.headline for row in decided] == [True, True, False, False]
+    assert decided[0].estimate == pytest.approx(trend, abs=0.15)
+    assert {row.seeds for row in decided[:3]} == {24}
 
 
 def test_the_effect_of_the_paper_is_found() -> None:
@@ -111,17 +111,17 @@ def test_at_the_edge_of_the_criteria_support_is_rare() -> None:
 @pytest.mark.parametrize(("apart", "verdict", "share"), [(0.0, "supported", 1.0), (1.0, "refuted", 0.0)])
 def test_runs_that_rise_and_runs_that_fall_are_not_flat(apart: float, verdict: str, share: float) -> None:
     """In both, the mean trend is 0."""
-    found = rows(experiment(apart=apart, spread=0.1))
-    assert found[0].verdict == "supported" if apart == 0 else found[0].estimate == pytest.approx(0.0, abs=0.05)
-    assert (found[3].verdict, found[3].estimate) == (verdict, share)
-    assert "0 of 24 runs does not decide" in found[3].note
+    decided = rows(experiment(apart=apart, spread=0.1))
+    assert decided[0].verdict == "supported" if apart == 0 else decided[0].estimate == pytest.approx(0.0, abs=0.05)
+    assert (decided[3].verdict, decided[3].estimate) == (verdict, share)
+    assert "0 of 24 runs does not decide" in decided[3].note
 
 
 def test_noisy_runs_alone_decide_nothing() -> None:
-    found = rows(experiment(spread=0.6))
-    assert found[3].seeds < 6
-    assert found[3].verdict == "undecided"
-    assert f"the interval of {24 - found[3].seeds} of 24 runs does not decide" in found[3].note
+    decided = rows(experiment(spread=0.6))
+    assert decided[3].seeds < 6
+    assert decided[3].verdict == "undecided"
+    assert f"the interval of {24 - decided[3].seeds} of 24 runs does not decide" in decided[3].note
 
 
 def test_diverged_runs_are_counted_and_left_out() -> None:
@@ -157,6 +157,6 @@ def test_gradient_descent_and_larger_scales() -> None:
     descent = experiment().assign_attrs(algorithm="GD")
     (row,) = rows(descent)
     assert (row.verdict, row.experiment) == ("not run", "none")
-    found = decide(stabilisation.measured(Results({"gd": descent, "sgd": experiment()}, later={"deep": "paper"})))
-    assert {row.experiment for row in found} == {"sgd/order", "deep"}
-    assert [row.verdict for row in found if row.experiment == "deep"] == ["not run"]
+    decided = decide(stabilisation.measured(Results({"gd": descent, "sgd": experiment()}, later={"deep": "paper"})))
+    assert {row.experiment for row in decided} == {"sgd/order", "deep"}
+    assert [row.verdict for row in decided if row.experiment == "deep"] == ["not run"]

@@ -26,9 +26,9 @@ def test_help_names_every_command_and_status(
 ) -> None:
     status, text, _ = said(monkeypatch, capsys, "--help")
     assert status == 0
-    for name, (_, about) in COMMANDS.items():
+    for name, (_, purpose) in COMMANDS.items():
         assert f"  {name} " in text
-        assert about in text
+        assert purpose in text
     assert "exit status:" in text
     assert max(map(len, text.splitlines())) <= 120
     assert said(monkeypatch, capsys, "--version") == (0, f"largestep {__version__}\n", "")

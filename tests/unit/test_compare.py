@@ -189,9 +189,9 @@ def test_one_alarm_in_twenty_comparisons_without_a_difference(seeds: int, monkey
 def test_few_seeds_neither_decide_nor_hide_what_many_show() -> None:
     few = (np.zeros(3), np.ones(3))
     many = (values(3), values(3) + 0.5)
-    found = chance.differences([few] * 50 + [many])
-    assert found[-1].p < chance.LEVEL < found[0].p
-    assert (found[0].higher, 0.5 < found[-1].higher < 0.8) == (1.0, True)
+    differences = chance.differences([few] * 50 + [many])
+    assert differences[-1].p < chance.LEVEL < differences[0].p
+    assert (differences[0].higher, 0.5 < differences[-1].higher < 0.8) == (1.0, True)
     nothing = chance.differences([(np.full(4, np.nan), np.ones(4)), (np.empty(0), np.ones(2))])
     assert [(each.p, each.higher) for each in nothing] == [(1.0, 0.5)] * 2
 
@@ -222,12 +222,12 @@ def test_samples_of_an_experiment() -> None:
         },
         {"cell": ["small"], "arm": ["order"], "step": np.arange(8) * 10, "rank_threshold": [1e-4]},
     )
-    found = of_experiment("made_up", experiment)["made_up.small/order"]
-    np.testing.assert_array_equal(found["step of divergence"].values, [71.0, 71.0, 40.0])
-    parts = [found[f"log10 training loss, part {part} of 4 of training"].values for part in (1, 2, 3, 4)]
+    samples = of_experiment("made_up", experiment)["made_up.small/order"]
+    np.testing.assert_array_equal(samples["step of divergence"].values, [71.0, 71.0, 40.0])
+    parts = [samples[f"log10 training loss, part {part} of 4 of training"].values for part in (1, 2, 3, 4)]
     np.testing.assert_allclose(parts, [[mean, mean, np.nan] for mean in (-0.5, -2.5, -4.5, -6.5)])
-    np.testing.assert_array_equal(found["log10 training loss, at the end"].values, [-7.0, -7.0, np.nan])
-    rank = found["rank of the Jacobian, units rescaled, at the end"].values
+    np.testing.assert_array_equal(samples["log10 training loss, at the end"].values, [-7.0, -7.0, np.nan])
+    rank = samples["rank of the Jacobian, units rescaled, at the end"].values
     np.testing.assert_array_equal(rank, [7.0, 9.0, np.nan])
 
 

@@ -421,11 +421,11 @@ def test_published_values_must_be_measured(
 
 
 def test_only_keeps_what_it_names(tiny: dict[str, Any]) -> None:
-    found = config.parse(copy.deepcopy(tiny) | {"only": ["points", "bouncing"]}, source="config.yaml")
-    assert list(found.at_scale()) == ["points"]
-    assert list(found.studies_at_scale()) == ["bouncing"]
-    assert found.missing("laptop") == "only"
-    assert found.missing("paper") == "paper"
+    parsed = config.parse(copy.deepcopy(tiny) | {"only": ["points", "bouncing"]}, source="config.yaml")
+    assert list(parsed.at_scale()) == ["points"]
+    assert list(parsed.studies_at_scale()) == ["bouncing"]
+    assert parsed.missing("laptop") == "only"
+    assert parsed.missing("paper") == "paper"
 
 
 def test_a_users_own_code_and_folder_are_accepted(tiny: dict[str, Any]) -> None:
@@ -434,10 +434,10 @@ def test_a_users_own_code_and_folder_are_accepted(tiny: dict[str, Any]) -> None:
     experiment(raw, DIGITS)["model"] = {"kind": "my_code.Net", "options": {"depth": 2}, "blocks": ["body", "tail"]}
     for study in ("label_noise", "image_sharpness"):
         raw["studies"].pop(study)
-    found = config.parse(raw, source="config.yaml").experiments[DIGITS]
-    assert found.images
-    assert found.examples() is None
-    assert found.model.number_of_blocks() == 2
+    digits = config.parse(raw, source="config.yaml").experiments[DIGITS]
+    assert digits.images
+    assert digits.examples() is None
+    assert digits.model.number_of_blocks() == 2
     experiment(raw, DIGITS)["data"] = FOLDER
     assert config.parse(raw, source="config.yaml").experiments[DIGITS].images
 

@@ -35,10 +35,10 @@ def named() -> dict[str, Any]:
 
 def specs(raw: dict[str, Any]) -> dict[str, str]:
     """The canonical settings of every cell and study, and of the aggregate."""
-    found = config.parse(raw, source="config.yaml")
-    cells = {name: cell.spec("sparsity") for name, cell in grid.cells(found).items()}
-    studies = {name: grid.study_spec(found, name) for name in found.studies}
-    return cells | studies | {"aggregate": grid.aggregate_spec(found)}
+    parsed = config.parse(raw, source="config.yaml")
+    cells = {name: cell.spec("sparsity") for name, cell in grid.cells(parsed).items()}
+    studies = {name: grid.study_spec(parsed, name) for name in parsed.studies}
+    return cells | studies | {"aggregate": grid.aggregate_spec(parsed)}
 
 
 def changed(overlay: dict[str, Any]) -> set[str]:
@@ -87,9 +87,9 @@ def test_what_stands_beside_a_name_takes_its_place() -> None:
 
 
 def cell(raw: dict[str, Any]) -> dict[str, Any]:
-    found = raw["experiments"]["diagonal"]["cells"]["decay50"]
-    assert isinstance(found, dict)
-    return found
+    settings = raw["experiments"]["diagonal"]["cells"]["decay50"]
+    assert isinstance(settings, dict)
+    return settings
 
 
 BROKEN: list[tuple[Callable[[dict[str, Any]], object], str]] = [

@@ -78,8 +78,8 @@ def test_refused_in_one_line_that_names_what_works(tmp_path: Path, case: str) ->
 def test_what_is_named_works(tmp_path: Path, number: str, works: str) -> None:
     with pytest.raises(config.ConfigError, match=rf"{number} is text in YAML; write {works.replace('+', '.')},"):
         config.load(written(tmp_path, "v: 0.0", f"v: {number}"))
-    found = config.load(written(tmp_path, "v: 0.0", f"v: {works}")).experiments["diagonal"].model
-    assert found.v == float(number)
+    model = config.load(written(tmp_path, "v: 0.0", f"v: {works}")).experiments["diagonal"].model
+    assert model.v == float(number)
 
 
 ACCEPTED = {

@@ -35,10 +35,10 @@ def test_all_that_pip_installs_is_in_the_lock(repository: Path) -> None:
 
 
 def test_the_last_user_is_an_ordinary_one(repository: Path) -> None:
-    found = instructions(repository)
-    [user] = [rest for name, rest in found if name == "USER"]
-    assert f"useradd --create-home --uid 1000 {user}" in " ".join(rest for name, rest in found if name == "RUN")
-    after = found[found.index(("USER", user)) :]
+    steps = instructions(repository)
+    [user] = [rest for name, rest in steps if name == "USER"]
+    assert f"useradd --create-home --uid 1000 {user}" in " ".join(rest for name, rest in steps if name == "RUN")
+    after = steps[steps.index(("USER", user)) :]
     assert not {name for name, _ in after} & {"RUN", "COPY", "ADD"}
 
 

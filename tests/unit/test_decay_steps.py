@@ -53,26 +53,26 @@ def cell(tiny: Any) -> xr.Dataset:
     spec = json.loads(grid.cells(tiny)["diagonal.decay50"].spec("train"))
     data = stages.worker("data", "sparse_regression").draw(as_settings(spec["data"]["data"]), spec["data"]["draws"])
     losses, _ = train(spec | {"training": spec["training"] | {"evaluations": 400, "arms": ["order"]}}, data)
-    found = losses.expand_dims(cell=["decay50"]).assign(decay_fraction=("cell", [0.5]))
-    return found.merge(stabilisation(found)).assign_attrs(title="t", paper="p")
+    dataset = losses.expand_dims(cell=["decay50"]).assign(decay_fraction=("cell", [0.5]))
+    return dataset.merge(stabilisation(dataset)).assign_attrs(title="t", paper="p")
 
 
 def test_training_measures_and_views_agree(after_update: bool) -> None:
     first = DUE + after_update
-    found = cell(parsed(after_update))
-    sizes = found["step_size"].isel(cell=0).values
-    assert found["decay_step"].values.tolist() == [[first]]
+    dataset = cell(parsed(after_update))
+    sizes = dataset["step_size"].isel(cell=0).values
+    assert dataset["decay_step"].values.tolist() == [[first]]
     assert np.flatnonzero(np.diff(sizes) < 0).tolist() == [first - 1]
-    assert dotted(curves.draw(found).axes) == {first}
-    assert first in dotted(stabilisation_figure.draw(found).axes)
-    line = schedules.draw(found).axes[0].lines[0]
+    assert dotted(curves.draw(dataset).axes) == {first}
+    assert first in dotted(stabilisation_figure.draw(dataset).axes)
+    line = schedules.draw(dataset).axes[0].lines[0]
     falls = np.flatnonzero(np.diff(line.get_ydata()) < 0)
     assert (line.get_xdata()[falls], line.get_xdata()[falls + 1]) == (first, first)
-    steps = found["step"].values
+    steps = dataset["step"].values
     assert steps[is_large(steps, first)][-1] == first
-    lasted = found["stabilisation_onset"] + found["stabilisation_steps"]
+    lasted = dataset["stabilisation_onset"] + dataset["stabilisation_steps"]
     assert set(lasted.values[np.isfinite(lasted.values)].tolist()) <= {first}
-    at_all = found.isel(cell=0).assign_coords(snapshot_step=("snapshot_step", steps))
+    at_all = dataset.isel(cell=0).assign_coords(snapshot_step=("snapshot_step", steps))
     assert steps[large_step_phase.snapshots_inside(at_all)][-1] == first
 
 
@@ -93,10 +93,10 @@ def test_studies_agree(after_update: bool) -> None:
 def test_the_slice_of_the_loss_marks_the_step_that_is_divided() -> None:
     """Its diagonal network divides after the update."""
     spec = spec_of(parsed(True), "loss_slice")
-    found = loss_slice.study(study_of(spec | {"settings": spec["settings"] | {"evaluations": 400}}), 1)
-    assert found["decay_step"] == DUE + 1
-    assert DUE + 1 in dotted(slice_figure.draw(found).axes)
-    assert DUE + 1 in animation.frames(found)
+    dataset = loss_slice.study(study_of(spec | {"settings": spec["settings"] | {"evaluations": 400}}), 1)
+    assert dataset["decay_step"] == DUE + 1
+    assert DUE + 1 in dotted(slice_figure.draw(dataset).axes)
+    assert DUE + 1 in animation.frames(dataset)
 
 
 def test_later_decays_have_their_steps_too() -> None:

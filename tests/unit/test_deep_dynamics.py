@@ -116,9 +116,9 @@ def test_thirty_steps_are_those_written_out(
 ) -> None:
     draw = networks.draw
     monkeypatch.setattr(networks, "draw", lambda *given: draw(*given).double())
-    about = spec(ETA, epochs=STEPS // PER_EPOCH, batch_size=BATCH, evaluations=STEPS, snapshots=2, **settings)
-    about["schedule"] |= schedule
-    losses, kept = train(about, data, tmp_path)
+    settings_of_run = spec(ETA, epochs=STEPS // PER_EPOCH, batch_size=BATCH, evaluations=STEPS, snapshots=2, **settings)
+    settings_of_run["schedule"] |= schedule
+    losses, kept = train(settings_of_run, data, tmp_path)
     monkeypatch.undo()
     expected, net = written_out(
         data,
@@ -156,7 +156,9 @@ def test_sparsity_of_a_network_with_copied_channels_is_that_of_greedy_merging(da
     model, kept = as_settings(MODEL | {"width": 4}), kept.isel(snapshot_step=[0, 0])
     features = image_features.features(model, as_settings(measures), data, kept, label="test.images", threads=1)
     features = features.assign_coords(arm=["order"], seed=[0], snapshot_step=[0, 1])
-    found = sparsity.measures(features, Thresholds(correlation_thresholds=[0.95])).isel(arm=0, seed=0, snapshot_step=0)
+    dataset = sparsity.measures(features, Thresholds(correlation_thresholds=[0.95])).isel(
+        arm=0, seed=0, snapshot_step=0
+    )
     with torch.inference_mode():
         blocks = net.blocks(data.train_images.float() / 16.0)
     for number, block in enumerate(blocks, start=1):
@@ -165,11 +167,11 @@ def test_sparsity_of_a_network_with_copied_channels_is_that_of_greedy_merging(da
         chosen = np.sort(np.random.default_rng(number).permutation(values.shape[1])[:60])
         left = merged(values[:, chosen])
         expected = np.count_nonzero(values[:, left_of(chosen, left)]) / (len(values) * len(chosen))
-        of_block = found.sel(block=number)
+        of_block = dataset.sel(block=number)
         assert of_block["feature_sparsity"].item() == pytest.approx(expected, abs=1e-9)
         assert of_block["active_fraction"].item() == pytest.approx(every, abs=1e-9)
     # All 32 units of block 5 are looked at, so that all copies are found.
-    assert found["feature_sparsity"].sel(block=5) <= 0.5 * found["active_fraction"].sel(block=5) + 1e-9
+    assert dataset["feature_sparsity"].sel(block=5) <= 0.5 * dataset["active_fraction"].sel(block=5) + 1e-9
 
 
 def left_of(chosen: np.ndarray, left: list[int]) -> np.ndarray:

@@ -14,11 +14,11 @@ PAGE = (REPOSITORY / "docs/design.md").read_text()
 def test_every_claim_is_where_the_table_says() -> None:
     rows = re.findall(r"^\| (C\d+(?:, C\d+)*) \| (`\w+`(?:, `\w+`)*) \|$", PAGE, re.MULTILINE)
     said = {claim: re.findall(r"`(\w+)`", modules) for claims, modules in rows for claim in claims.split(", ")}
-    found: dict[str, list[str]] = {}
+    actual: dict[str, list[str]] = {}
     for module in MODULES:
         for claim in module.CLAIMS:
-            found.setdefault(claim, []).append(module.__name__.rpartition(".")[2])
-    assert said == found
+            actual.setdefault(claim, []).append(module.__name__.rpartition(".")[2])
+    assert said == actual
 
 
 def test_a_step_size_passes_by_what_is_there() -> None:

@@ -84,12 +84,12 @@ def test_processes_never_share_a_slot(tmp_path: Path, processes: ForkServerConte
     jobs = [processes.Process(target=hold, args=(tmp_path, slots, 0.15, result)) for _ in range(8)]
     for job in jobs:
         job.start()
-    found = [result.get(timeout=60) for _ in jobs]
+    taken = [result.get(timeout=60) for _ in jobs]
     for job in jobs:
         job.join(60)
         assert job.exitcode == 0
-    assert all(free for _, free in found)
-    assert {index for index, _ in found} == {0, 1}
+    assert all(free for _, free in taken)
+    assert {index for index, _ in taken} == {0, 1}
 
 
 def test_a_job_that_is_killed_frees_its_device_at_once(tmp_path: Path, processes: ForkServerContext) -> None:
@@ -152,8 +152,8 @@ def test_a_folder_that_cannot_be_used_is_named_in_one_line(tmp_path: Path) -> No
 
 def test_without_a_gpu_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with devices.device() as found:
-        assert found == torch.device("cpu")
+    with devices.device() as chosen:
+        assert chosen == torch.device("cpu")
 
 
 def test_without_a_gpu_cuda_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,15 +216,15 @@ def test_a_meaningless_number_of_jobs_is_refused(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_computes_float32_in_full() -> None:
     devices.prepare(1)
-    with devices.device("cuda") as found:
+    with devices.device("cuda") as gpu:
         a, b = torch.rand(2, 256, 256, generator=torch.Generator().manual_seed(0))
         exact = a.double() @ b.double()
-        torch.testing.assert_close((a.to(found) @ b.to(found)).cpu().double(), exact, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close((a.to(gpu) @ b.to(gpu)).cpu().double(), exact, rtol=1e-5, atol=1e-5)
         images, filters = torch.rand(4, 64, 16, 16), torch.rand(64, 64, 3, 3)
-        convolved = torch.nn.functional.conv2d(images.to(found), filters.to(found)).cpu().double()
+        convolved = torch.nn.functional.conv2d(images.to(gpu), filters.to(gpu)).cpu().double()
         expected = torch.nn.functional.conv2d(images.double(), filters.double())
         torch.testing.assert_close(convolved, expected, rtol=1e-5, atol=1e-4)
-        assert "NVIDIA" in devices.describe(found) or "AMD" in devices.describe(found)
+        assert "NVIDIA" in devices.describe(gpu) or "AMD" in devices.describe(gpu)
 
 
 def test_preparing_leaves_nothing_to_chance_or_to_short_floats() -> None:

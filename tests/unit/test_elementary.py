@@ -18,8 +18,8 @@ VALUES = np.array([[0.0, 1e-320, 1e-5, 0.5], [1.0, 2.0, 1e300, np.inf], [-1.0, -
 def test_functions_are_those_of_numpy_without_its_warnings(name: str) -> None:
     with np.errstate(all="ignore"):
         wanted = getattr(np, name)(VALUES)
-    found = getattr(elementary, name)(VALUES)
-    np.testing.assert_allclose(found, wanted, rtol=1e-15, atol=1e-15)
+    values = getattr(elementary, name)(VALUES)
+    np.testing.assert_allclose(values, wanted, rtol=1e-15, atol=1e-15)
     assert getattr(elementary, name)(1.0).shape == ()
 
 
@@ -35,10 +35,10 @@ def test_powers_that_are_too_large_are_infinite() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_ratios_are_equal_and_ends_exact(count: int) -> None:
-    found = elementary.geomspace(1.0, 500.0, count)
-    np.testing.assert_allclose(found, np.geomspace(1.0, 500.0, count), rtol=1e-14)
-    assert found[0] == 1.0
-    assert count == 1 or found[-1] == 500.0
+    values = elementary.geomspace(1.0, 500.0, count)
+    np.testing.assert_allclose(values, np.geomspace(1.0, 500.0, count), rtol=1e-14)
+    assert values[0] == 1.0
+    assert count == 1 or values[-1] == 500.0
 
 
 # Differ between processors with AVX2 and with AVX-512 (NumPy 2.4), or by the kernels and threads of BLAS.
@@ -111,10 +111,10 @@ def test_the_walk_passes(line: str) -> None:
 
 def test_nothing_that_makes_numbers_depends_on_the_processor() -> None:
     package = Path(elementary.__file__).parent
-    found = []
+    calls = []
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
         if not name.startswith(NOT_PROMISED):
             lines = unstable(ast.parse(path.read_text(encoding="utf-8")))
-            found += [f"{name}, line {line}: {text}" for line, text in lines if (name, text) not in ALLOWED]
-    assert not found
+            calls += [f"{name}, line {line}: {text}" for line, text in lines if (name, text) not in ALLOWED]
+    assert not calls

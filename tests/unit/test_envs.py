@@ -18,12 +18,12 @@ from largestep.fingerprint import definitions
 
 
 def pins(repository: Path) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for line in (repository / "envs/requirements.lock").read_text().splitlines():
         match = re.fullmatch(r"([a-z0-9][a-z0-9.-]*)==([0-9a-z.+]+)( ; .*)?", line)
         assert match, f"not a plain pin: {line}"
-        found.setdefault(match.group(1), set()).add(match.group(2))
-    return found
+        versions.setdefault(match.group(1), set()).add(match.group(2))
+    return versions
 
 
 def test_conda_files_are_in_step_with_the_lock(repository: Path) -> None:
@@ -81,5 +81,5 @@ def test_stages_of_the_analysis_import_what_its_environment_has(
             for node in ast.walk(ast.parse(inspect.getsource(import_module(module)))):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
-                found = {name.split(".")[0] for name in names} - sys.stdlib_module_names
-                assert found <= has, f"{stage} imports {found - has} in {module}"
+                imported = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+                assert imported <= has, f"{stage} imports {imported - has} in {module}"

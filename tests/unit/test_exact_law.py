@@ -24,9 +24,9 @@ TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
 
 
 def raw(**settings: Any) -> dict[str, Any]:
-    found = copy.deepcopy(TINY)
-    found["studies"] = {"exact_law": found["studies"]["exact_law"] | settings}
-    return found
+    settings_of_all = copy.deepcopy(TINY)
+    settings_of_all["studies"] = {"exact_law": settings_of_all["studies"]["exact_law"] | settings}
+    return settings_of_all
 
 
 def run(**settings: Any) -> xr.Dataset:
@@ -34,28 +34,28 @@ def run(**settings: Any) -> xr.Dataset:
 
 
 @pytest.fixture(scope="module")
-def found() -> xr.Dataset:
+def runs() -> xr.Dataset:
     return run()
 
 
-def test_the_law_holds_along_training(found: xr.Dataset) -> None:
-    alive = found["diverged_step"].values < 0
+def test_the_law_holds_along_training(runs: xr.Dataset) -> None:
+    alive = runs["diverged_step"].values < 0
     assert alive.any()
-    assert (found["law_error"].values[alive] < 1e-12).all()
-    assert (found["law_error"].values[alive, -1] > 0.0).any()  # it is computed, and not copied
-    fell = found["scale"].values[alive]
+    assert (runs["law_error"].values[alive] < 1e-12).all()
+    assert (runs["law_error"].values[alive, -1] > 0.0).any()  # it is computed, and not copied
+    fell = runs["scale"].values[alive]
     assert (fell[:, -1] < fell[:, 0]).all()
 
 
-def test_runs_are_those_of_the_cells(found: xr.Dataset) -> None:
+def test_runs_are_those_of_the_cells(runs: xr.Dataset) -> None:
     settings = config.parse(raw(), "tiny").experiments["diagonal"].model_dump(mode="json")
     settings["training"] |= {"arms": ["data"], "seeds": 6}
     data = stages.worker("data", "sparse_regression").draw(as_settings(settings["data"]), 6)
     cell = {"cell": "c", "model": settings["model"], "training": settings["training"]}
     _, snapshots = train(cell | {"schedule": settings["cells"]["decay50"]}, data)
     u, v = np.split(snapshots["parameters"].isel(arm=0, snapshot_step=-1).values, 2, axis=-1)
-    for seed in np.flatnonzero(found["diverged_step"].values < 0):
-        np.testing.assert_allclose(found["trained"].values[seed], (u * v)[seed], rtol=1e-8, atol=1e-14)
+    for seed in np.flatnonzero(runs["diverged_step"].values < 0):
+        np.testing.assert_allclose(runs["trained"].values[seed], (u * v)[seed], rtol=1e-8, atol=1e-14)
 
 
 def test_where_the_law_starts() -> None:
@@ -84,12 +84,12 @@ def _start() -> tuple[np.ndarray, np.ndarray]:
 def test_a_diverged_run_is_counted_and_has_no_end() -> None:
     changed = raw()
     changed["experiments"]["diagonal"]["cells"]["decay50"]["step_size"] = 50.0
-    found = study.study(StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "exact_law")), 1)
-    assert (found["diverged_step"] >= 0).all()
-    assert np.isnan(found["trained"]).all()
-    rows = decide(claim.measured(Results(studies={"s": found.assign_attrs(kind="exact_law")})))
+    diverged = study.study(StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "exact_law")), 1)
+    assert (diverged["diverged_step"] >= 0).all()
+    assert np.isnan(diverged["trained"]).all()
+    rows = decide(claim.measured(Results(studies={"s": diverged.assign_attrs(kind="exact_law")})))
     assert (rows[0].seeds, rows[0].diverged, rows[0].verdict) == (0, 6, "undecided")
-    assert figure.draw(found).axes[0].texts
+    assert figure.draw(diverged).axes[0].texts
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -161,8 +161,8 @@ def test_a_start_without_a_scale_is_refused() -> None:
         config.parse(changed, "tiny")
 
 
-def test_the_figure_has_every_run(found: xr.Dataset) -> None:
-    drawn = figure.draw(found)
+def test_the_figure_has_every_run(runs: xr.Dataset) -> None:
+    drawn = figure.draw(runs)
     assert len(drawn.axes) == 3
-    alive = int((found["diverged_step"] < 0).sum())
+    alive = int((runs["diverged_step"] < 0).sum())
     assert len(drawn.axes[2].lines) == alive + 1

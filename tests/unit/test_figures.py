@@ -44,7 +44,7 @@ def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...
     fractions = np.array(list(cells.values()))
     decayed = (fractions[:, None] > 0) & (fractions[:, None] * STEPS[-1] <= STEPS)
     sizes = np.where(fractions[:, None] == 0, 0.05, np.where(decayed, 0.1, 0.4))
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "train_loss": variable((*RUN, "step"), values(len(STEPS)), "1", "loss"),
             "step_size": variable(("cell", "step"), sizes, "1", "step size"),
@@ -60,46 +60,48 @@ def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...
         },
         {"title": "Made up", "paper": "Fig. 0"},
     )
-    found, time = with_schedules(found, fractions), len(SNAPSHOTS)
+    dataset, time = with_schedules(dataset, fractions), len(SNAPSHOTS)
     if kind != "regression_1d":
-        found["test_loss"] = variable((*RUN, "step"), values(len(STEPS)), "1", "test loss")
+        dataset["test_loss"] = variable((*RUN, "step"), values(len(STEPS)), "1", "test loss")
     if kind == "diagonal":
-        found["l0"] = variable((*RUN, "snapshot_step", "l0_threshold"), 200 * values(time, 2), "1", "non-zeros")
-        found = found.assign_coords(l0_threshold=coordinate("l0_threshold", [1e-50, 1e-8], "threshold"))
+        dataset["l0"] = variable((*RUN, "snapshot_step", "l0_threshold"), 200 * values(time, 2), "1", "non-zeros")
+        dataset = dataset.assign_coords(l0_threshold=coordinate("l0_threshold", [1e-50, 1e-8], "threshold"))
     if kind != "images":
-        found["rank"] = variable((*RUN, "snapshot_step", "rank_threshold"), 90 * values(time, 2), "1", "rank")
-        found = found.assign_coords(rank_threshold=coordinate("rank_threshold", [1e-4, 1e-8], "threshold"))
+        dataset["rank"] = variable((*RUN, "snapshot_step", "rank_threshold"), 90 * values(time, 2), "1", "rank")
+        dataset = dataset.assign_coords(rank_threshold=coordinate("rank_threshold", [1e-4, 1e-8], "threshold"))
     if kind != "diagonal":
         blocks = 5 if kind == "images" else 1
         dims = (*RUN, "snapshot_step", "block", "correlation_threshold")
-        found["feature_sparsity"] = variable(dims, values(time, blocks, 2), "1", "sparsity")
-        found = found.assign_coords(
+        dataset["feature_sparsity"] = variable(dims, values(time, blocks, 2), "1", "sparsity")
+        dataset = dataset.assign_coords(
             block=variable(("block",), np.arange(1, blocks + 1), "1", "block"),
             correlation_threshold=coordinate("correlation_threshold", [0.99, 0.9], "threshold"),
         )
     if kind == "images":
-        found["test_error"] = variable((*RUN, "step"), 50 * values(len(STEPS)), "percent", "test error")
+        dataset["test_error"] = variable((*RUN, "step"), 50 * values(len(STEPS)), "percent", "test error")
     if kind == "regression_1d":
-        found["fit"] = variable((*RUN, "snapshot_step", "point"), values(time, 9), "1", "function")
-        found = found.assign_coords(point=variable(("point",), np.linspace(-1, 1, 9), "1", "input"))
-        found["train_inputs"] = variable(("example",), [-0.5, 0.5], "1", "inputs")
-        found["train_labels"] = variable(("example",), [0.0, 1.0], "1", "labels")
+        dataset["fit"] = variable((*RUN, "snapshot_step", "point"), values(time, 9), "1", "function")
+        dataset = dataset.assign_coords(point=variable(("point",), np.linspace(-1, 1, 9), "1", "input"))
+        dataset["train_inputs"] = variable(("example",), [-0.5, 0.5], "1", "inputs")
+        dataset["train_labels"] = variable(("example",), [0.0, 1.0], "1", "labels")
     if kind == "two_layer":
-        found["first_layer"] = variable((*RUN, "snapshot_step", "neuron", "input"), values(time, 6, 2), "1", "weights")
-        found["teacher_neurons"] = variable(("teacher_neuron", "input"), [[1.0, 0.0], [0.0, 1.0]], "1", "teacher")
-    return found
+        dataset["first_layer"] = variable(
+            (*RUN, "snapshot_step", "neuron", "input"), values(time, 6, 2), "1", "weights"
+        )
+        dataset["teacher_neurons"] = variable(("teacher_neuron", "input"), [[1.0, 0.0], [0.0, 1.0]], "1", "teacher")
+    return dataset
 
 
 def diverged(experiment: xr.Dataset, cell: str, arm: str, seeds: list[int]) -> xr.Dataset:
     """The experiment with some runs lost: NaN from step 5 on, as in a store."""
     lost = (experiment["cell"] == cell) & (experiment["arm"] == arm) & experiment["seed"].isin(seeds)
-    found = experiment.copy()
+    dataset = experiment.copy()
     for name, values in experiment.data_vars.items():
         if set(RUN) <= set(values.dims) and values.dtype.kind == "f":
             time = "step" if "step" in values.dims else "snapshot_step"
-            found[name] = values.where(~lost | (values[time] < 5))
-    found["diverged_step"] = experiment["diverged_step"].where(~lost, 5)
-    return found
+            dataset[name] = values.where(~lost | (values[time] < 5))
+    dataset["diverged_step"] = experiment["diverged_step"].where(~lost, 5)
+    return dataset
 
 
 def died(experiment: xr.Dataset, cell: str, arm: str, seeds: list[int]) -> xr.Dataset:

@@ -170,14 +170,14 @@ A = "class A:\n    def _one(self):\n        return VALUE\n"
 )
 def test_what_is_reached_without_its_name_counts(package: Path, defines: str, returns: str) -> None:
     """Else branches for the interpreter, registers, aliases of methods, default arguments, class attributes."""
-    found = []
+    digests = []
     for value in (1, 2):
         (package / "helper.py").write_text(
             f"{defines.replace('VALUE', str(value))}\ndef double():\n    return {returns}\n"
         )
-        found.append((digest(), digest(every_method=False)))
-    assert found[0][0] != found[1][0]
-    assert found[0][1] != found[1][1]
+        digests.append((digest(), digest(every_method=False)))
+    assert digests[0][0] != digests[1][0]
+    assert digests[0][1] != digests[1][1]
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,15 @@ def test_layers_are_those_of_torch(biased: tuple[bool, ...]) -> None:
     )
     flat = np.stack([dense.draw(2, layers, seed) for seed in range(2)])
     layout = layout_of(2, layers)
-    found = layers_of(flat, layout)
+    views = layers_of(flat, layout)
     np.testing.assert_array_equal(layout.widths, [2, 4, 3, 1])
     for seed, parameters in enumerate(flat):
         net = dense.network(2, layers)
         torch.nn.utils.vector_to_parameters(torch.from_numpy(parameters), net.parameters())
         linears = [part for part in net if hasattr(part, "weight")]
-        for linear, (weights, biases) in zip(linears, found, strict=True):
+        for linear, (weights, biases) in zip(linears, views, strict=True):
             np.testing.assert_array_equal(weights[seed], linear.weight.detach())
             assert (biases is None) == (linear.bias is None)
             if biases is not None:
                 np.testing.assert_array_equal(biases[seed], linear.bias.detach())
-    assert np.shares_memory(found[0][0], flat)  # views, not copies
+    assert np.shares_memory(views[0][0], flat)  # views, not copies

@@ -38,36 +38,43 @@ DENSE = {"experiment": "points", "seeds": 3, "pairs": 3}
 def test_sgd_is_the_cell(changes: dict[str, Any]) -> None:
     """Seed by seed the losses that the cell's training stage records."""
     spec = spec_of(**changes)
-    found = flows.study(study_of(spec), 1).sel(algorithm="sgd")
-    about = spec["experiments"][spec["settings"]["experiment"]]
-    training = about["training"] | {"arms": ["order"], "snapshots": spec["settings"]["snapshots"]}
-    cell = {"cell": "x", "model": about["model"], "training": training, "schedule": about["schedules"]["decay50"]}
-    data = stages.worker("data", about["data"]["data"]["kind"]).draw(as_settings(about["data"]["data"]), 0)
+    sgd = flows.study(study_of(spec), 1).sel(algorithm="sgd")
+    experiment = spec["experiments"][spec["settings"]["experiment"]]
+    training = experiment["training"] | {"arms": ["order"], "snapshots": spec["settings"]["snapshots"]}
+    cell = {
+        "cell": "x",
+        "model": experiment["model"],
+        "training": training,
+        "schedule": experiment["schedules"]["decay50"],
+    }
+    data = stages.worker("data", experiment["data"]["data"]["kind"]).draw(as_settings(experiment["data"]["data"]), 0)
     losses, _ = train(cell, data)
-    expected = losses.isel(arm=0).sel(seed=found["seed"].values)
-    np.testing.assert_array_equal(found["step"], expected["step"])
-    np.testing.assert_allclose(found["train_loss"], expected["train_loss"], rtol=1e-9)
+    expected = losses.isel(arm=0).sel(seed=sgd["seed"].values)
+    np.testing.assert_array_equal(sgd["step"], expected["step"])
+    np.testing.assert_allclose(sgd["train_loss"], expected["train_loss"], rtol=1e-9)
     if "test_loss" in expected:
-        np.testing.assert_allclose(found["test_loss"], expected["test_loss"], rtol=1e-9)
+        np.testing.assert_allclose(sgd["test_loss"], expected["test_loss"], rtol=1e-9)
 
 
 def test_sde_is_euler_and_maruyama() -> None:
     """Against the formulas of the paper in plain numpy, with the same Brownian increments and nothing tuned."""
     spec = spec_of(pairs=2)
-    found = flows.study(study_of(spec), 1)
-    about, m = spec["experiments"]["diagonal"], spec["settings"]["substeps"]
-    data = stages.worker("data", "sparse_regression").draw(as_settings(about["data"]["data"]), 0)
+    dataset = flows.study(study_of(spec), 1)
+    experiment, m = spec["experiments"]["diagonal"], spec["settings"]["substeps"]
+    data = stages.worker("data", "sparse_regression").draw(as_settings(experiment["data"]["data"]), 0)
     x, y = data["train_inputs"].values[0], data["train_labels"].values[0]
-    steps, n = about["training"]["steps"], len(y)
-    sizes = Schedule(as_settings(about["schedules"]["decay50"]), steps, about["training"]["decay_after_update"]).sizes
-    seed = int(found["seed"][1])
+    steps, n = experiment["training"]["steps"], len(y)
+    sizes = Schedule(
+        as_settings(experiment["schedules"]["decay50"]), steps, experiment["training"]["decay_after_update"]
+    ).sizes
+    seed = int(dataset["seed"][1])
     normal = np.random.default_rng([LABEL_NOISE, seed]).standard_normal(((steps - 1) * m, n))
     sgd = _sgd(x, y, sizes, seed)
     noiseless = np.zeros_like(normal)
     own, coupled, none = (
         _solve(x, y, sizes, m, z, level) for z, level in ((normal, None), (normal, sgd), (noiseless, sgd))
     )
-    last = found.isel(step=-1, seed=1)["train_loss"]
+    last = dataset.isel(step=-1, seed=1)["train_loss"]
     np.testing.assert_allclose(last.sel(algorithm="sgd"), sgd[-1], rtol=1e-9)
     np.testing.assert_allclose(last.sel(algorithm="sde"), own, rtol=1e-8)
     np.testing.assert_allclose(last.sel(algorithm="sde_coupled"), coupled, rtol=1e-8)
@@ -108,13 +115,13 @@ def test_seeds_on_which_sgd_diverges_are_replaced_and_counted() -> None:
     raw["experiments"]["diagonal"]["cells"]["decay50"]["step_size"] = 0.7
     raw["studies"] = {"flows": TINY["studies"]["flows"] | {"seeds": 40, "pairs": 4}}
     spec = json.loads(grid.study_spec(config.parse(raw, "tiny"), "flows"))
-    found = flows.study(study_of(spec), 1)
-    assert found["seeds_lost"] > 0
-    assert found["seeds_tried"] == found["seed"].max() + 1 == found["seeds_lost"] + 4
-    assert (found["diverged_step"].sel(algorithm="sgd") == -1).all()
-    lost = found["diverged_step"].values >= 0
-    np.testing.assert_array_equal(np.isnan(found["train_loss"].values[..., -1]), lost)
-    assert figure.draw(found).axes
+    dataset = flows.study(study_of(spec), 1)
+    assert dataset["seeds_lost"] > 0
+    assert dataset["seeds_tried"] == dataset["seed"].max() + 1 == dataset["seeds_lost"] + 4
+    assert (dataset["diverged_step"].sel(algorithm="sgd") == -1).all()
+    lost = dataset["diverged_step"].values >= 0
+    np.testing.assert_array_equal(np.isnan(dataset["train_loss"].values[..., -1]), lost)
+    assert figure.draw(dataset).axes
     raw["experiments"]["diagonal"]["cells"]["decay50"]["step_size"] = 50.0
     spec = json.loads(grid.study_spec(config.parse(raw, "tiny"), "flows"))
     with pytest.raises(StoreError, match=r"SGD diverges on all 40 seeds of diagonal\.decay50"):
@@ -147,7 +154,7 @@ def test_levels_share_their_brownian_paths() -> None:
     """Every level in plain numpy, with increments that are sums of the finest level's."""
     spec = spec_of("sde_convergence", paths=3, seeds=2)
     settings = spec["settings"]
-    found = sde_convergence.study(study_of(spec), 1)
+    dataset = sde_convergence.study(study_of(spec), 1)
     data = stages.worker("data", "sparse_regression").draw(as_settings(settings["data"]), 0)
     x, y = data["train_inputs"].values[0], data["train_labels"].values[0]
     finest = settings["substeps"] * 2 ** (settings["levels"] - 1)
@@ -159,22 +166,22 @@ def test_levels_share_their_brownian_paths() -> None:
         together = finest // m
         normal = fine.reshape(len(fine), -1, together, len(y)).sum(axis=2) / np.sqrt(together)
         mean = np.mean([_solve(x, y, sizes, m, path, None) for path in normal])
-        np.testing.assert_allclose(found["loss"].sel(seed=1).values[level], mean, rtol=1e-9)
-    np.testing.assert_allclose(-np.diff(found["loss"].values), found["loss_change"].values, rtol=1e-6)
+        np.testing.assert_allclose(dataset["loss"].sel(seed=1).values[level], mean, rtol=1e-9)
+    np.testing.assert_allclose(-np.diff(dataset["loss"].values), dataset["loss_change"].values, rtol=1e-6)
 
 
 def test_weak_order_is_one() -> None:
-    found = sde_convergence.study(study_of(spec_of("sde_convergence", seeds=10, paths=60, levels=4)), 1)
-    assert not found["diverged"].any()
-    changes = np.abs(found["loss_change"].mean("seed").values)
-    slope = np.polyfit(np.log(found["halved_time_step"].values), np.log(changes), 1)[0]
+    dataset = sde_convergence.study(study_of(spec_of("sde_convergence", seeds=10, paths=60, levels=4)), 1)
+    assert not dataset["diverged"].any()
+    changes = np.abs(dataset["loss_change"].mean("seed").values)
+    slope = np.polyfit(np.log(dataset["halved_time_step"].values), np.log(changes), 1)[0]
     assert slope == pytest.approx(1.0, abs=0.2)
 
 
 def test_figure_needs_what_the_study_has() -> None:
-    found = flows.study(study_of(spec_of(**DENSE)), 1)
-    assert set(figure.NEEDS) <= set(found.variables)
-    drawn = figure.draw(found)
+    dataset = flows.study(study_of(spec_of(**DENSE)), 1)
+    assert set(figure.NEEDS) <= set(dataset.variables)
+    drawn = figure.draw(dataset)
     assert [ax.get_title(loc="left")[4:] for ax in drawn.axes] == [
         "training loss",
         "rank of Jacobian",
@@ -185,17 +192,17 @@ def test_figure_needs_what_the_study_has() -> None:
 
 def test_diverged_paths_count_at_no_level(tmp_path: Path) -> None:
     """A coarse step that lets some paths explode: means stay finite, over the paths that no level loses."""
-    found = sde_convergence.study(study_of(spec_of("sde_convergence", step_size=0.9, paths=40, horizon=40)), 1)
-    assert 0 < int(found["diverged"].max()) < 40
-    assert np.isfinite(found["loss"]).all()
-    assert isinstance(found, xr.Dataset)
+    dataset = sde_convergence.study(study_of(spec_of("sde_convergence", step_size=0.9, paths=40, horizon=40)), 1)
+    assert 0 < int(dataset["diverged"].max()) < 40
+    assert np.isfinite(dataset["loss"]).all()
+    assert isinstance(dataset, xr.Dataset)
 
 
 def test_figure_of_the_weak_error() -> None:
     """The dotted line goes through the change at the smallest time step."""
-    found = sde_convergence.study(study_of(spec_of("sde_convergence")), 1)
-    assert set(error_figure.NEEDS) <= set(found.variables)
-    for ax, name in zip(error_figure.draw(found).axes, error_figure.TITLES, strict=True):
+    dataset = sde_convergence.study(study_of(spec_of("sde_convergence")), 1)
+    assert set(error_figure.NEEDS) <= set(dataset.variables)
+    for ax, name in zip(error_figure.draw(dataset).axes, error_figure.TITLES, strict=True):
         line = ax.lines[0]
-        np.testing.assert_array_equal(line.get_xdata(), found["halved_time_step"])
-        assert line.get_ydata()[-1] == pytest.approx(abs(float(found[f"{name}_change"][:, -1].mean())))
+        np.testing.assert_array_equal(line.get_xdata(), dataset["halved_time_step"])
+        assert line.get_ydata()[-1] == pytest.approx(abs(float(dataset[f"{name}_change"][:, -1].mean())))

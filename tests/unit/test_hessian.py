@@ -81,8 +81,8 @@ def test_dense_against_finite_differences(net: str, residual_factor: float) -> N
     step = 1e-6  # too short to switch a unit on or off
     columns = [(gradient(flat + step * unit) - gradient(flat - step * unit)) / (2 * step) for unit in np.eye(len(flat))]
     full = np.stack(columns)
-    found = dense_extremes(flat, x, y, layers, residual_factor)
-    np.testing.assert_allclose(found, np.linalg.eigvalsh((full + full.T) / 2)[[0, -1]], rtol=1e-6)
+    extremes = dense_extremes(flat, x, y, layers, residual_factor)
+    np.testing.assert_allclose(extremes, np.linalg.eigvalsh((full + full.T) / 2)[[0, -1]], rtol=1e-6)
 
     def product(vector: Array) -> Array:
         return (gradient(flat + step * vector.ravel()) - gradient(flat - step * vector.ravel())) / (2 * step)
@@ -90,7 +90,7 @@ def test_dense_against_finite_differences(net: str, residual_factor: float) -> N
     start = np.random.default_rng(0).standard_normal(len(flat))
     operator = LinearOperator(full.shape, matvec=product, dtype=np.float64)
     lanczos = eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)
-    np.testing.assert_allclose(found[1], lanczos[0], rtol=1e-6)
+    np.testing.assert_allclose(extremes[1], lanczos[0], rtol=1e-6)
 
 
 def test_a_hessian_that_overflows_has_no_eigenvalues() -> None:

@@ -38,19 +38,19 @@ def measured(
 
 
 def test_features_are_the_statistics_of_every_block(data: ImageSet, kept: xr.Dataset) -> None:
-    found = measured(data, kept)
-    assert found["unit_active_count"].dims == (*RUN, "unit")
-    assert found["examples"].item() == EXAMPLES
-    np.testing.assert_array_equal(np.bincount(found["unit_block"]), [0, *BLOCKS])
+    features = measured(data, kept)
+    assert features["unit_active_count"].dims == (*RUN, "unit")
+    assert features["examples"].item() == EXAMPLES
+    np.testing.assert_array_equal(np.bincount(features["unit_block"]), [0, *BLOCKS])
     net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0).eval()
     networks.load(net, kept["parameters"].values[0, 1, -1])
     with torch.inference_mode():
         blocks = net.blocks(data.train_images.float() / 16.0)
-    last = found.isel(arm=0, seed=1, snapshot_step=-1)
+    last = features.isel(arm=0, seed=1, snapshot_step=-1)
     for number, block in enumerate(blocks, start=1):
         values = block.flatten(1).numpy()
         count, later, *_ = unit_statistics(values)
-        of_block = found["unit_block"].values == number
+        of_block = features["unit_block"].values == number
         np.testing.assert_allclose(last["unit_active_count"].values[of_block], count, atol=1)
         np.testing.assert_allclose(last["unit_later_correlation"].values[of_block], later, atol=1e-4)
         rank = effective_rank(np.linalg.svd(values.astype(float), compute_uv=False))
@@ -75,15 +75,15 @@ def test_the_sampling_error_of_sparsity_is_how_much_draws_of_units_scatter() -> 
 def test_the_sampling_error_stands_beside_the_sparsity(data: ImageSet, kept: xr.Dataset) -> None:
     features = measured(data, kept, limit=20).assign_coords({name: kept[name] for name in RUN})
     assert features["units"].values.tolist() == BLOCKS
-    found = sparsity.measures(features, Thresholds(correlation_thresholds=[0.95, 0.5]))
-    assert found["feature_sparsity_error"].dims == found["feature_sparsity"].dims
+    measures = sparsity.measures(features, Thresholds(correlation_thresholds=[0.95, 0.5]))
+    assert measures["feature_sparsity_error"].dims == measures["feature_sparsity"].dims
     of_block = features["unit_block"] == 2
     last = features.isel(arm=0, seed=0, snapshot_step=-1)
     count, later = last["unit_active_count"].values[of_block], last["unit_later_correlation"].values[of_block]
-    error = found["feature_sparsity_error"].isel(arm=0, seed=0, snapshot_step=-1).sel(block=2)
+    error = measures["feature_sparsity_error"].isel(arm=0, seed=0, snapshot_step=-1).sel(block=2)
     share = count / EXAMPLES * (later <= 0.5)
     assert error.sel(correlation_threshold=0.5).item() == pytest.approx(share.std(ddof=1) * np.sqrt((1 - 20 / 64) / 20))
-    assert (found["feature_sparsity_error"].sel(block=[4, 5]) == 0).all()  # all 16 units are looked at
+    assert (measures["feature_sparsity_error"].sel(block=[4, 5]) == 0).all()  # all 16 units are looked at
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -97,11 +97,11 @@ def test_on_a_device_the_statistics_are_those_of_numpy(seed: int) -> None:
     values[:, 6] = 1.0 - values[:, 4]
     values[:, 8] = values[:, 7] + 1e-4 * draw.normal(size=30)
     count, later, *_ = unit_statistics(values)
-    found = unit_tensors.unit_statistics(torch.from_numpy(values))
-    np.testing.assert_array_equal(found.active, count)
-    np.testing.assert_allclose(found.later, later, atol=1e-12)
-    np.testing.assert_allclose(found.reordered, unit_statistics(values).reordered, atol=1e-12)
-    assert found.negative == unit_statistics(values).negative > 0  # of the sixth unit
+    statistics = unit_tensors.unit_statistics(torch.from_numpy(values))
+    np.testing.assert_array_equal(statistics.active, count)
+    np.testing.assert_allclose(statistics.later, later, atol=1e-12)
+    np.testing.assert_allclose(statistics.reordered, unit_statistics(values).reordered, atol=1e-12)
+    assert statistics.negative == unit_statistics(values).negative > 0  # of the sixth unit
     lost = torch.full((3, 2), torch.nan)
     assert np.isnan(unit_tensors.unit_statistics(lost)[1]).all()
     assert np.isnan(unit_tensors.feature_effective_rank(lost))
@@ -114,9 +114,9 @@ def test_units_and_probe_images_are_sampled_once_for_all_snapshots(data: ImageSe
     np.testing.assert_array_equal(some["active_fraction"], everything["active_fraction"])
     of_stage = [
         sparsity.measures(
-            found.assign_coords({name: kept[name] for name in RUN}), Thresholds(correlation_thresholds=[0.95])
+            features.assign_coords({name: kept[name] for name in RUN}), Thresholds(correlation_thresholds=[0.95])
         )
-        for found in (some, everything.drop_vars("active_fraction"))
+        for features in (some, everything.drop_vars("active_fraction"))
     ]
     np.testing.assert_array_equal(of_stage[0]["active_fraction"], everything["active_fraction"])
     np.testing.assert_allclose(of_stage[1]["active_fraction"], everything["active_fraction"], rtol=1e-12)
@@ -152,49 +152,49 @@ def test_a_dead_block_has_no_activity(data: ImageSet, alive: int) -> None:
         for norm in (net.stages[3][0].downsample[1], net.stages[3][0].bn2, net.stages[3][1].bn2):
             norm.bias[alive:] = -1e6
     dead = xr.Dataset({"parameters": ((*RUN, "parameter"), np.tile(networks.flatten(net), (1, 1, 2, 1)))})
-    found = measured(data, dead)
+    features = measured(data, dead)
     for block in (4, 5):
-        count = found["unit_active_count"].values[0, 0, 0, found["unit_block"] == block]
+        count = features["unit_active_count"].values[0, 0, 0, features["unit_block"] == block]
         assert (count[alive:] == 0).all()
         assert (count[:alive] > 0).all()
-        assert (found["unit_later_correlation"].values[0, 0, 0, found["unit_block"] == block] == 0).all()
+        assert (features["unit_later_correlation"].values[0, 0, 0, features["unit_block"] == block] == 0).all()
 
 
 def test_a_diverged_snapshot_has_no_statistics(data: ImageSet, kept: xr.Dataset) -> None:
     lost = kept.copy(deep=True)
     lost["parameters"][0, 0, 1:] = np.nan
-    found = measured(data, lost)
+    features = measured(data, lost)
     for name in ("unit_later_correlation", "active_fraction", "feature_effective_rank", "distance", "weight_distance"):
-        assert np.isnan(found[name].values[0, 0, -1]).all(), name
-        assert np.isfinite(found[name].values[0, 0, 0]).all(), name
-        assert np.isfinite(found[name].values[0, 1]).all(), name
-    assert np.isnan(found["filters"].values[0, 0, 1]).all()
+        assert np.isnan(features[name].values[0, 0, -1]).all(), name
+        assert np.isfinite(features[name].values[0, 0, 0]).all(), name
+        assert np.isfinite(features[name].values[0, 1]).all(), name
+    assert np.isnan(features["filters"].values[0, 0, 1]).all()
 
 
 def test_distances_are_those_of_each_layer_and_of_each_part(data: ImageSet, kept: xr.Dataset) -> None:
-    found = measured(data, kept)
+    features = measured(data, kept)
     start, end = (networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0) for _ in range(2))
     networks.load(start, kept["parameters"].values[0, 1, 0])
     networks.load(end, kept["parameters"].values[0, 1, -1])
-    assert list(found["layer"].values) == ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
+    assert list(features["layer"].values) == ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
     for names, values, of in (
         ("weight", "weight_distance", lambda net: {name: [each] for name, each in networks.weights(net).items()}),
         ("layer", "distance", networks.parts),
     ):
-        for name in found[names].values:
+        for name in features[names].values:
             before, after = (torch.cat([each.flatten() for each in of(net)[str(name)]]) for net in (start, end))
             expected = ((after - before).norm() / before.norm()).item()
-            at = found[values].isel(arm=0, seed=1).sel({names: name})
+            at = features[values].isel(arm=0, seed=1).sel({names: name})
             assert at[-1] == pytest.approx(expected, rel=1e-5)
             assert at[0] == 0
 
 
 def test_filters_are_the_weights_of_the_first_layer(data: ImageSet, kept: xr.Dataset) -> None:
-    found = measured(data, kept)["filters"]
-    assert found.dims == ("arm", "seed", "moment", "filter", "channel", "row", "column")
+    filters = measured(data, kept)["filters"]
+    assert filters.dims == ("arm", "seed", "moment", "filter", "channel", "row", "column")
     net = networks.draw(as_settings(spec()["model"]), 1, 10, (8, 8), 0)
     networks.load(net, kept["parameters"].values[0, 1, -1])
-    np.testing.assert_array_equal(found.values[0, 1, 1], net.stem[0].weight.detach())
+    np.testing.assert_array_equal(filters.values[0, 1, 1], net.stem[0].weight.detach())
 
 
 def test_a_network_of_any_size_is_read_one_snapshot_at_a_time(
@@ -206,6 +206,6 @@ def test_a_network_of_any_size_is_read_one_snapshot_at_a_time(
     load = networks.load
     monkeypatch.setattr(networks, "load", lambda net, flat: sizes.append(flat.size) or load(net, flat))
     with xr.open_dataset(path, cache=False) as lazily:
-        found = measured(data, lazily)
+        features = measured(data, lazily)
     assert sizes == [kept.sizes["parameter"]] * 6
-    xr.testing.assert_identical(found.drop_attrs(), measured(data, kept).drop_attrs())
+    xr.testing.assert_identical(features.drop_attrs(), measured(data, kept).drop_attrs())

@@ -48,8 +48,8 @@ def classifier(
     shape: tuple[int, ...] = (64, 3, 3),
 ) -> xr.Dataset:
     """An image classifier in the layout of the aggregate; shape: filters, rows and columns of the first layer."""
-    found = made_up("images", cells, ("order",)).isel(block=np.arange(blocks) % 5)
-    found = found.assign_coords(block=variable(("block",), np.arange(1, blocks + 1), "1", "block"))
+    dataset = made_up("images", cells, ("order",)).isel(block=np.arange(blocks) % 5)
+    dataset = dataset.assign_coords(block=variable(("block",), np.arange(1, blocks + 1), "1", "block"))
     generator = np.random.default_rng(1)
     runs = (len(cells), 1, SEEDS)
 
@@ -59,18 +59,18 @@ def classifier(
     time, net = len(SNAPSHOTS), network(kind, channels)
     weights, parts = list(networks.weights(net)), list(networks.parts(net))
     start = np.arange(time) > 0
-    found["weight_distance"] = variable(
+    dataset["weight_distance"] = variable(
         (*RUN, "snapshot_step", "weight"), values(time, len(weights)) * start[:, None], "1", "distance"
     )
-    found["distance"] = variable((*RUN, "snapshot_step", "layer"), values(time, len(parts)) * start[:, None], "1", "")
-    found["dead_fraction"] = variable((*RUN, "snapshot_step", "block"), 0.2 * values(time, blocks), "1", "dead")
+    dataset["distance"] = variable((*RUN, "snapshot_step", "layer"), values(time, len(parts)) * start[:, None], "1", "")
+    dataset["dead_fraction"] = variable((*RUN, "snapshot_step", "block"), 0.2 * values(time, blocks), "1", "dead")
     ranks = 90.0 * values(time, blocks)
-    found["feature_effective_rank"] = variable((*RUN, "snapshot_step", "block"), ranks, "1", "rank")
+    dataset["feature_effective_rank"] = variable((*RUN, "snapshot_step", "block"), ranks, "1", "rank")
     dims = (*RUN, "moment", "filter", "channel", "row", "column")
     weight = generator.standard_normal((*runs, 2, shape[0], channels, *shape[1:]))
     weight[..., 0, :, :, :, :] = weight[:1, ..., 0, :, :, :, :]  # one init for all cells
-    found["filters"] = variable(dims, weight, "1", "filters")
-    return with_step_sizes(found).assign_coords(
+    dataset["filters"] = variable(dims, weight, "1", "filters")
+    return with_step_sizes(dataset).assign_coords(
         weight=variable(("weight",), weights, "1", "layer"),
         layer=variable(("layer",), parts, "1", "part"),
         moment=variable(("moment",), ["start", "end"], "1", "moment"),
@@ -79,24 +79,24 @@ def classifier(
 
 def with_step_sizes(experiment: xr.Dataset) -> xr.Dataset:
     """The experiment with a cosine in annealed cells, and a warm-up or a large constant step where a cell says so."""
-    found = experiment.copy()
-    sizes = found["step_size"]
-    for place, cell in enumerate(found["cell"].values):
-        if np.isnan(found["decay_fraction"].values[place]):
+    dataset = experiment.copy()
+    sizes = dataset["step_size"]
+    for place, cell in enumerate(dataset["cell"].values):
+        if np.isnan(dataset["decay_fraction"].values[place]):
             sizes[place] = 0.2 * (1 + np.cos(np.pi * STEPS / (STEPS[-1] + 1)))
         if cell == "constant":
             sizes[place] = 0.4
         if cell == "linear_warmup":
             sizes[place, :2] = [0.04, 0.3]
-    set_peaks(found)
-    return found
+    set_peaks(dataset)
+    return dataset
 
 
 def lost_runs(experiment: xr.Dataset, cell: str, seeds: list[int]) -> xr.Dataset:
     """The experiment with some runs diverged: their filters are NaN at the end."""
-    found = diverged(experiment.drop_vars("filters"), cell, "order", seeds)
+    dataset = diverged(experiment.drop_vars("filters"), cell, "order", seeds)
     lost = (experiment["cell"] == cell) & experiment["seed"].isin(seeds) & (experiment["moment"] == "end")
-    return found.assign(filters=experiment["filters"].where(~lost).transpose(*experiment["filters"].dims))
+    return dataset.assign(filters=experiment["filters"].where(~lost).transpose(*experiment["filters"].dims))
 
 
 def titles(figure: Figure) -> list[str]:
@@ -209,11 +209,11 @@ def test_schedules_with_a_warm_up_from_zero_can_be_drawn() -> None:
 
 
 def test_layers_are_numbered_and_shortcuts_are_not() -> None:
-    found = distances.layers_of(list(networks.weights(network("resnet18"))))
-    assert found.x[~found.shortcut].tolist() == list(range(1, 19))
+    layers = distances.layers_of(list(networks.weights(network("resnet18"))))
+    assert layers.x[~layers.shortcut].tolist() == list(range(1, 19))
     # After layers 6 and 7, the two of the first block of stage 2, which the shortcut goes around.
-    assert found.x[found.shortcut].tolist() == [6.5, 10.5, 14.5]
-    assert found.parts == [
+    assert layers.x[layers.shortcut].tolist() == [6.5, 10.5, 14.5]
+    assert layers.parts == [
         ("stem", 1.0, 1.0),
         *((f"stage {stage}", 4.0 * stage - 2, 4.0 * stage + 1) for stage in (1, 2, 3, 4)),
         ("head", 18.0, 18.0),
@@ -304,8 +304,8 @@ def test_filters_of_colour_images_are_in_colour() -> None:
     experiment = classifier()
     values = experiment["filters"].values[0, 0, 0, 0]
     start = filters.draw(experiment).axes[0]
-    found = {tuple(picture[1, 2].round(6)) for picture in pictures(start)}
-    assert found == {tuple((0.5 + 0.5 * each[:, 1, 2] / np.abs(values).max()).round(6)) for each in values}
+    colours = {tuple(picture[1, 2].round(6)) for picture in pictures(start)}
+    assert colours == {tuple((0.5 + 0.5 * each[:, 1, 2] / np.abs(values).max()).round(6)) for each in values}
     assert "Red, green and blue" in said(filters.draw(experiment))
     assert "Red, green and blue" not in said(filters.draw(classifier(channels=1)))
 
@@ -346,8 +346,8 @@ def test_blocks_end_with_dead_units_and_effective_ranks() -> None:
     ]
     runs = experiment.isel(arm=0, snapshot_step=-1).sel(cell="decay50").drop_sel(seed=3)
     for ax, name, factor in ((dead, "dead_fraction", 100.0), (rank, "feature_effective_rank", 1.0)):
-        (found,) = drawn(ax, style.colour(0.5))
-        np.testing.assert_allclose(found, factor * runs[name].median("seed"))
+        (median,) = drawn(ax, style.colour(0.5))
+        np.testing.assert_allclose(median, factor * runs[name].median("seed"))
 
 
 def test_a_schedule_has_its_colour_in_every_view() -> None:

@@ -69,8 +69,8 @@ def hessian(net: networks.Network, batch: Batch) -> tuple[Array, Array]:
 
     start = torch.nn.utils.parameters_to_vector(parameters).detach().numpy().copy()
     steps = 1e-5 * np.eye(len(start))
-    found = np.stack([(gradient(start + step) - gradient(start - step)) / 2e-5 for step in steps])
-    return gradient(start), found
+    matrix = np.stack([(gradient(start + step) - gradient(start - step)) / 2e-5 for step in steps])
+    return gradient(start), matrix
 
 
 @pytest.mark.parametrize("normalised", [False, True])
@@ -87,11 +87,11 @@ def test_curvature_is_that_of_finite_differences(normalised: bool) -> None:
 
 def test_it_is_that_of_training_mode_and_repeats_its_bits() -> None:
     net, batches = drawn(True)
-    found = Curvature(net.eval(), batches)
-    assert found.sharpness() == Curvature(net, batches).sharpness()
+    curvature = Curvature(net.eval(), batches)
+    assert curvature.sharpness() == Curvature(net, batches).sharpness()
     assert not net.training  # and leaves the network alone
     together = [(torch.cat([inputs for inputs, _ in batches]), torch.cat([labels for _, labels in batches]))]
-    assert Curvature(net, together).sharpness() != pytest.approx(found.sharpness(), rel=1e-3)
+    assert Curvature(net, together).sharpness() != pytest.approx(curvature.sharpness(), rel=1e-3)
 
 
 def test_a_flat_loss_has_no_sharpness_and_a_lost_one_none() -> None:
@@ -108,9 +108,9 @@ def test_a_flat_loss_has_no_sharpness_and_a_lost_one_none() -> None:
 
 
 def test_runs_are_those_of_the_cells(data: ImageSet, tmp_path: Path) -> None:
-    about = spec(0.1, decays=({"at": 0.5, "divide_by": 4.0},))
-    _, snapshots = train(about, data, tmp_path)
-    read = ImageTrainSpec.model_validate(about)
+    settings = spec(0.1, decays=({"at": 0.5, "divide_by": 4.0},))
+    _, snapshots = train(settings, data, tmp_path)
+    read = ImageTrainSpec.model_validate(settings)
     batches = Batches(data, training(), CPU)
     net = networks.draw(read.model, data.channels, data.classes, data.size, 0)
     stepper = Stepper(net, batches, training(), CPU)
@@ -122,22 +122,22 @@ def test_runs_are_those_of_the_cells(data: ImageSet, tmp_path: Path) -> None:
 
 
 def raw(**settings: Any) -> dict[str, Any]:
-    found = copy.deepcopy(TINY)
-    found["studies"] = {"image_sharpness": found["studies"]["image_sharpness"] | settings}
-    return found
+    settings_of_all = copy.deepcopy(TINY)
+    settings_of_all["studies"] = {"image_sharpness": settings_of_all["studies"]["image_sharpness"] | settings}
+    return settings_of_all
 
 
 def test_study_claim_and_figure() -> None:
     changed = raw(networks={"digits": {"cell": "decay50", "seeds": 1}})
-    found = study.study(StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "image_sharpness")), 1)
-    assert np.isfinite(found["sharpness"]).all()
-    assert np.isfinite(found["batch_sharpness"]).all()
-    assert (found["point_step"] < found["decay_step"]).values.sum() == 2
-    rows = decide(claim.measured(Results(studies={"s": found.assign_attrs(kind="image_sharpness")})))
+    dataset = study.study(StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "image_sharpness")), 1)
+    assert np.isfinite(dataset["sharpness"]).all()
+    assert np.isfinite(dataset["batch_sharpness"]).all()
+    assert (dataset["point_step"] < dataset["decay_step"]).values.sum() == 2
+    rows = decide(claim.measured(Results(studies={"s": dataset.assign_attrs(kind="image_sharpness")})))
     assert [row.claim for row in rows if row.experiment == "s/digits"] == ["C18", "C18", "C17"]
-    drawn = figure.draw(found)
+    drawn = figure.draw(dataset)
     assert len(drawn.axes) == 1
-    assert figure.draw(found.assign(diverged_step=xr.zeros_like(found["diverged_step"]))).axes[0].texts
+    assert figure.draw(dataset.assign(diverged_step=xr.zeros_like(dataset["diverged_step"]))).axes[0].texts
 
 
 @pytest.mark.parametrize(

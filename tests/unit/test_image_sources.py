@@ -61,13 +61,13 @@ def pixels(*shape: int) -> np.ndarray:
 def equal(images: ImageSet, train: tuple[np.ndarray, object], test: tuple[np.ndarray, object]) -> None:
     """The set holds these images and labels and is fit to be written."""
     assert image_set.fault(images) is None
-    for found, expected in (
+    for actual, expected in (
         (images.train_images, train[0]),
         (images.train_labels, train[1]),
         (images.test_images, test[0]),
         (images.test_labels, test[1]),
     ):
-        np.testing.assert_array_equal(found.numpy(), expected)
+        np.testing.assert_array_equal(actual.numpy(), expected)
 
 
 def test_digits_are_split_once_and_for_all() -> None:
@@ -545,9 +545,9 @@ def test_transparent_pixels_lie_on_the_stated_colour_or_are_refused(pictures: Pa
     line = refused(folder.prepare, of_folder(pictures), pictures.parent)
     assert line.startswith(f"{path}: has transparent pixels; set data.background in config.yaml to the colour")
     settings = of_folder(pictures, background=[200, 100, 50])
-    found = folder.prepare(as_settings(settings), pictures.parent, None)
+    images = folder.prepare(as_settings(settings), pictures.parent, None)
     names = sorted(each.name for each in (pictures / "train/cat").iterdir() if each.name in "a.jpg b.png b.webp c.PNG")
-    image = found.train_images[names.index(path.name)].numpy()
+    image = images.train_images[names.index(path.name)].numpy()
     assert image[:, 0, 0].tolist() == [200, 100, 50]
     assert image[:, 3, 3].tolist() == [0, 0, 0]
 
@@ -604,8 +604,8 @@ def test_notes_are_in_the_store_whatever_the_names(tmp_path: Path) -> None:
     images = from_arrays((pixels, np.arange(2)), (pixels, np.arange(2)), classes=2)
     notes = ("one", "caf\udce9.png \u6f22")
     image_set.write(tmp_path / "i.safetensors", dataclasses.replace(images, notes=notes), spec="s", code="c")
-    found = image_set.attributes(tmp_path / "i.safetensors")
-    assert found["notes"] == "one\ncaf\\udce9.png \u6f22"
+    attributes = image_set.attributes(tmp_path / "i.safetensors")
+    assert attributes["notes"] == "one\ncaf\\udce9.png \u6f22"
 
 
 def test_a_class_that_is_left_without_images_says_what_was_left_out(pictures: Path) -> None:

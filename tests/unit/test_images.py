@@ -100,7 +100,7 @@ def test_training_is_sgd_as_written_out_in_torch(
 ) -> None:
     """In float64: in float32 the two part after a step or two, by as much as the processor's rounding decides."""
     draw = networks.draw
-    monkeypatch.setattr(networks, "draw", lambda *about: draw(*about).double())
+    monkeypatch.setattr(networks, "draw", lambda *given: draw(*given).double())
     decays = ({"at": 0.5, "divide_by": 10.0},)
     losses, kept = train(spec(0.02, 2, decays=decays, **settings), data, tmp_path)
     steps = losses["step"].values
@@ -109,10 +109,10 @@ def test_training_is_sgd_as_written_out_in_torch(
     np.testing.assert_array_equal(losses["step_size"], sizes[[0, 2, 4, 6, 7]])
     for seed in (0, 1):
         expected, net = in_eager_torch(data, seed, sizes, **settings)
-        found = losses["minibatch_loss"].values[0, seed]
-        assert found[0] == pytest.approx(expected[0], abs=1e-12)
+        recorded = losses["minibatch_loss"].values[0, seed]
+        assert recorded[0] == pytest.approx(expected[0], abs=1e-12)
         between = [expected[a:b].mean() for a, b in pairwise(steps)]
-        np.testing.assert_allclose(found[1:], between, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(recorded[1:], between, rtol=0, atol=1e-9)
         np.testing.assert_allclose(kept["parameters"].values[0, seed, -1], networks.flatten(net), rtol=0, atol=1e-9)
 
 
@@ -137,9 +137,9 @@ def test_the_training_loss_is_that_of_augmented_images_in_evaluation_mode(
         networks.load(net, kept["parameters"].sel(arm="order", seed=seed, snapshot_step=step).values)
         with torch.inference_mode():
             expected = torch.nn.functional.cross_entropy(net(pictures), y[chosen]).item()
-        found = losses["train_loss"].sel(arm="order", seed=seed, step=step).item()
-        assert found == pytest.approx(expected, rel=1e-5)
-        assert found != pytest.approx(losses["minibatch_loss"].sel(arm="order", seed=seed, step=step).item(), rel=1e-2)
+        loss = losses["train_loss"].sel(arm="order", seed=seed, step=step).item()
+        assert loss == pytest.approx(expected, rel=1e-5)
+        assert loss != pytest.approx(losses["minibatch_loss"].sel(arm="order", seed=seed, step=step).item(), rel=1e-2)
 
 
 def test_an_update_in_float32_is_that_of_float64() -> None:
@@ -272,8 +272,8 @@ class Killed(BaseException):
 def test_a_killed_run_goes_on_to_the_same_bits(
     data: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stretches: int, momentum: float
 ) -> None:
-    about = spec(0.05, 2, momentum=momentum, augmentation={"crop_padding": 1, "flip": True})
-    undisturbed = train(about, data, tmp_path / "undisturbed")
+    settings = spec(0.05, 2, momentum=momentum, augmentation={"crop_padding": 1, "flip": True})
+    undisturbed = train(settings, data, tmp_path / "undisturbed")
     advance, left = image_step.Stepper.advance, [stretches]
 
     def dies(self: image_step.Stepper, first: int, last: int) -> torch.Tensor:
@@ -284,14 +284,14 @@ def test_a_killed_run_goes_on_to_the_same_bits(
 
     monkeypatch.setattr(image_step.Stepper, "advance", dies)
     with pytest.raises(Killed):
-        train(about, data, tmp_path, Checkpoints(tmp_path / "kept", "key", every=0.0, share=1e9))
+        train(settings, data, tmp_path, Checkpoints(tmp_path / "kept", "key", every=0.0, share=1e9))
     taken: list[int] = []
     monkeypatch.setattr(
         image_step.Stepper,
         "advance",
         lambda self, first, last: taken.append(last - first) or advance(self, first, last),
     )
-    again = train(about, data, tmp_path, Checkpoints(tmp_path / "kept", "key"))
+    again = train(settings, data, tmp_path, Checkpoints(tmp_path / "kept", "key"))
     for one, other in zip(undisturbed, again, strict=True):
         xr.testing.assert_identical(one, other)
     if stretches > 1:
@@ -308,8 +308,8 @@ def test_a_network_that_draws_for_itself_goes_on_to_the_same_bits(
         "    return nn.Sequential(body, nn.Flatten(), nn.Dropout(0.5), nn.Linear(108, classes))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    about = spec(0.05, 2) | {"model": {"kind": "own_net.net", "options": {}, "blocks": ["0"]}}
-    undisturbed = train(about, data, tmp_path / "undisturbed")
+    settings = spec(0.05, 2) | {"model": {"kind": "own_net.net", "options": {}, "blocks": ["0"]}}
+    undisturbed = train(settings, data, tmp_path / "undisturbed")
     advance, left = image_step.Stepper.advance, [7]
 
     def dies(self: image_step.Stepper, first: int, last: int) -> torch.Tensor:
@@ -320,10 +320,10 @@ def test_a_network_that_draws_for_itself_goes_on_to_the_same_bits(
 
     monkeypatch.setattr(image_step.Stepper, "advance", dies)
     with pytest.raises(Killed):
-        train(about, data, tmp_path, Checkpoints(tmp_path / "kept", "key", every=0.0, share=1e9))
+        train(settings, data, tmp_path, Checkpoints(tmp_path / "kept", "key", every=0.0, share=1e9))
     monkeypatch.setattr(image_step.Stepper, "advance", advance)
     torch.manual_seed(99)
-    again = train(about, data, tmp_path, Checkpoints(tmp_path / "kept", "key"))
+    again = train(settings, data, tmp_path, Checkpoints(tmp_path / "kept", "key"))
     for one, other in zip(undisturbed, again, strict=True):
         xr.testing.assert_identical(one, other)
 
@@ -364,7 +364,7 @@ def test_saving_takes_no_more_than_its_share(tmp_path: Path, monkeypatch: pytest
     def slow(*_: Any) -> None:
         now[0] += 1.0
 
-    monkeypatch.setattr("largestep.images.checkpoints.save_file", lambda arrays, part, about: (slow(), part.touch()))
+    monkeypatch.setattr("largestep.images.checkpoints.save_file", lambda arrays, part, metadata: (slow(), part.touch()))
     kept.save("run0-snapshot0", {})
     saves = 0
     while now[0] < 10_000.0:
@@ -381,6 +381,6 @@ def test_a_batch_larger_than_the_data_set_is_refused(data: ImageSet, tmp_path: P
 
 
 def test_the_network_is_the_one_that_config_asks_for(data: ImageSet, tmp_path: Path) -> None:
-    about = spec() | {"model": {"kind": "mlp", "hidden": [12, 6]}}
-    _, kept = train(about, data, tmp_path)
+    settings = spec() | {"model": {"kind": "mlp", "hidden": [12, 6]}}
+    _, kept = train(settings, data, tmp_path)
     assert kept.sizes["parameter"] == 64 * 12 + 12 + 12 * 6 + 6 + 6 * 10 + 10

@@ -54,8 +54,8 @@ def test_dense_jacobian(net: str) -> None:
     inputs = np.random.default_rng(0).standard_normal((40, d))
     parameters = np.stack([dense.draw(d, layers, seed) for seed in range(3)])
     expected = np.stack([_one_backward_per_example(flat, inputs, layers) for flat in parameters])
-    found = _net(d, layers).jacobian(parameters, inputs)
-    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    jacobian = _net(d, layers).jacobian(parameters, inputs)
+    np.testing.assert_allclose(jacobian, expected, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("rows", [40, 350], ids=["fewer inputs than parameters", "more"])
@@ -69,11 +69,11 @@ def test_dense_singular_values(net: str, rows: int) -> None:
     parameters[2, output : output + 3] *= 1e6
     parameters[3, : output + 1] = 0.0
     expected = np.linalg.svd(_net(d, layers).jacobian(parameters, inputs), compute_uv=False)
-    found = _net(d, layers).singular_values(parameters, inputs)
-    assert found.shape == expected.shape
-    assert (np.abs(found - expected) <= 1e-14 * expected[:, :1]).all()
+    values = _net(d, layers).singular_values(parameters, inputs)
+    assert values.shape == expected.shape
+    assert (np.abs(values - expected) <= 1e-14 * expected[:, :1]).all()
     for threshold in (1e-2, 1e-4):
-        np.testing.assert_array_equal(rank(found, threshold), rank(expected, threshold))
+        np.testing.assert_array_equal(rank(values, threshold), rank(expected, threshold))
 
 
 def test_diverged_checkpoint_leaves_the_others() -> None:
@@ -94,10 +94,10 @@ def test_diagonal_singular_values() -> None:
     for index in np.ndindex(2, 4):
         u, v = np.split(parameters[index], 2)
         expected[index] = np.linalg.svd(np.hstack([inputs * u, inputs * v]), compute_uv=False)[:30]
-    found = network(as_settings(DIAGONAL), inputs.shape[1]).singular_values(parameters, inputs)
-    np.testing.assert_allclose(found, expected, atol=1e-13 * expected.max())
+    values = network(as_settings(DIAGONAL), inputs.shape[1]).singular_values(parameters, inputs)
+    np.testing.assert_allclose(values, expected, atol=1e-13 * expected.max())
     for threshold in (1e-2, 1e-4):
-        np.testing.assert_array_equal(rank(found, threshold), rank(expected, threshold))
+        np.testing.assert_array_equal(rank(values, threshold), rank(expected, threshold))
 
 
 def test_rank_of_sparse_zero_and_diverged_runs() -> None:

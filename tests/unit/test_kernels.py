@@ -111,13 +111,13 @@ class Runs:
     def kernel(self, blocks: tuple[int, ...] = (STEPS,), runs: list[int] | None = None) -> tuple[Array, Array]:
         """Final parameters and diverged_step of the given runs (all by default), taken in blocks of steps."""
         which = np.arange(len(self.initial)) if runs is None else np.array(runs)
-        found = self.started(which)
+        started = self.started(which)
         start = 0
         for steps in blocks:
             block = slice(start, start + steps)
-            found.advance(self.step_sizes[block], self.indices[which, block], self.noise[which, block])
+            started.advance(self.step_sizes[block], self.indices[which, block], self.noise[which, block])
             start += steps
-        return found.parameters, found.diverged_step
+        return started.parameters, started.diverged_step
 
     def started(self, which: NDArray[np.int64]) -> Trained:
         """The given runs at their start."""
@@ -155,11 +155,11 @@ class Runs:
                     with torch.no_grad():
                         for p in trained:
                             p += reach * p.grad
-                found = residual(x, y)
-                if not torch.isfinite(found).all():
+                residuals = residual(x, y)
+                if not torch.isfinite(residuals).all():
                     return np.full_like(self.initial[run], np.nan), step
                 optimiser.zero_grad()
-                (self.residual_factor / 2 * found.square().mean()).backward()
+                (self.residual_factor / 2 * residuals.square().mean()).backward()
                 if uphill:
                     with torch.no_grad():
                         for p, value in zip(trained, before, strict=True):
@@ -184,12 +184,12 @@ def test_equals_autograd(net: str, variant: str, batch: int) -> None:
     runs = Runs(NETS[net], batch=batch, **VARIANTS[variant])
     if batch == EXAMPLES:
         runs.indices[:] = np.arange(EXAMPLES)
-    found, diverged_step = runs.kernel()
+    parameters, diverged_step = runs.kernel()
     assert (diverged_step == -1).all()
     for run in range(2):
         expected, _ = runs.reference(run)
         assert np.linalg.norm(expected - runs.initial[run]) > 1e-2 * np.linalg.norm(expected)  # it has moved
-        assert np.linalg.norm(found[run] - expected) <= 1e-10 * np.linalg.norm(expected)
+        assert np.linalg.norm(parameters[run] - expected) <= 1e-10 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("batch", [1, 0])
@@ -205,13 +205,13 @@ def test_blocks_equal_one_call(net: str, variant: str, batch: int) -> None:
 def test_divergence_is_recorded_and_stays_in_its_run(net: str, variant: str) -> None:
     runs = Runs(NETS[net], range(4), **VARIANTS[variant])
     runs.initial[1] *= 30.0
-    found, diverged_step = runs.kernel((10, STEPS - 10))
+    parameters, diverged_step = runs.kernel((10, STEPS - 10))
     expected = [runs.reference(run)[1] for run in range(4)]
     assert expected[1] > 0
     np.testing.assert_array_equal(diverged_step, expected)
-    np.testing.assert_array_equal(np.isnan(found).any(axis=1), diverged_step >= 0)
-    assert np.isnan(found[1]).all()
-    np.testing.assert_array_equal(found[[0, 2, 3]], runs.kernel((10, STEPS - 10), runs=[0, 2, 3])[0])
+    np.testing.assert_array_equal(np.isnan(parameters).any(axis=1), diverged_step >= 0)
+    assert np.isnan(parameters[1]).all()
+    np.testing.assert_array_equal(parameters[[0, 2, 3]], runs.kernel((10, STEPS - 10), runs=[0, 2, 3])[0])
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -240,9 +240,9 @@ def test_no_ascent_where_the_gradient_is_zero(net: str) -> None:
     """With exact labels a sharpness-aware run stays where it is."""
     runs = Runs(NETS[net], batch=0, sam_radius=0.1)
     runs.initial[:], runs.labels[:] = 0.0, 0.0
-    found, diverged_step = runs.kernel()
+    parameters, diverged_step = runs.kernel()
     assert (diverged_step == -1).all()
-    np.testing.assert_array_equal(found, 0.0)
+    np.testing.assert_array_equal(parameters, 0.0)
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -263,8 +263,8 @@ def test_euler_maruyama_step_of_the_sde(net: str, residual_factor: float) -> Non
     drift = jacobian.T @ residuals / EXAMPLES
     diffusion = np.sqrt(eta * (2.0 / EXAMPLES) * loss) * jacobian.T @ normal
     expected = runs.initial[0] - g * drift + np.sqrt(g) * diffusion
-    found, _ = runs.kernel((1,))
-    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+    parameters, _ = runs.kernel((1,))
+    np.testing.assert_allclose(parameters[0], expected, rtol=0, atol=1e-13 * np.abs(expected).max())
 
 
 def _jacobian_and_residuals(runs: Runs, run: int) -> tuple[Array, Array]:
@@ -288,13 +288,13 @@ def test_threads_do_not_change_bits(net: str) -> None:
     runs = Runs(NETS[net], range(5), batch=4, **VARIANTS["all"])
     before = numba.get_num_threads()
     try:
-        found = []
+        parameters = []
         for threads in (1, 2):
             numba.set_num_threads(threads)
-            found.append(runs.kernel()[0])
+            parameters.append(runs.kernel()[0])
     finally:
         numba.set_num_threads(before)
-    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(parameters[0], parameters[1])
 
 
 def test_runs_and_inputs_start_on_a_cache_line_and_leave_what_they_are_given() -> None:

@@ -25,8 +25,8 @@ TINY = REPOSITORY / "tests" / "tiny" / "config.yaml"
 
 def spec(seeds: int = 2, **networks: dict[str, object]) -> StudySpec[Any, Any]:
     raw = config.read(TINY)
-    about = {"kind": "label_noise", "title": "", "paper": "", "scale": "laptop", "seeds": seeds}
-    raw["studies"] = {"label_noise": about | {"networks": networks}}
+    common = {"kind": "label_noise", "title": "", "paper": "", "scale": "laptop", "seeds": seeds}
+    raw["studies"] = {"label_noise": common | {"networks": networks}}
     return StudySpec.read(grid.study_spec(config.parse(raw, "tiny"), "label_noise"))
 
 
@@ -39,7 +39,7 @@ NETWORKS = {
 
 
 @pytest.fixture(scope="module")
-def found() -> xr.Dataset:
+def errors() -> xr.Dataset:
     return studies.study(spec(**NETWORKS), 1)
 
 
@@ -56,17 +56,17 @@ def test_noise_is_that_of_the_proposition() -> None:
     assert np.mean(np.sum(noise**2, axis=(1, 2))) / (3 * 2) == pytest.approx(twice_loss, rel=1e-15)
 
 
-def test_both_steps_agree_for_every_network_and_precision(found: xr.Dataset) -> None:
-    assert list(found["network"].values) == sorted(NETWORKS)
-    assert (found["diverged_step"] == -1).all()
+def test_both_steps_agree_for_every_network_and_precision(errors: xr.Dataset) -> None:
+    assert list(errors["network"].values) == sorted(NETWORKS)
+    assert (errors["diverged_step"] == -1).all()
     for error in ("update_error", "mean_error", "variance_error"):
-        assert (found[error].sel(precision="float64") < 1e-14).all(), error
-        assert (found[error].sel(precision="float32") < 1e-6).all(), error
+        assert (errors[error].sel(precision="float64") < 1e-14).all(), error
+        assert (errors[error].sel(precision="float32") < 1e-6).all(), error
     # Steps in float32 are taken in float32: some rounding shows, but on the points, whose steps are too small for it.
-    single = found["update_error"].sel(precision="float32").drop_sel(network="points")
+    single = errors["update_error"].sel(precision="float32").drop_sel(network="points")
     assert (single.max("seed") > 1e-10).all()
     # A step is shorter than the parameters.
-    assert (found["step_error"] >= found["update_error"]).all()
+    assert (errors["step_error"] >= errors["update_error"]).all()
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -102,8 +102,8 @@ def test_a_run_that_diverges_is_recorded() -> None:
     assert (got["update_error"].sel(precision="float64") < 1e-12).all()  # the point before
 
 
-def test_reruns_are_the_same(found: xr.Dataset) -> None:
-    xr.testing.assert_identical(studies.study(spec(**NETWORKS), 1), found)
+def test_reruns_are_the_same(errors: xr.Dataset) -> None:
+    xr.testing.assert_identical(studies.study(spec(**NETWORKS), 1), errors)
 
 
 def made_up(size: float, seed: int = 0, diverged: int = 0) -> Results:
@@ -138,8 +138,8 @@ def test_errors_at_the_criterion_are_rarely_supported_and_half_of_it_nearly_alwa
     answers = [row.verdict for seed in range(70) for row in rows(made_up(1.0, seed))]
     assert len(answers) >= 200
     assert answers.count("supported") <= 0.05 * len(answers)
-    found = [row.verdict for seed in range(70) for row in rows(made_up(0.5, seed))]
-    assert found.count("supported") >= 0.95 * len(found)
+    verdicts = [row.verdict for seed in range(70) for row in rows(made_up(0.5, seed))]
+    assert verdicts.count("supported") >= 0.95 * len(verdicts)
 
 
 def test_moments_and_steps_are_judged_apart() -> None:
@@ -163,8 +163,8 @@ def test_a_run_without_the_study_says_so() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_figure_is_legible_and_marks_every_seed(found: xr.Dataset) -> None:
-    drawn = figure.draw(found)
+def test_figure_is_legible_and_marks_every_seed(errors: xr.Dataset) -> None:
+    drawn = figure.draw(errors)
     with style.house():
         drawn.draw_without_rendering()
     said = [text for text in drawn.findobj(Text) if text.get_text() and text.get_visible()]

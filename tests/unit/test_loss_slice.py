@@ -38,8 +38,8 @@ def spec_of(**settings: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, Any]:
-    found: dict[str, Any] = spec_of()["settings"]
-    return found
+    own: dict[str, Any] = spec_of()["settings"]
+    return own
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def problem(settings: dict[str, Any]) -> tuple[Array, Array, Array]:
 
 
 @pytest.fixture(scope="module")
-def found() -> xr.Dataset:
+def sliced() -> xr.Dataset:
     return loss_slice.study(study_of(spec_of()), 1)
 
 
@@ -71,30 +71,30 @@ def start(problem: tuple[Array, Array, Array]) -> Array:
     return np.concatenate([np.full(d, 0.1), np.zeros(d)])
 
 
-def test_flow_follows_the_differential_equation(found: xr.Dataset, problem: tuple[Array, Array, Array]) -> None:
+def test_flow_follows_the_differential_equation(sliced: xr.Dataset, problem: tuple[Array, Array, Array]) -> None:
     x, y, _ = problem
-    time = 0.03 * found["step"].values
+    time = 0.03 * sliced["step"].values
     exact = solve_ivp(
         lambda _, w: -gradient(w, x, y), (0, time[-1]), start(problem), t_eval=time, rtol=1e-8, atol=1e-10
     )
-    expected = (exact.y.T - start(problem)) @ found["direction"].values.T
-    reach = np.abs(found["mark_position"].values).max()
-    np.testing.assert_allclose(found["flow_position"], expected, atol=0.01 * reach)
+    expected = (exact.y.T - start(problem)) @ sliced["direction"].values.T
+    reach = np.abs(sliced["mark_position"].values).max()
+    np.testing.assert_allclose(sliced["flow_position"], expected, atol=0.01 * reach)
 
 
 @pytest.mark.parametrize("seed", [0, 2])
 def test_paths_against_plain_loops(
-    found: xr.Dataset, settings: dict[str, Any], problem: tuple[Array, Array, Array], seed: int
+    sliced: xr.Dataset, settings: dict[str, Any], problem: tuple[Array, Array, Array], seed: int
 ) -> None:
     """Position, distance from the plane, loss and distance from the truth, also after the decay."""
     x, y, truth = problem
     order = np.random.default_rng([ORDER, seed]).integers(len(y), size=(settings["steps"] - 1, 1))
-    directions = found["direction"].values
+    directions = sliced["direction"].values
     for name in ("gd", "sgd"):
         w, size = start(problem), settings["step_sizes"][name]
-        record = found.sel(seed=seed) if name == "sgd" else found
+        record = sliced.sel(seed=seed) if name == "sgd" else sliced
         for step in range(settings["steps"]):
-            if step in found["step"].values:
+            if step in sliced["step"].values:
                 here = record.sel(step=step)
                 away = w - start(problem)
                 inside = directions @ away
@@ -112,30 +112,30 @@ def test_paths_against_plain_loops(
             w = w - now * gradient(w, x[chosen], y[chosen])
 
 
-def test_the_plane_goes_through_its_three_points(found: xr.Dataset, problem: tuple[Array, Array, Array]) -> None:
-    directions, spots = found["direction"].values, found["mark_position"]
+def test_the_plane_goes_through_its_three_points(sliced: xr.Dataset, problem: tuple[Array, Array, Array]) -> None:
+    directions, spots = sliced["direction"].values, sliced["mark_position"]
     np.testing.assert_allclose(directions @ directions.T, np.eye(2), atol=1e-12)
     truth = np.concatenate([np.sqrt(problem[2])] * 2)
     np.testing.assert_allclose(start(problem) + spots.sel(mark="truth").values @ directions, truth, atol=1e-12)
     np.testing.assert_array_equal(spots.sel(mark="start"), [0.0, 0.0])
-    np.testing.assert_allclose(spots.sel(mark="flow_end"), found["flow_position"].isel(step=-1))
+    np.testing.assert_allclose(spots.sel(mark="flow_end"), sliced["flow_position"].isel(step=-1))
     # Gram-Schmidt: the first direction is towards the end of the flow, the second leaves it to the truth's side.
     assert spots.sel(mark="flow_end")[0] > 0
     assert abs(float(spots.sel(mark="flow_end")[1])) < 1e-12
     assert spots.sel(mark="truth")[1] > 0
-    assert float(found["flow_distance"][-1]) < 1e-12
+    assert float(sliced["flow_distance"][-1]) < 1e-12
 
 
-def test_loss_on_the_plane(found: xr.Dataset, problem: tuple[Array, Array, Array]) -> None:
+def test_loss_on_the_plane(sliced: xr.Dataset, problem: tuple[Array, Array, Array]) -> None:
     x, y, _ = problem
     for i, j in ((0, 0), (3, 11), (14, 2)):
-        place = found.isel(first=i, second=j)
-        w = start(problem) + np.array([place["first"], place["second"]]) @ found["direction"].values
+        place = sliced.isel(first=i, second=j)
+        w = start(problem) + np.array([place["first"], place["second"]]) @ sliced["direction"].values
         assert float(place["plane_loss"]) == pytest.approx(loss(w, x, y), rel=1e-10)
-    spots = found["mark_position"].values
+    spots = sliced["mark_position"].values
     for axis, name in enumerate(("first", "second")):
-        assert found[name].min() < spots[:, axis].min()
-        assert found[name].max() > spots[:, axis].max()
+        assert sliced[name].min() < spots[:, axis].min()
+        assert sliced[name].max() > spots[:, axis].max()
 
 
 def test_diverged_runs_are_nan_and_named() -> None:
@@ -151,17 +151,17 @@ def test_diverged_runs_are_nan_and_named() -> None:
         figure.draw(study).draw_without_rendering()
 
 
-def test_the_first_surviving_seed_stands_for_all(found: xr.Dataset) -> None:
-    study = found.copy(deep=True)
+def test_the_first_surviving_seed_stands_for_all(sliced: xr.Dataset) -> None:
+    study = sliced.copy(deep=True)
     study["diverged_step"].loc[{"path": "sgd", "seed": 0}] = 9
-    assert figure.shown_seed(found) == 0
+    assert figure.shown_seed(sliced) == 0
     assert figure.shown_seed(study) == 1
     np.testing.assert_array_equal(figure.run("sgd", study, "loss"), study["sgd_loss"].sel(seed=1))
 
 
-def test_figure_says_what_it_shows(found: xr.Dataset) -> None:
+def test_figure_says_what_it_shows(sliced: xr.Dataset) -> None:
     with style.house():
-        drawn = figure.draw(found)
+        drawn = figure.draw(sliced)
         drawn.draw_without_rendering()
     said = " ".join(text.get_text().replace("\n", " ") for text in drawn.findobj(Text))
     for words in (
@@ -179,14 +179,14 @@ def test_caption() -> None:
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2})
 
 
-def test_animation(found: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_animation(sliced: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bytes every time; it moves, and its colours mean the same in all images."""
     monkeypatch.setattr(animation, "BEFORE", 4)
     monkeypatch.setattr(animation, "AFTER", 3)
     monkeypatch.setattr(animation, "STILL", 2)
     source = tmp_path / "study.nc"
-    about = {"title": "Slice", "stage": "studies", "spec": "{}", "code": "0", "seeds": "0 to 2"}
-    store.write(source, found, clock=store.Clock(), **about)
+    attributes = {"title": "Slice", "stage": "studies", "spec": "{}", "code": "0", "seeds": "0 to 2"}
+    store.write(source, sliced, clock=store.Clock(), **attributes)
     written = []
     for name in ("one.gif", "two.gif"):
         command = ["animation", "--input", str(source), "--output", str(tmp_path / name)]
@@ -200,33 +200,33 @@ def test_animation(found: xr.Dataset, tmp_path: Path, monkeypatch: pytest.Monkey
             picture.seek(frame)
             colours.append({colour for _, colour in picture.convert("RGB").getcolors(1 << 24) or []})
     # The still images at the end are one.
-    assert len(colours) == len(set(animation.frames(found)))
+    assert len(colours) == len(set(animation.frames(sliced)))
     assert len(set.union(*colours)) <= 256
 
 
-def test_images_are_those_of_whole_drawings(found: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_those_of_whole_drawings(sliced: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(animation, "BEFORE", 2)
     monkeypatch.setattr(animation, "AFTER", 2)
     monkeypatch.setattr(animation, "STILL", 0)
     with style.house():
-        quick = [np.asarray(image) for image in animation._images(found)]
+        quick = [np.asarray(image) for image in animation._images(sliced)]
         monkeypatch.setattr(animation, "_from", lambda ax, moving: [])
         monkeypatch.setattr(FigureCanvasAgg, "restore_region", lambda canvas, region: canvas.draw())
-        whole = [np.asarray(image) for image in animation._images(found)]
+        whole = [np.asarray(image) for image in animation._images(sliced)]
     np.testing.assert_array_equal(quick, whole)
 
 
-def test_frames_reach_from_the_first_step_to_the_last(found: xr.Dataset) -> None:
-    shown = animation.frames(found)
-    assert (shown[0], shown[-1]) == (0, found.sizes["step"] - 1)
+def test_frames_reach_from_the_first_step_to_the_last(sliced: xr.Dataset) -> None:
+    shown = animation.frames(sliced)
+    assert (shown[0], shown[-1]) == (0, sliced.sizes["step"] - 1)
     assert (np.diff(shown) >= 0).all()
-    assert found.sizes["step"] // 2 in shown  # the decay
+    assert sliced.sizes["step"] // 2 in shown  # the decay
 
 
 def test_other_stores_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "study.nc"
-    about = {"title": "Other", "stage": "studies", "spec": "{}", "code": "0", "seeds": "none"}
-    store.write(source, xr.Dataset({"a": store.variable((), 1.0, "1", "a")}), clock=store.Clock(), **about)
+    attributes = {"title": "Other", "stage": "studies", "spec": "{}", "code": "0", "seeds": "none"}
+    store.write(source, xr.Dataset({"a": store.variable((), 1.0, "1", "a")}), clock=store.Clock(), **attributes)
     monkeypatch.setattr(sys, "argv", ["animation", "--input", str(source), "--output", str(tmp_path / "a.gif")])
     with pytest.raises(store.StoreError, match="has no variable plane_loss"):
         animation.main()

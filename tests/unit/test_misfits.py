@@ -65,14 +65,14 @@ def test_one_line_says_what_does_not_fit(
     monkeypatch.setenv("LARGESTEP_DEVICE", "cpu")
     pixels, labels = np.zeros((6, 3, side, side), np.uint8), np.arange(6)
     data = {"kind": "cifar100", "examples": None, "test_examples": None, "seed": 0}
-    about = spec(batch_size=batch) | {"model": model, "data": {"data": data, "draws": 0}, "first_seed": 0}
+    settings = spec(batch_size=batch) | {"model": model, "data": {"data": data, "draws": 0}, "first_seed": 0}
     made = image_set.from_arrays((pixels, labels), (pixels, labels), classes=100)
     prepared = tmp_path / "images.safetensors"
     image_set.write(
         prepared, made, spec=canonical({"data": {"kind": "cifar100"}}), code=stages.chain("images", "cifar100")
     )
     files = {"data": prepared, "output": tmp_path / "train.nc", "snapshots": tmp_path / "snapshots.nc"}
-    options = {"spec": canonical(about), "checkpoints": tmp_path / "checkpoints", **files}
+    options = {"spec": canonical(settings), "checkpoints": tmp_path / "checkpoints", **files}
     monkeypatch.setattr(sys, "argv", ["train_images", *(f"--{key}={value}" for key, value in options.items())])
     with pytest.raises(SystemExit) as ended:
         cli.run(train_images.main)

@@ -146,9 +146,9 @@ def test_parts_hold_every_weight_once_and_in_order(kind: str) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_first_filters_have_the_shape_of_images(kind: str, channels: int) -> None:
     net = draw(kind, channels, 8)
-    found, first = networks.first_filters(net), next(iter(networks.weights(net).values()))
-    assert found.shape == ((12, channels, 8, 8) if kind == "mlp" else (len(first), channels, 3, 3))
-    torch.testing.assert_close(found.flatten(1), first.flatten(1), rtol=0, atol=0)
+    filters, first = networks.first_filters(net), next(iter(networks.weights(net).values()))
+    assert filters.shape == ((12, channels, 8, 8) if kind == "mlp" else (len(first), channels, 3, 3))
+    torch.testing.assert_close(filters.flatten(1), first.flatten(1), rtol=0, atol=0)
 
 
 def test_a_filter_of_a_linear_layer_multiplies_the_image_level_by_level() -> None:
@@ -164,7 +164,7 @@ def test_it_trains_deterministically_in_either_order_of_memory(
     kind: str, order: torch.memory_format, deterministic: None
 ) -> None:
     x = images().to(memory_format=order)
-    found = []
+    trained = []
     for _ in range(2):
         net = draw(kind).to(memory_format=order)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
@@ -173,10 +173,10 @@ def test_it_trains_deterministically_in_either_order_of_memory(
             nn.functional.cross_entropy(net(x), torch.arange(len(x))).backward()
             optimizer.step()
         assert all(parameter.grad is not None for parameter in net.parameters())
-        found.append(networks.flatten(net))
-    np.testing.assert_array_equal(*found)
-    assert np.isfinite(found[0]).all()
-    assert np.any(found[0] != networks.flatten(draw(kind)))
+        trained.append(networks.flatten(net))
+    np.testing.assert_array_equal(*trained)
+    assert np.isfinite(trained[0]).all()
+    assert np.any(trained[0] != networks.flatten(draw(kind)))
     assert all(
         module.weight.is_contiguous(memory_format=order) for module in net.modules() if isinstance(module, nn.Conv2d)
     )
@@ -213,9 +213,9 @@ def test_a_copy_is_a_network_of_its_own(kind: str) -> None:
 
 def test_inputs_lie_between_zero_and_one() -> None:
     levels = torch.tensor([[[[0, 51], [204, 255]]]], dtype=torch.uint8)
-    found = networks.inputs(levels, 255.0)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, torch.tensor([[[[0.0, 0.2], [0.8, 1.0]]]]))
+    inputs = networks.inputs(levels, 255.0)
+    assert inputs.dtype == torch.float32
+    torch.testing.assert_close(inputs, torch.tensor([[[[0.0, 0.2], [0.8, 1.0]]]]))
 
 
 @kinds

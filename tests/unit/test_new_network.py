@@ -90,15 +90,15 @@ def test_it_is_trained() -> None:
 def test_its_sharpness_is_studied() -> None:
     spec = spec_of("sharpness")
     spec["settings"]["runs"] = {"gd": spec["settings"]["runs"]["gd"]}
-    found = sharpness.study(as_settings(spec), 1).sel(run="gd")
-    assert not found["linear"].item()
+    descent = sharpness.study(as_settings(spec), 1).sel(run="gd")
+    assert not descent["linear"].item()
     # The loss is quadratic: one curvature everywhere, and no step beyond its edge of stability.
-    np.testing.assert_allclose(found["sharpness"], found["sharpness"].values[:, :1].repeat(12, axis=1))
-    assert (found["loss_median"].isel(block=-1) < found["loss_median"].isel(block=0)).all()
+    np.testing.assert_allclose(descent["sharpness"], descent["sharpness"].values[:, :1].repeat(12, axis=1))
+    assert (descent["loss_median"].isel(block=-1) < descent["loss_median"].isel(block=0)).all()
 
 
 def test_proposition_2_1_holds_for_it() -> None:
     spec = spec_of("label_noise")
     spec["settings"]["networks"] = {"diagonal": spec["settings"]["networks"]["diagonal"]}
-    found = label_noise.study(as_settings(spec), 1)
-    assert float(found["update_error"].sel(precision="float64").max()) < 1e-12
+    errors = label_noise.study(as_settings(spec), 1)
+    assert float(errors["update_error"].sel(precision="float64").max()) < 1e-12

@@ -180,8 +180,8 @@ def test_the_data_root_is_what_a_shell_makes_of_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("SCRATCH", "/scratch/it's mine")
     monkeypatch.delenv("NOT_SET", raising=False)
-    for root, found in (("~/data", "/home/me/data"), ("$SCRATCH/a", "/scratch/it's mine/a"), ("a $ b", "a $ b")):
-        assert config.parse(raw | {"data": {"root": root}}, "c").data.root == found
+    for root, expanded in (("~/data", "/home/me/data"), ("$SCRATCH/a", "/scratch/it's mine/a"), ("a $ b", "a $ b")):
+        assert config.parse(raw | {"data": {"root": root}}, "c").data.root == expanded
     for root in ("$NOT_SET/data", "${NOT_SET}", "~nobody_of_this_name/data"):
         with pytest.raises(config.ConfigError, match=r"^c: data\.root: names a variable or a home that is not there"):
             config.parse(raw | {"data": {"root": root}}, "c")

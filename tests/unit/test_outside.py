@@ -153,16 +153,16 @@ def told(value: Any) -> Any:
         return [told(each) for each in value]
     if not isinstance(value, Strict):
         return value
-    found = SimpleNamespace(**{name: told(getattr(value, name)) for name in type(value).model_fields})
+    teller = SimpleNamespace(**{name: told(getattr(value, name)) for name in type(value).model_fields})
     if isinstance(value, Spec):
         text = value.text()
-        found.text = lambda: text
+        teller.text = lambda: text
     if isinstance(value, ImageTrainSpec | FeaturesSpec) and not isinstance(value, SeedsSpec):
-        found.part = lambda seeds: told(value.part(seeds))
+        teller.part = lambda seeds: told(value.part(seeds))
     if isinstance(value, DataSpec):
         images = told(value.image_set())
-        found.image_set = lambda: images
-    return found
+        teller.image_set = lambda: images
+    return teller
 
 
 def replace(patched: pytest.MonkeyPatch, name: str, new: object) -> None:
@@ -270,10 +270,10 @@ def module_at(path: Path) -> str | None:
 
 def reached(stage: str, data: str, model: str) -> set[tuple[str, str]]:
     """What counts for a stage of a cell, as `stages.code` asks for it."""
-    found: set[tuple[str, str]] = set()
+    pairs: set[tuple[str, str]] = set()
 
     def note(*modules: str, **how: bool) -> str:
-        found.update(fingerprint.reached(*modules, **how))
+        pairs.update(fingerprint.reached(*modules, **how))
         return ""
 
     with pytest.MonkeyPatch.context() as patched:
@@ -282,17 +282,17 @@ def reached(stage: str, data: str, model: str) -> set[tuple[str, str]]:
         kind = {"data": data, "sparsity": None}.get(stage, model)
         module = {"data": "images", "sparsity": "sparsity_images"}.get(stage, stage) if images else stage
         stages.code.__wrapped__(module, kind)
-    return found
+    return pairs
 
 
 def used_by_what_is_outside() -> set[tuple[str, str]]:
     """What is outside, and the definitions that it uses, directly or not."""
     waiting = [(name.rpartition(".")[0], name.rpartition(".")[2]) for name in OUTSIDE if name not in MODULES]
     waiting += [(name, each) for name in MODULES for each in definitions._module(name).texts]
-    found: set[tuple[str, str]] = set()
+    pairs: set[tuple[str, str]] = set()
     while waiting:
         pair = waiting.pop()
-        if pair not in found:
-            found.add(pair)
+        if pair not in pairs:
+            pairs.add(pair)
             waiting.extend(definitions._used_by(*pair))
-    return found
+    return pairs

@@ -76,15 +76,15 @@ def test_published_values_of_the_table_go_too(layered: Any, tmp_path: Path) -> N
     assert first.experiments["points"].cells["decay2"].published.rank == 3
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump({"experiments": {"points": {"cells": {"decay2": {"step_size": 1.0e-4}}}}}))
-    found = config.layered([tmp_path / "config.yaml", tmp_path / "mine.yaml", other], {})
-    assert found.experiments["points"].cells["decay2"].published.rank is None
+    settings = config.layered([tmp_path / "config.yaml", tmp_path / "mine.yaml", other], {})
+    assert settings.experiments["points"].cells["decay2"].published.rank is None
 
 
 def test_values_of_the_command_line_are_what_they_look_like(layered: Any) -> None:
     """Snakemake leaves what stands within a mapping as text."""
-    found = layered({}, "device={jobs_per_gpu: 2, kind: cpu}", "data={root: null}", "only=[points]", "scale=paper")
-    assert (found.device.jobs_per_gpu, found.device.kind, found.data.root) == (2, "cpu", None)
-    assert (found.only, found.scale) == (["points"], "paper")
+    settings = layered({}, "device={jobs_per_gpu: 2, kind: cpu}", "data={root: null}", "only=[points]", "scale=paper")
+    assert (settings.device.jobs_per_gpu, settings.device.kind, settings.data.root) == (2, "cpu", None)
+    assert (settings.only, settings.scale) == (["points"], "paper")
 
 
 def test_a_value_of_the_command_line_that_is_wrong_is_named_as_such(layered: Any) -> None:

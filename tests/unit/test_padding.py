@@ -24,12 +24,12 @@ def test_a_padded_network_is_the_same(channels: int) -> None:
     assert sum(isinstance(each, PaddedConv2d) for each in padded.modules()) >= 1
     draws = torch.Generator().manual_seed(0)
     images = torch.rand((6, channels, 8, 8), generator=draws, dtype=torch.float64)
-    found = []
+    results = []
     for net in (plain, padded):
         logits = net.train()(images)
         gradients = torch.autograd.grad(logits.square().sum(), list(net.parameters()))
-        found.append((logits, *gradients))
-    for one, other in zip(*found, strict=True):
+        results.append((logits, *gradients))
+    for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
     assert {key: value.shape for key, value in plain.state_dict().items()} == {
         key: value.shape for key, value in padded.state_dict().items()

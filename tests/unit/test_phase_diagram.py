@@ -52,7 +52,7 @@ def cells(spec: dict[str, Any], decay_at: float, arm: str) -> tuple[xr.Dataset, 
 
 
 @pytest.fixture(scope="module")
-def found() -> xr.Dataset:
+def whole() -> xr.Dataset:
     return phase_diagram.study(study_of(spec_of()), 1)
 
 
@@ -122,8 +122,8 @@ def test_diverged_runs_have_no_values() -> None:
     )
 
 
-def test_threads_do_not_matter(found: xr.Dataset) -> None:
-    xr.testing.assert_identical(phase_diagram.study(study_of(spec_of()), 2), found)
+def test_threads_do_not_matter(whole: xr.Dataset) -> None:
+    xr.testing.assert_identical(phase_diagram.study(study_of(spec_of()), 2), whole)
 
 
 def test_label_noise_is_refused() -> None:
@@ -161,29 +161,29 @@ def texts_of(study: xr.Dataset) -> str:
     return " ".join(text.get_text().replace("\n", " ") for text in drawn.findobj(Text))
 
 
-def test_figure_says_what_it_shows(found: xr.Dataset) -> None:
-    said = texts_of(found)
+def test_figure_says_what_it_shows(whole: xr.Dataset) -> None:
+    said = texts_of(whole)
     assert "Fixed data set" in said
     assert f"step size {DECAYED:g}" in said
     assert "fewer than 6 of 6 seeds survive" in said
 
 
-def test_cells_with_few_survivors_are_left_out(found: xr.Dataset) -> None:
-    study = found.copy(deep=True)
+def test_cells_with_few_survivors_are_left_out(whole: xr.Dataset) -> None:
+    study = whole.copy(deep=True)
     study["diverged_step"][0, 0, 0] = 7
     with style.house():
         axes = figure.draw(study).axes
     for panel, left_out in zip(axes[:4], (1, 1, 1, 0), strict=True):
         shown = panel.collections[0].get_array()
         assert shown is not None
-        expected = left_out + (left_out > 0) * int((found["diverged_step"] >= 0).any("seed").sum())
+        expected = left_out + (left_out > 0) * int((whole["diverged_step"] >= 0).any("seed").sum())
         assert np.ma.count_masked(shown) == expected
     # The share of runs that diverge is that of the cell at the bottom left.
     assert axes[3].collections[0].get_array()[0, 0] == pytest.approx(100 / 6)
 
 
-def test_figure_where_all_diverge(found: xr.Dataset) -> None:
-    study = found.copy(deep=True)
+def test_figure_where_all_diverge(whole: xr.Dataset) -> None:
+    study = whole.copy(deep=True)
     study["diverged_step"][:] = 3
     texts_of(study)
 
@@ -242,9 +242,9 @@ def headlines(study: xr.Dataset) -> dict[str, Row]:
 
 @pytest.mark.parametrize(("effect", "answer"), [(-3.0, "supported"), (3.0, "refuted")])
 def test_verdict_follows_the_effect_of_duration(effect: float, answer: str) -> None:
-    found = headlines(diagram(np.random.default_rng(0), effect))
-    assert {claim: row.verdict for claim, row in found.items()} == {"C4": answer, "C5": answer}
-    for row in found.values():
+    rows = headlines(diagram(np.random.default_rng(0), effect))
+    assert {claim: row.verdict for claim, row in rows.items()} == {"C4": answer, "C5": answer}
+    for row in rows.values():
         assert (row.seeds, row.diverged) == (40, 0)
         assert "step sizes at which the loss keeps its level, decay by 50%" in row.statistic
 
@@ -316,8 +316,8 @@ def test_power_and_level() -> None:
     generator = np.random.default_rng(7)
 
     def answer(effect: float, rows: int) -> str:
-        found = claims.measured(Results({}, {"made_up": diagram(generator, effect, seeds=24)}))
-        return decide(islice(found, rows))[0].verdict
+        measured = claims.measured(Results({}, {"made_up": diagram(generator, effect, seeds=24)}))
+        return decide(islice(measured, rows))[0].verdict
 
     # Correction, here over the five statistics of C4, only costs power: either half has the harder condition.
     assert [answer(-2.5, rows=5) for _ in range(DRAWS)].count("supported") >= 0.95 * DRAWS

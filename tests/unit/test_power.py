@@ -15,9 +15,9 @@ SAMPLES = 200
 
 @pytest.mark.parametrize("diverging", DIVERGING)
 def test_no_effect_is_rarely_supported(diverging: str) -> None:
-    found = rates(0.0, DIVERGING[diverging], 50, SAMPLES)
-    assert found.supported <= 0.05
-    assert found.refuted <= 0.05
+    shares = rates(0.0, DIVERGING[diverging], 50, SAMPLES)
+    assert shares.supported <= 0.05
+    assert shares.refuted <= 0.05
 
 
 def test_survivors_alone_would_be_misled() -> None:

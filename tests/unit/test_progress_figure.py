@@ -28,7 +28,7 @@ LAYERS = {
 
 def with_progress(kind: str, arms: tuple[str, ...] = ("order", "data")) -> xr.Dataset:
     """An experiment in the layout of the aggregate."""
-    found = made_up(kind, arms=arms)
+    dataset = made_up(kind, arms=arms)
     generator = np.random.default_rng(1)
 
     def values(*sizes: int) -> np.ndarray:
@@ -36,17 +36,19 @@ def with_progress(kind: str, arms: tuple[str, ...] = ("order", "data")) -> xr.Da
 
     jacobian = () if kind == "images" else ("jacobian_norm", "small_columns", "effective_rank")
     for name in (*jacobian, *OWN[kind]):
-        found[name] = variable(TIME, values(), "1", name)
+        dataset[name] = variable(TIME, values(), "1", name)
     if jacobian:
-        found["column_norm"] = variable((*TIME, "column_quantile"), values(3), "1", "norm")
-        found = found.assign_coords(column_quantile=variable(("column_quantile",), [0.25, 0.5, 0.75], "1", "quantile"))
+        dataset["column_norm"] = variable((*TIME, "column_quantile"), values(3), "1", "norm")
+        dataset = dataset.assign_coords(
+            column_quantile=variable(("column_quantile",), [0.25, 0.5, 0.75], "1", "quantile")
+        )
     if kind == "two_layer":
-        found["teacher_alignment"] = variable((*TIME, "teacher_neuron"), values(2), "1", "cosine")
+        dataset["teacher_alignment"] = variable((*TIME, "teacher_neuron"), values(2), "1", "cosine")
     if kind == "diagonal":
-        found["off_support_norm"][..., 0] = 0.0
+        dataset["off_support_norm"][..., 0] = 0.0
     layers = LAYERS[kind]
-    found["distance"] = variable((*TIME, "layer"), values(len(layers)), "1", "distance")
-    return found.assign_coords(layer=variable(("layer",), layers, "1", "layer"))
+    dataset["distance"] = variable((*TIME, "layer"), values(len(layers)), "1", "distance")
+    return dataset.assign_coords(layer=variable(("layer",), layers, "1", "layer"))
 
 
 def titles(kind: str) -> list[str]:

@@ -70,11 +70,11 @@ def test_columns_of_a_diagonal_network_are_those_of_its_jacobian() -> None:
 
 def test_statistics_of_columns() -> None:
     norms = np.array([[1.0, 2.0, 3.0, 100.0], [0.1, 0.9, 2.0, 50.0], [np.nan] * 4]).reshape(1, 1, 3, 4)
-    found = column_statistics(norms).isel(arm=0, seed=0)
-    np.testing.assert_allclose(found["jacobian_norm"], [np.sqrt(10014), np.sqrt(0.01 + 0.81 + 4 + 2500), np.nan])
-    np.testing.assert_allclose(found["column_norm"].sel(column_quantile=0.5), [2.5, 1.45, np.nan])
-    np.testing.assert_allclose(found["column_norm"].sel(column_quantile=1.0), [100, 50, np.nan])
-    np.testing.assert_allclose(found["small_columns"], [0.0, 0.5, np.nan])  # below a hundredth of 100
+    statistics = column_statistics(norms).isel(arm=0, seed=0)
+    np.testing.assert_allclose(statistics["jacobian_norm"], [np.sqrt(10014), np.sqrt(0.01 + 0.81 + 4 + 2500), np.nan])
+    np.testing.assert_allclose(statistics["column_norm"].sel(column_quantile=0.5), [2.5, 1.45, np.nan])
+    np.testing.assert_allclose(statistics["column_norm"].sel(column_quantile=1.0), [100, 50, np.nan])
+    np.testing.assert_allclose(statistics["small_columns"], [0.0, 0.5, np.nan])  # below a hundredth of 100
 
 
 def test_off_support_keeps_numbers_whose_squares_underflow() -> None:
@@ -165,17 +165,17 @@ def test_features_of_a_diagonal_network() -> None:
     parameters[1, 1, 2] = np.nan
     model = as_settings({"kind": "diagonal", "u": 0.1, "v": 0.0})
     kept = snapshots(parameters, [[0, 0], [1, 2]])
-    found = linear_features.features(model, as_settings({}), data, kept, label="made up", threads=1)
+    dataset = linear_features.features(model, as_settings({}), data, kept, label="made up", threads=1)
     u, v = parameters[1, 0, 1, :5], parameters[1, 0, 1, 5:]
     x, truth = data["train_inputs"].values[1], data["truth"].values[1]
-    at = found.isel(arm=1, seed=0, snapshot_step=1)
+    at = dataset.isel(arm=1, seed=0, snapshot_step=1)
     assert float(at["jacobian_norm"]) == pytest.approx(np.linalg.norm(np.hstack([x * v, x * u])))
     assert float(at["off_support_norm"]) == pytest.approx(np.linalg.norm((u * v)[2:]))
     assert float(at["support_rmse"]) == pytest.approx(np.sqrt(np.mean((u * v - truth)[:2] ** 2)))
     start = parameters[1, 0, 0]
     expected = [np.linalg.norm(u - start[:5]) / np.linalg.norm(start[:5])]
     assert float(at["distance"].isel(layer=0)) == pytest.approx(expected[0])
-    lost = found.isel(arm=1, seed=1, snapshot_step=2)
+    lost = dataset.isel(arm=1, seed=1, snapshot_step=2)
     assert all(np.isnan(lost[name]).all() for name in lost.data_vars)
 
 
@@ -186,13 +186,13 @@ def test_features_of_a_network_on_points() -> None:
     data = points.draw(as_settings(settings), 1)
     parameters = np.stack([dense.draw(1, model, seed) for seed in range(6)]).reshape(1, 2, 3, -1)
     parameters[0, 1, 2] = np.nan
-    found = features(model, data, snapshots(parameters.copy(), [[0, 1]]))
+    dataset = features(model, data, snapshots(parameters.copy(), [[0, 1]]))
     w, b, a = np.split(parameters[0, 0, 1], 3)
     places = -b / w
-    assert float(found["kinks"][0, 0, 1]) <= np.sum((places > -1) & (places < 2))
+    assert float(dataset["kinks"][0, 0, 1]) <= np.sum((places > -1) & (places < 2))
     inside = (places > -1) & (places < 2)
-    assert float(found["slope_variation"][0, 0, 1]) == pytest.approx(np.abs(a * w)[inside].sum())
-    lost = found.isel(arm=0, seed=1, snapshot_step=2)
+    assert float(dataset["slope_variation"][0, 0, 1]) == pytest.approx(np.abs(a * w)[inside].sum())
+    lost = dataset.isel(arm=0, seed=1, snapshot_step=2)
     for name in ("kinks", "slope_variation", "jacobian_norm", "column_norm", "small_columns", "distance"):
         assert np.isnan(lost[name]).all(), name
 
@@ -203,14 +203,14 @@ def test_features_of_a_student_use_the_data_set_of_the_run() -> None:
     data = teacher_student.draw(as_settings(settings), 2)
     model = as_settings([{"units": 4, "weight": {"law": "gaussian", "scale": 1.0}, "bias": None}, OUTPUT])
     parameters = np.stack([dense.draw(3, model, seed) for seed in range(8)]).reshape(2, 2, 2, -1)
-    found = features(model, data, snapshots(parameters, [[0, 0], [1, 2]]))
+    dataset = features(model, data, snapshots(parameters, [[0, 0], [1, 2]]))
     flat, inputs = torch.from_numpy(parameters[1, 1, 1]), torch.from_numpy(data["train_inputs"].values[2])
 
     def outputs(values: torch.Tensor) -> torch.Tensor:
         return torch.relu(inputs @ values[:12].view(4, 3).T) @ values[12:]
 
     norms = np.linalg.norm(torch.autograd.functional.jacobian(outputs, flat).numpy(), axis=0)
-    at = found.isel(arm=1, seed=1, snapshot_step=1)
+    at = dataset.isel(arm=1, seed=1, snapshot_step=1)
     assert float(at["jacobian_norm"]) == pytest.approx(np.linalg.norm(norms))
     assert float(at["column_norm"].sel(column_quantile=0.5)) == pytest.approx(np.median(norms))
     expected = alignment(parameters[1, 1, 1, :12].reshape(4, 3), data["teacher_neurons"].values[2])
@@ -227,6 +227,6 @@ def test_a_deeper_student_has_no_alignment_and_no_biases_in_its_distances() -> N
     moved = start.copy()
     moved[12:16] += 1.0  # the biases of the first layer
     moved[16:32] *= 3.0  # the weights of the second
-    found = features(model, data, snapshots(np.stack([start, moved])[None, None], [[0]]))
-    assert "student_alignment" not in found
-    np.testing.assert_allclose(found["distance"][0, 0, 1], [0.0, 2.0, 0.0])
+    dataset = features(model, data, snapshots(np.stack([start, moved])[None, None], [[0]]))
+    assert "student_alignment" not in dataset
+    np.testing.assert_allclose(dataset["distance"][0, 0, 1], [0.0, 2.0, 0.0])

@@ -61,12 +61,12 @@ def test_the_published_data_set_of_diagonal_networks(recipe: Any) -> None:
 
 def test_further_published_data_sets_are_streams_of_their_own() -> None:
     settings = {"examples": 4, "dimension": 5, "support": 2, "test_examples": 3, "seed": 7}
-    found = published_regression.draw(as_settings(settings), 2)
+    drawn = published_regression.draw(as_settings(settings), 2)
     stream = np.random.RandomState(9)
-    np.testing.assert_array_equal(found["train_inputs"][2], stream.randn(4, 5))
+    np.testing.assert_array_equal(drawn["train_inputs"][2], stream.randn(4, 5))
     stream.randn(3, 5)
     truth = np.abs(stream.randn(2))
-    np.testing.assert_allclose(found["truth"][2], [*truth / np.linalg.norm(truth), 0.0, 0.0, 0.0])
-    np.testing.assert_array_equal(found["test_inputs"], np.random.RandomState(7).randn(7, 5)[4:])
-    np.testing.assert_allclose(found["train_labels"], np.einsum("sni,si->sn", found["train_inputs"], found["truth"]))
-    np.testing.assert_allclose(found["test_labels"], np.einsum("ni,si->sn", found["test_inputs"], found["truth"]))
+    np.testing.assert_allclose(drawn["truth"][2], [*truth / np.linalg.norm(truth), 0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(drawn["test_inputs"], np.random.RandomState(7).randn(7, 5)[4:])
+    np.testing.assert_allclose(drawn["train_labels"], np.einsum("sni,si->sn", drawn["train_inputs"], drawn["truth"]))
+    np.testing.assert_allclose(drawn["test_labels"], np.einsum("ni,si->sn", drawn["test_inputs"], drawn["truth"]))

@@ -21,9 +21,9 @@ def test_of_finite_values_they_are_those_of_numpy_and_scipy() -> None:
 def test_a_run_that_is_no_number_takes_no_band_away(count: int) -> None:
     runs = np.random.default_rng(count).standard_normal((count, 3))
     runs[2, 1] = np.nan
-    found = quartiles(runs)
-    np.testing.assert_allclose(found[:, 1], np.quantile(np.delete(runs[:, 1], 2), QUANTILES), rtol=1e-12)
-    np.testing.assert_allclose(found[:, [0, 2]], np.quantile(runs[:, [0, 2]], QUANTILES, axis=0), rtol=1e-12)
+    levels = quartiles(runs)
+    np.testing.assert_allclose(levels[:, 1], np.quantile(np.delete(runs[:, 1], 2), QUANTILES), rtol=1e-12)
+    np.testing.assert_allclose(levels[:, [0, 2]], np.quantile(runs[:, [0, 2]], QUANTILES, axis=0), rtol=1e-12)
     assert np.isnan(quartiles(np.full((4, 1), np.nan))).all()
 
 

@@ -20,9 +20,9 @@ def test_it_is_that_of_scipy(ties: bool) -> None:
     values = np.round(values) if ties else values
     varied = np.ptp(values, axis=0) > 0
     expected = [spearmanr(DURATIONS, column).statistic for column in values[:, varied].T]
-    found = paired_spearman(DURATIONS, values)
-    np.testing.assert_allclose(found[varied], expected, rtol=1e-13, atol=1e-15)
-    assert (found[~varied] == 0.0).all()
+    correlations = paired_spearman(DURATIONS, values)
+    np.testing.assert_allclose(correlations[varied], expected, rtol=1e-13, atol=1e-15)
+    assert (correlations[~varied] == 0.0).all()
 
 
 def test_durations_may_differ_between_seeds() -> None:
@@ -37,9 +37,9 @@ def test_a_seed_that_lacks_a_number_has_no_correlation(value: float) -> None:
     """Two of six are lost: the other four are -1, and so is their mean. It was -0.67 when NaN counted as 0."""
     values = np.tile([4.0, 3.0, 2.0, 1.0], (6, 1)).T
     values[2, :2] = value
-    found = paired_spearman(DURATIONS, finite(values))
-    np.testing.assert_array_equal(np.isnan(found), [True, True, False, False, False, False])
-    assert np.nanmean(found) == -1.0
+    correlations = paired_spearman(DURATIONS, finite(values))
+    np.testing.assert_array_equal(np.isnan(correlations), [True, True, False, False, False, False])
+    assert np.nanmean(correlations) == -1.0
     assert np.isnan(paired_spearman(DURATIONS, np.full((4, 6), np.nan))).all()
 
 
@@ -48,14 +48,14 @@ def test_a_diverged_run_ranks_worst() -> None:
     gone = np.zeros((4, 4), dtype=bool)
     gone[3, 1] = gone[2:, 2] = gone[:, 3] = True
     values[gone] = np.nan
-    found = paired_spearman(DURATIONS, ranked_worst(values, gone))
+    correlations = paired_spearman(DURATIONS, ranked_worst(values, gone))
     expected = [
         -1.0,
         spearmanr(DURATIONS, [3, 2, 1, 4]).statistic,
         spearmanr(DURATIONS, [2, 1, 3.5, 3.5]).statistic,
         0.0,
     ]
-    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(correlations, expected)
     values[0, 0] = np.nan  # not because it diverged
     assert np.isnan(paired_spearman(DURATIONS, ranked_worst(values, gone))[0])
 
@@ -73,9 +73,9 @@ def test_runs_are_read_at_the_largest_of_their_final_losses() -> None:
     """By hand: the test loss is linear in the logarithm of the training loss, and falls as it falls."""
     train = 10.0 ** -np.array([[0.0, 1.0, 2.0, 3.0], [0.0, 0.5, 1.0, 1.5], [0.0, 2.0, 1.0, 4.0]])
     test = np.array([[8.0, 6.0, 4.0, 2.0], [9.0, 7.0, 5.0, 3.0], [5.0, 4.0, 3.0, 2.0]])
-    found = at_largest_final_loss(train[:, None], test[:, None])[:, 0]
+    read = at_largest_final_loss(train[:, None], test[:, None])[:, 0]
     # The third comes back above the level, which counts from where it is below for good.
-    np.testing.assert_allclose(found, [5.0, 3.0, 3.0 - 0.5 / 3.0])
+    np.testing.assert_allclose(read, [5.0, 3.0, 3.0 - 0.5 / 3.0])
 
 
 def test_matched_fit_takes_away_what_fit_alone_does() -> None:
@@ -90,5 +90,5 @@ def test_matched_fit_takes_away_what_fit_alone_does() -> None:
 def test_diverged_runs_have_no_matched_loss() -> None:
     train = np.exp(-np.linspace(0.0, 1.0, 11)) * np.ones((3, 4, 1))
     train[2, 1, 5:] = np.nan
-    found = at_largest_final_loss(train, train)
-    np.testing.assert_array_equal(np.isnan(found).any(axis=0), [False, True, False, False])
+    read = at_largest_final_loss(train, train)
+    np.testing.assert_array_equal(np.isnan(read).any(axis=0), [False, True, False, False])

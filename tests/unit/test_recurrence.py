@@ -19,9 +19,9 @@ def measured(values: np.ndarray, experiment: str = "made_up/order", claim: str =
     return Measured(claim, experiment, "a number", whole, below(0.0), diverged=np.isnan(whole), headline=True)
 
 
-def alone(*found: Measured) -> float:
+def alone(*family: Measured) -> float:
     """How often the answer recurs for the only claim there is."""
-    return recurrences(found, {"C1": conclude(decide(found))})["C1"]
+    return recurrences(family, {"C1": conclude(decide(family))})["C1"]
 
 
 def at_edge(seeds: int = 20) -> np.ndarray:
@@ -76,9 +76,9 @@ def test_only_headlines_count_and_the_draws_are_the_same_every_time() -> None:
 
 
 def test_the_summary_says_it_in_percent() -> None:
-    found = [measured(np.linspace(-3.0, -2.0, 20)), missing("C2", "later", "a number", below(0.0), "not run")]
-    lines = summarise(decide(found), {"C1": "One.", "C2": "Two."})
-    assert [line.recurs for line in with_recurrence(lines, found)] == ["100%", ""]
+    statistics = [measured(np.linspace(-3.0, -2.0, 20)), missing("C2", "later", "a number", below(0.0), "not run")]
+    lines = summarise(decide(statistics), {"C1": "One.", "C2": "Two."})
+    assert [line.recurs for line in with_recurrence(lines, statistics)] == ["100%", ""]
 
 
 def test_fewer_resamples_within_change_little(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,9 +71,9 @@ def test_measures_are_those_of_the_rescaled_network_by_autograd(name: str) -> No
     assert isinstance(net, Rescalable)
     worker = stages.worker("features", experiment.model.kind)
     features = worker.features(experiment.model, experiment.measures, data, snapshots, label="t", threads=1)
-    found = sparsity.measures(features.assign_coords(snapshots.coords), experiment.measures)
-    assert found["rescaled_rank"].dims == ("arm", "seed", "rank_threshold")
-    assert np.isnan(found["rescaled_rank"].values[1, 1]).all()
+    measures = sparsity.measures(features.assign_coords(snapshots.coords), experiment.measures)
+    assert measures["rescaled_rank"].dims == ("arm", "seed", "rank_threshold")
+    assert np.isnan(measures["rescaled_rank"].values[1, 1]).all()
     changed = rescaling.rescaled(net, snapshots)
     inputs = torch.tensor(data["rank_inputs"].values[: changed.shape[-1]])
     module = net.module(changed[0, 1])  # type: ignore[attr-defined]
@@ -83,8 +83,8 @@ def test_measures_are_those_of_the_rescaled_network_by_autograd(name: str) -> No
     singular = torch.linalg.svdvals(jacobian).numpy()
     kept = features["rescaled_singular_values"].values[0, 1]
     np.testing.assert_allclose(kept[: len(singular)], singular[: len(kept)], rtol=1e-8, atol=1e-9 * singular[0])
-    for threshold in found["rank_threshold"].values[found["rank_threshold"].values > 1e-9]:
-        at = found["rescaled_rank"].sel(rank_threshold=threshold).values[0, 1]
+    for threshold in measures["rank_threshold"].values[measures["rank_threshold"].values > 1e-9]:
+        at = measures["rescaled_rank"].sel(rank_threshold=threshold).values[0, 1]
         assert at == rank(singular, threshold)
 
 

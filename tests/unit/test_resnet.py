@@ -59,8 +59,8 @@ def test_a_seed_has_the_weights_that_it_always_had() -> None:
 
 
 def test_parts_are_the_stem_the_stages_and_the_head() -> None:
-    found = networks.parts(networks.draw(as_settings(MODEL), 1, 10, (8, 8), 0))
-    assert {name: len(tensors) for name, tensors in found.items()} == {
+    parts = networks.parts(networks.draw(as_settings(MODEL), 1, 10, (8, 8), 0))
+    assert {name: len(tensors) for name, tensors in parts.items()} == {
         "stem": 1,
         "stage 1": 4,
         **{f"stage {number}": 5 for number in (2, 3, 4)},

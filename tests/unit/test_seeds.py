@@ -61,9 +61,9 @@ def test_which_seeds_share_a_job_is_in_no_spec_of_the_cell() -> None:
 
 def test_seeds_that_are_trained_apart_are_those_that_are_trained_together(data: ImageSet, tmp_path: Path) -> None:
     def trained(seeds: int, first: int) -> tuple[xr.Dataset, np.ndarray]:
-        about = ImageTrainSpec.model_validate(spec(0.05, seeds))
-        found = images.train(about, data, CPU, Checkpoints(tmp_path / f"{seeds} from {first}", "key"), first)
-        return found.losses, np.stack(list(found.streamed["parameters"].slabs()))
+        settings = ImageTrainSpec.model_validate(spec(0.05, seeds))
+        runs = images.train(settings, data, CPU, Checkpoints(tmp_path / f"{seeds} from {first}", "key"), first)
+        return runs.losses, np.stack(list(runs.streamed["parameters"].slabs()))
 
     whole, parameters = trained(3, 0)
     parts = [trained(2, 0), trained(1, 2)]

@@ -34,7 +34,7 @@ def _study(runs: dict[str, Any], **settings: Any) -> xr.Dataset:
 
 
 def test_sgd_is_that_of_the_cells() -> None:
-    found = _study({"sgd": SGD}, blocks=81).sel(run="sgd")
+    sgd = _study({"sgd": SGD}, blocks=81).sel(run="sgd")
     parsed = config.parse(_raw({"sgd": SGD}), "made up")
     settings = parsed.experiments["diagonal"].model_dump(mode="json")
     settings["training"] |= {"evaluations": 80, "seeds": 2, "arms": ["order"]}
@@ -42,12 +42,12 @@ def test_sgd_is_that_of_the_cells() -> None:
     schedule = settings["cells"]["decay50"]
     spec = {"cell": "c", "model": settings["model"], "training": settings["training"], "schedule": schedule}
     cell, _ = train(spec, data)
-    np.testing.assert_array_equal(found["block_step"], cell["step"])
+    np.testing.assert_array_equal(sgd["block_step"], cell["step"])
     # With one evaluation in each block, median and maximum are the loss itself.
     for name in ("loss_median", "loss_max"):
-        np.testing.assert_allclose(found[name], cell["train_loss"].isel(arm=0), rtol=1e-12)
-    at_points = cell["step_size"].sel(step=found["point_step"].values).values
-    np.testing.assert_array_equal(found["step_size"], np.broadcast_to(at_points, found["step_size"].shape))
+        np.testing.assert_allclose(sgd[name], cell["train_loss"].isel(arm=0), rtol=1e-12)
+    at_points = cell["step_size"].sel(step=sgd["point_step"].values).values
+    np.testing.assert_array_equal(sgd["step_size"], np.broadcast_to(at_points, sgd["step_size"].shape))
 
 
 def test_curvatures_do_not_depend_on_how_often_the_loss_is_evaluated() -> None:
@@ -72,44 +72,44 @@ def test_points_are_dense_after_the_decay() -> None:
 
 @pytest.mark.parametrize(("name", "run", "multiple"), [("gd", GD, 1.0), ("catapult", CATAPULT, 2.5)])
 def test_step_sizes_follow_the_sharpness_at_the_start(name: str, run: dict[str, Any], multiple: float) -> None:
-    found = _study({name: run}).sel(run=name)
-    product = (found["sharpness"] * found["step_size"]).isel(point=0)
+    started = _study({name: run}).sel(run=name)
+    product = (started["sharpness"] * started["step_size"]).isel(point=0)
     np.testing.assert_allclose(product, multiple, rtol=1e-12)
-    assert float(found["sharpness"].isel(point=0).std()) > 0  # the seeds differ in data or init
-    assert (found["step_size"] == found["step_size"].isel(point=0)).all()
+    assert float(started["sharpness"].isel(point=0).std()) > 0  # the seeds differ in data or init
+    assert (started["step_size"] == started["step_size"].isel(point=0)).all()
 
 
 def test_first_step_of_gradient_descent() -> None:
-    found = _study({"gd": GD}, blocks=60).sel(run="gd")
+    descent = _study({"gd": GD}, blocks=60).sel(run="gd")
     parsed = config.parse(_raw({"gd": GD}), "made up")
     drawn = parsed.experiments["diagonal"].data.model_dump(mode="json")
     data = stages.worker("data", "sparse_regression").draw(as_settings(drawn), 2)
     for seed in range(2):
         x, y = (data[f"train_{name}"].values[seed + 1] for name in ("inputs", "labels"))
         u, v = np.full(10, 0.1), np.zeros(10)
-        for losses in found["loss_max"].values[seed, :5]:
+        for losses in descent["loss_max"].values[seed, :5]:
             residuals = x @ (u * v) - y
             assert losses == pytest.approx(0.5 * np.mean(residuals**2), rel=1e-12)
-            slope = float(found["step_size"][seed, 0]) * x.T @ residuals / len(y)
+            slope = float(descent["step_size"][seed, 0]) * x.T @ residuals / len(y)
             u, v = u - slope * v, v - slope * u
 
 
 def test_diverged_runs_are_counted_and_drawn() -> None:
-    found = _study({"sgd": SGD, "gd": GD | {"step_over_sharpness": 60.0}})
-    lost = found.sel(run="gd")
+    dataset = _study({"sgd": SGD, "gd": GD | {"step_over_sharpness": 60.0}})
+    lost = dataset.sel(run="gd")
     assert (lost["diverged_step"] >= 0).all()
     assert np.isnan(lost["spikes"]).all()
     assert np.isnan(lost["sharpness"].isel(point=-1)).all()
-    assert (found.sel(run="sgd")["diverged_step"] == -1).all()
-    picture = figure.draw(found)
+    assert (dataset.sel(run="sgd")["diverged_step"] == -1).all()
+    picture = figure.draw(dataset)
     assert "2 of 2 diverged" in " ".join(str(text.get_text()) for text in picture.legends[0].get_texts())
     assert [ax.texts[0].get_text() for ax in picture.axes if ax.texts] == ["every run diverged"] * 3
 
 
 def test_figure_shows_the_largest_losses() -> None:
-    found = _study({"sgd": SGD, "gd": GD, "catapult": CATAPULT})
-    found["loss_max"][0, 0, 2] = 1234.5
-    picture = figure.draw(found)
+    dataset = _study({"sgd": SGD, "gd": GD, "catapult": CATAPULT})
+    dataset["loss_max"][0, 0, 2] = 1234.5
+    picture = figure.draw(dataset)
     assert len(picture.axes) == 9
     assert any(1234.5 in np.asarray(line.get_ydata()) for line in picture.axes[0].lines)
 

@@ -40,26 +40,26 @@ MATRICES = {
 
 @pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
 def test_singular_values_are_those_of_lapack(matrix: Array) -> None:
-    found, wanted = spectra.singular_values(matrix), np.linalg.svd(matrix, compute_uv=False)
-    assert found.shape == wanted.shape
-    assert (np.diff(found) <= 0).all()
-    assert (found >= 0).all()
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=CLOSE * wanted.max(initial=0.0))
+    values, wanted = spectra.singular_values(matrix), np.linalg.svd(matrix, compute_uv=False)
+    assert values.shape == wanted.shape
+    assert (np.diff(values) <= 0).all()
+    assert (values >= 0).all()
+    np.testing.assert_allclose(values, wanted, rtol=0, atol=CLOSE * wanted.max(initial=0.0))
 
 
 def test_values_of_a_stack_keep_their_places_and_nan_stays_apart() -> None:
     stack = RNG.standard_normal((2, 3, 8, 5))
     stack[1, 0, 2, 2] = np.inf
-    found = spectra.singular_values(stack)
-    assert np.isnan(found[1, 0]).all()
-    assert np.isfinite(found).all(axis=-1).sum() == 5
-    np.testing.assert_array_equal(found[0, 2], spectra.singular_values(stack[0, 2]))
+    values = spectra.singular_values(stack)
+    assert np.isnan(values[1, 0]).all()
+    assert np.isfinite(values).all(axis=-1).sum() == 5
+    np.testing.assert_array_equal(values[0, 2], spectra.singular_values(stack[0, 2]))
 
 
 def test_small_values_of_graded_columns_keep_their_digits() -> None:
     scales = 10.0 ** -np.arange(0.0, 15.0)
-    found = spectra.singular_values(np.eye(15)[:, ::-1] * scales)
-    np.testing.assert_allclose(found, scales, rtol=1e-12)
+    values = spectra.singular_values(np.eye(15)[:, ::-1] * scales)
+    np.testing.assert_allclose(values, scales, rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 30, 75])
@@ -96,9 +96,9 @@ def test_the_matrix_is_left_as_it_is() -> None:
 @pytest.mark.parametrize("shape", [(5, 5), (40, 17), (3, 1)])
 def test_the_triangle_is_that_of_lapack_up_to_signs(shape: tuple[int, int]) -> None:
     matrix = RNG.standard_normal(shape)
-    found, wanted = spectra.triangle(matrix), np.linalg.qr(matrix, mode="r")
-    np.testing.assert_allclose(np.abs(found), np.abs(wanted), rtol=0, atol=1e-13)
-    np.testing.assert_array_equal(found, np.triu(found))
+    triangle, wanted = spectra.triangle(matrix), np.linalg.qr(matrix, mode="r")
+    np.testing.assert_allclose(np.abs(triangle), np.abs(wanted), rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(triangle, np.triu(triangle))
 
 
 def test_columns_of_zeros_add_zeros_alone() -> None:
@@ -106,6 +106,6 @@ def test_columns_of_zeros_add_zeros_alone() -> None:
     matrix = np.random.default_rng(3).standard_normal((30, 12))
     wide = np.zeros((30, 20))
     wide[:, np.r_[0:5, 9:16]] = matrix
-    found = spectra.singular_values(np.stack([wide, np.zeros_like(wide)]))
-    np.testing.assert_array_equal(found[0], np.r_[spectra.singular_values(matrix), np.zeros(8)])
-    np.testing.assert_array_equal(found[1], np.zeros(20))
+    values = spectra.singular_values(np.stack([wide, np.zeros_like(wide)]))
+    np.testing.assert_array_equal(values[0], np.r_[spectra.singular_values(matrix), np.zeros(8)])
+    np.testing.assert_array_equal(values[1], np.zeros(20))

@@ -20,26 +20,26 @@ LENGTH = 1001
 def noise(runs: int, points: int, correlation: float = 0.0, seed: int = 0) -> Array:
     """A stationary AR(1) process of unit variance for each run."""
     generator = np.random.default_rng(seed)
-    found = np.empty((runs, points))
-    found[:, 0] = generator.standard_normal(runs)
+    values = np.empty((runs, points))
+    values[:, 0] = generator.standard_normal(runs)
     for index in range(1, points):
         fresh = np.sqrt(1.0 - correlation**2) * generator.standard_normal(runs)
-        found[:, index] = correlation * found[:, index - 1] + fresh
-    return found
+        values[:, index] = correlation * values[:, index - 1] + fresh
+    return values
 
 
 def experiment(log_loss: Array, fractions: tuple[float, ...] = (0.5,)) -> xr.Dataset:
     """The same runs in every cell; log_loss: (seeds, steps) of log10 of the loss."""
     shape = (len(fractions), 1, *log_loss.shape)
     runs = ("cell", "arm", "seed")
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "train_loss": ((*runs, "step"), np.broadcast_to(10.0**log_loss, shape).copy()),
             "diverged_step": (runs, np.full(shape[:3], -1)),
         },
         {"step": STEPS},
     )
-    return with_schedules(found, fractions)
+    return with_schedules(dataset, fractions)
 
 
 def residuals(points: int, correlation: float = 0.0) -> Array:
@@ -55,41 +55,41 @@ def falling(onset: int, level: float = -1.0, rate: float = 2.0) -> Array:
 
 
 def test_known_onset_level_and_drop() -> None:
-    found = measures.stabilisation(experiment(falling(100) + 0.02 * noise(20, len(STEPS)))).isel(cell=0, arm=0)
-    assert set(found) == set(VARIABLES)
-    np.testing.assert_allclose(found["stabilisation_onset"], 100, atol=40)
-    assert float(found["stabilisation_onset"].median()) == pytest.approx(100, abs=5)
-    np.testing.assert_allclose(found["stabilisation_level"], 0.1, rtol=0.02)
-    np.testing.assert_allclose(found["stabilisation_steps"], 500 - found["stabilisation_onset"])
-    np.testing.assert_allclose(found["stabilisation_fraction"], found["stabilisation_steps"] / LENGTH)
-    np.testing.assert_allclose(found["stabilisation_slope"], 0.0, atol=0.05)
-    np.testing.assert_allclose(found["decay_drop"], 2.0, atol=0.02)
-    np.testing.assert_allclose(found["final_drop"], 2.0, atol=0.02)
+    measured = measures.stabilisation(experiment(falling(100) + 0.02 * noise(20, len(STEPS)))).isel(cell=0, arm=0)
+    assert set(measured) == set(VARIABLES)
+    np.testing.assert_allclose(measured["stabilisation_onset"], 100, atol=40)
+    assert float(measured["stabilisation_onset"].median()) == pytest.approx(100, abs=5)
+    np.testing.assert_allclose(measured["stabilisation_level"], 0.1, rtol=0.02)
+    np.testing.assert_allclose(measured["stabilisation_steps"], 500 - measured["stabilisation_onset"])
+    np.testing.assert_allclose(measured["stabilisation_fraction"], measured["stabilisation_steps"] / LENGTH)
+    np.testing.assert_allclose(measured["stabilisation_slope"], 0.0, atol=0.05)
+    np.testing.assert_allclose(measured["decay_drop"], 2.0, atol=0.02)
+    np.testing.assert_allclose(measured["final_drop"], 2.0, atol=0.02)
 
 
 def test_level_is_the_mean_of_the_loss_and_not_of_its_logarithm() -> None:
     log_loss = np.where(np.arange(len(STEPS)) % 2, -1.0, -3.0)[None]
-    found = measures.stabilisation(experiment(log_loss))
-    assert float(found["stabilisation_onset"].squeeze()) == 0.0
+    measured = measures.stabilisation(experiment(log_loss))
+    assert float(measured["stabilisation_onset"].squeeze()) == 0.0
     phase = 10.0 ** log_loss[0, STEPS <= 500]
-    assert float(found["stabilisation_level"].squeeze()) == pytest.approx(phase.mean())
+    assert float(measured["stabilisation_level"].squeeze()) == pytest.approx(phase.mean())
 
 
 def test_a_loss_that_keeps_falling_never_stabilises() -> None:
     log_loss = np.where(STEPS <= 500, -2.0 * STEPS / 500, -4.0) + 0.1 * noise(20, len(STEPS))
-    found = measures.stabilisation(experiment(log_loss)).isel(cell=0, arm=0)
-    assert found["stabilisation_onset"].isnull().all()
-    assert found["stabilisation_level"].isnull().all()
-    assert (found["stabilisation_steps"] == 0).all()
-    np.testing.assert_allclose(found["stabilisation_slope"], -1.0, atol=0.15)
-    assert found["final_drop"].notnull().all()
+    measured = measures.stabilisation(experiment(log_loss)).isel(cell=0, arm=0)
+    assert measured["stabilisation_onset"].isnull().all()
+    assert measured["stabilisation_level"].isnull().all()
+    assert (measured["stabilisation_steps"] == 0).all()
+    np.testing.assert_allclose(measured["stabilisation_slope"], -1.0, atol=0.15)
+    assert measured["final_drop"].notnull().all()
 
 
 def test_a_loss_at_rounding_error_is_no_level() -> None:
     log_loss = np.where(STEPS <= 100, -31.0 * STEPS / 100, -31.0) + 0.05 * noise(5, len(STEPS))
-    found = measures.stabilisation(experiment(log_loss)).isel(cell=0, arm=0)
-    assert (np.abs(found["stabilisation_slope"]) < 0.1).all()
-    assert found["stabilisation_onset"].isnull().all()
+    measured = measures.stabilisation(experiment(log_loss)).isel(cell=0, arm=0)
+    assert (np.abs(measured["stabilisation_slope"]) < 0.1).all()
+    assert measured["stabilisation_onset"].isnull().all()
     higher = measures.stabilisation(experiment(log_loss / 2)).isel(cell=0, arm=0)
     assert higher["stabilisation_onset"].notnull().all()
 
@@ -99,18 +99,18 @@ def test_a_slow_trend_is_told_by_its_interval() -> None:
     log_loss = np.where(STEPS <= 500, -1.4 * STEPS / 500, -4.0) + 0.25 * noise(40, len(STEPS))
     phase = is_large(STEPS, 500)
     assert (measures.truncation(log_loss[:, phase]) >= 0).sum() >= 10
-    found = measures.stabilisation(experiment(log_loss)).isel(cell=0, arm=0)
-    shown_falling = (found["stabilisation_slope_high"] < -FLAT).values
+    measured = measures.stabilisation(experiment(log_loss)).isel(cell=0, arm=0)
+    shown_falling = (measured["stabilisation_slope_high"] < -FLAT).values
     assert shown_falling.sum() >= 20
-    assert found["stabilisation_onset"].isnull().values[shown_falling].all()
+    assert measured["stabilisation_onset"].isnull().values[shown_falling].all()
 
 
 def test_truncation_equals_the_definition() -> None:
     values = 0.5 * noise(8, 41, 0.5) + np.maximum(1.0 - np.arange(41) / 10, 0.0)
-    for row, found in zip(values, measures.truncation(values), strict=True):
+    for row, truncated in zip(values, measures.truncation(values), strict=True):
         marginal = [row[d:].var() / (41 - d) for d in range(31)]
         best = int(np.argmin(marginal))
-        assert found == (best if best <= 20 else -1)
+        assert truncated == (best if best <= 20 else -1)
 
 
 def test_slope_equals_that_of_polyfit() -> None:
@@ -140,21 +140,21 @@ def test_blocks_grow_with_the_correlation_and_the_length() -> None:
 
 
 def test_a_constant_loss_is_flat_without_doubt() -> None:
-    found = measures.stabilisation(experiment(np.full((2, len(STEPS)), -1.0))).isel(cell=0, arm=0)
-    assert (found["stabilisation_onset"] == 0).all()
+    measured = measures.stabilisation(experiment(np.full((2, len(STEPS)), -1.0))).isel(cell=0, arm=0)
+    assert (measured["stabilisation_onset"] == 0).all()
     for end in ("", "_low", "_high"):
-        np.testing.assert_allclose(found[f"stabilisation_slope{end}"], 0.0, atol=1e-12)
+        np.testing.assert_allclose(measured[f"stabilisation_slope{end}"], 0.0, atol=1e-12)
 
 
 def test_diverged_runs_and_cells_without_a_phase_have_no_measures() -> None:
     made = experiment(falling(50) + 0.02 * noise(4, len(STEPS)), fractions=(0.0, 0.02, 0.5))
     made["diverged_step"][2, 0, 1] = 700
     made["train_loss"][2, 0, 1, 141:] = np.nan
-    found = measures.stabilisation(made)
+    measured = measures.stabilisation(made)
     assert is_large(STEPS, 20).sum() < FEWEST_POINTS
     for name in VARIABLES:
-        assert found[name].isel(cell=[0, 1]).isnull().all(), name
-        assert list(found[name].isel(cell=2, arm=0).isnull().values) == [False, True, False, False], name
+        assert measured[name].isel(cell=[0, 1]).isnull().all(), name
+        assert list(measured[name].isel(cell=2, arm=0).isnull().values) == [False, True, False, False], name
 
 
 def test_other_runs_of_a_cell_leave_the_measures_of_a_run_alone_but_for_its_interval() -> None:
@@ -173,5 +173,5 @@ def test_the_phase_ends_where_the_step_size_is_divided() -> None:
 def test_the_first_mean_after_the_decay_that_reaches_into_the_phase_is_left_out() -> None:
     """Recorded at steps 500 and 505 with the decay at step 502: the mean over 500 to 505 is of both."""
     log_loss = np.where(STEPS <= 505, -1.0, -3.0)[None]
-    found = measures.of_runs(10.0**log_loss, STEPS, 502)
-    assert found["decay_drop"][0] == pytest.approx(2.0)
+    measured = measures.of_runs(10.0**log_loss, STEPS, 502)
+    assert measured["decay_drop"][0] == pytest.approx(2.0)

@@ -30,7 +30,7 @@ def with_phase(
     noise = 0.05 * rng.standard_normal(shape) + shift * np.arange(SEEDS)[:, None]
     before = -1.0 + trend * STEPS / 10_000
     decayed = (fractions[:, None] > 0) & (fractions[:, None] * STEPS[-1] < STEPS)
-    found = base.assign(
+    dataset = base.assign(
         train_loss=variable(
             ("cell", "arm", "seed", "step"),
             10.0 ** (np.where(decayed, -3.0, before)[:, None, None] + noise),
@@ -40,8 +40,8 @@ def with_phase(
         step_size=variable(("cell", "step"), np.where(decayed, 0.1, 0.4), "1", "step size"),
     ).assign_coords(step=variable(("step",), STEPS, "step", "step"))
     if kind == "images":
-        found["test_error"] = found["train_loss"]
-    return with_schedules(found, fractions)
+        dataset["test_error"] = dataset["train_loss"]
+    return with_schedules(dataset, fractions)
 
 
 def draw(experiment: xr.Dataset) -> str:
@@ -49,17 +49,17 @@ def draw(experiment: xr.Dataset) -> str:
 
 
 def test_has_a_panel_for_every_cell_with_a_decay_and_one_for_the_trends() -> None:
-    figure = stabilisation.draw((found := with_phase()).merge(measured(found)))
+    figure = stabilisation.draw((dataset := with_phase()).merge(measured(dataset)))
     titles = [ax.get_title(loc="left")[4:] for ax in figure.axes]
     assert titles == 2 * [*(f"loss, decay at {part}%" for part in (10, 30, 50)), "trend before decay"]
     assert "small step" not in said(figure)
 
 
 def test_shows_level_onset_and_trend() -> None:
-    found = with_phase(arms=("order",), shift=0.1)
-    found = found.merge(measured(found))
-    *_, longest, trends = stabilisation.draw(found).axes
-    runs = found.isel(arm=0).sel(cell="decay50")
+    dataset = with_phase(arms=("order",), shift=0.1)
+    dataset = dataset.merge(measured(dataset))
+    *_, longest, trends = stabilisation.draw(dataset).axes
+    runs = dataset.isel(arm=0).sel(cell="decay50")
     level = next(line for line in longest.lines if line.get_color() == stabilisation.LEVEL)
     np.testing.assert_allclose(level.get_ydata(), float(runs["stabilisation_level"].median()))
     np.testing.assert_allclose(level.get_xdata(), [float(runs["stabilisation_onset"].median()) / 1000, 10.0])

@@ -156,8 +156,8 @@ def streamed(values: np.ndarray, lead: int) -> dict[str, store.Streamed]:
 def test_a_streamed_variable_is_one_like_any_other(tmp_path: Path, lead: int) -> None:
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     values[0, 1] = np.nan
-    about = {"title": "t", "stage": "train", "spec": "{}", "code": "c", "seeds": "0", "clock": store.Clock()}
-    store.write(tmp_path / "a.nc", dataset(), streamed=streamed(values, lead), **about)
+    attributes = {"title": "t", "stage": "train", "spec": "{}", "code": "c", "seeds": "0", "clock": store.Clock()}
+    store.write(tmp_path / "a.nc", dataset(), streamed=streamed(values, lead), **attributes)
     back = store.read(tmp_path / "a.nc")
     np.testing.assert_array_equal(back["weights"], values)
     assert back["weights"].attrs == {"units": "1", "long_name": "weights"}
@@ -165,8 +165,8 @@ def test_a_streamed_variable_is_one_like_any_other(tmp_path: Path, lead: int) ->
 
 def test_a_store_is_checked_and_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    about = {"title": "t", "stage": "train", "spec": "{}", "code": "c", "seeds": "0", "clock": store.Clock()}
-    store.write(tmp_path / "a.nc", dataset(), streamed=streamed(values, 2), **about)
+    attributes = {"title": "t", "stage": "train", "spec": "{}", "code": "c", "seeds": "0", "clock": store.Clock()}
+    store.write(tmp_path / "a.nc", dataset(), streamed=streamed(values, 2), **attributes)
     monkeypatch.setattr(store, "SLAB", 20)
     with store.opened(tmp_path / "a.nc", spec="{}", code="c") as lazily:
         np.testing.assert_array_equal(lazily["weights"][1, 2].values, values[1, 2])
@@ -260,8 +260,8 @@ def test_stores_of_another_scipy_are_refused(tmp_path: Path) -> None:
 )
 def test_errors_come_through_from_other_processes(error: store.StoreError) -> None:
     """As they do from the pools of `verify` and `compare`."""
-    found = pickle.loads(pickle.dumps(error))
-    assert (type(found), str(found), vars(found)) == (type(error), str(error), vars(error))
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
 def test_as_many_rows_as_names(tmp_path: Path) -> None:
@@ -296,10 +296,10 @@ def test_rows_of_every_kind_come_back(tmp_path: Path) -> None:
     names = store.variable(("cell",), ["one", "two"], "1", "cell")
     rows = store.Rows(names, iter([row, row]), lambda _: row[[]].assign_attrs(stores_sha256="c"))
     store.write_tree(tmp_path / "tree.nc", {"experiment": rows}, title="t", spec="{}", code="c")
-    found = store.read_all(tmp_path / "tree.nc")[0]["experiment"]
+    group = store.read_all(tmp_path / "tree.nc")[0]["experiment"]
     for key, value in parts.items():
-        np.testing.assert_array_equal(found[key].values, np.array([value, value]))
-    assert found["flag"].dtype == bool
+        np.testing.assert_array_equal(group[key].values, np.array([value, value]))
+    assert group["flag"].dtype == bool
 
 
 def cells(*names: str) -> xr.Dataset:

@@ -79,9 +79,9 @@ def test_rules(verdicts: str, answer: str) -> None:
         "n": row("not run"),
         "f": row("undecided", seeds=3),
     }
-    found = [kinds[letter] for letter in verdicts]
-    assert conclude(found) == conclude(found[::-1]) == answer
-    assert conclude([*found, row("refuted", headline=False), row("supported", headline=False)]) == answer
+    rows = [kinds[letter] for letter in verdicts]
+    assert conclude(rows) == conclude(rows[::-1]) == answer
+    assert conclude([*rows, row("refuted", headline=False), row("supported", headline=False)]) == answer
 
 
 def test_lines_come_in_order_and_none_is_missing() -> None:
@@ -100,7 +100,7 @@ def test_a_claim_without_a_statement_is_an_error() -> None:
 
 
 def test_evidence_names_the_clearest() -> None:
-    found = [
+    rows = [
         row("supported", experiment="vague", margin=1.1),
         row("supported", experiment="clear", margin=9.0, diverged=4),
         row("supported", experiment="sweep", margin=99.0, headline=False),
@@ -110,38 +110,38 @@ def test_evidence_names_the_clearest() -> None:
         row("undecided", experiment="few", seeds=3),
         row("not run", experiment="later"),
     ]
-    assert evidence(found) == (
+    assert evidence(rows) == (
         "Clearest support: supported number (clear) is -0.5 [-0.75, -0.25], asked: below 0; 20 seeds, 4 more diverged. "
         "Clearest refutation: refuted number (badly) is -0.5 [-0.75, -0.25], asked: below 0; 20 seeds. "
         "Fewer than 6 usable seeds: few. Not run: later."
     )
-    assert tally(asked(found)) == "2 / 2 / 1"
+    assert tally(asked(rows)) == "2 / 2 / 1"
 
 
 def test_a_line_says_on_what_it_rests() -> None:
     """Seeds, units of replication, what survivors alone would say, and statistics at matched training loss."""
-    found = [
+    rows = [
         row("supported", seeds=8, unit="data sets"),
         row("undecided", experiment="half/order", unit="runs on one data set", diverged=30, survivors="supported"),
         row("supported", unit="data sets", diverged=2, survivors="supported", without_value=3),
         row("refuted", headline=False, beside=MATCHED),
     ]
-    (line,) = summarise(found, {"C1": "One."})
+    (line,) = summarise(rows, {"C1": "One."})
     assert (line.answer, line.counts, line.seeds) == ("holds in part", "2 / 0 / 1", "8 to 20")
     assert line.units == "data sets: 2; runs on one data set: 1"
     assert (line.survivors, line.matched) == ("1 otherwise", "0 / 1 / 0")
     assert "Survivors alone would say otherwise: half/order. At matched training loss: 0 / 1 / 0." in line.evidence
-    assert "20 seeds, 2 more diverged, 3 without a value, data sets" in evidence(found[2:3])
+    assert "20 seeds, 2 more diverged, 3 without a value, data sets" in evidence(rows[2:3])
     (plain,) = summarise([row("supported")], {"C1": "One."})
     assert (plain.units, plain.survivors, plain.matched) == ("", "", "")
 
 
 def test_evidence_names_the_weakest_of_many_supported() -> None:
-    found = [row("supported", experiment=name, margin=margin) for name, margin in (("b", 2.0), ("a", 5.0), ("c", 1.2))]
-    text = evidence(found)
+    rows = [row("supported", experiment=name, margin=margin) for name, margin in (("b", 2.0), ("a", 5.0), ("c", 1.2))]
+    text = evidence(rows)
     assert text.index("Clearest support: supported number (a)") < text.index("Weakest support: supported number (c)")
     assert "(b)" not in text
-    assert "Weakest" not in evidence(found[:1])
+    assert "Weakest" not in evidence(rows[:1])
 
 
 def test_long_lists_are_cut() -> None:

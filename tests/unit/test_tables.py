@@ -36,7 +36,7 @@ def experiment() -> xr.Dataset:
     blocks = np.stack([sweep, 2 * sweep], axis=-2) / 1000
     active = np.where(np.isnan(blocks[..., 0]), np.nan, 0.5)
     active[1, 0, :2, -1, 1] = 0.0
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "train_loss": variable((*RUN, "step"), over_time / 1e5, "1", "loss"),
             "test_error": variable((*RUN, "step"), over_time, "percent", "error"),
@@ -67,7 +67,7 @@ def experiment() -> xr.Dataset:
         },
         {"title": "Toys & tests_1: 100% made up", "paper": "Fig. 0", "training": TRAINING},
     )
-    return with_schedules(found, [0.0, 0.5])
+    return with_schedules(dataset, [0.0, 0.5])
 
 
 def rows(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
@@ -77,45 +77,45 @@ def rows(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
 
 
 def only(frame: pd.DataFrame, **wanted: object) -> pd.Series:
-    found = rows(frame, **wanted)
-    assert len(found) == 1
-    return found.iloc[0]
+    chosen = rows(frame, **wanted)
+    assert len(chosen) == 1
+    return chosen.iloc[0]
 
 
 def test_has_one_row_for_everything(experiment: xr.Dataset) -> None:
-    found = tables.table(experiment)
+    frame = tables.table(experiment)
     # Loss, error, rank at 2 thresholds, sparsity of 2 blocks at 2 thresholds, activity of 2 blocks; 2 cells and 2 arms.
-    assert len(found) == (1 + 1 + 2 + 4 + 2) * 2 * 2
+    assert len(frame) == (1 + 1 + 2 + 4 + 2) * 2 * 2
     measures = ["train_loss", "test_error", "rank", "feature_sparsity", "active_fraction"]
-    assert list(found["measure"].unique()) == measures
+    assert list(frame["measure"].unique()) == measures
     keys = ["arm", "measure", "block", "threshold", "cell"]
-    assert not found.duplicated(keys).any()
+    assert not frame.duplicated(keys).any()
 
 
 def test_equals_what_is_computed_by_hand(experiment: xr.Dataset) -> None:
-    found = tables.table(experiment)
-    small = only(found, measure="train_loss", arm="order", cell="small")
+    frame = tables.table(experiment)
+    small = only(frame, measure="train_loss", arm="order", cell="small")
     assert (small["median"], small["seeds"], small["diverged"]) == (pytest.approx(3e-5), 5, 0)
     assert small["interval_low"] == pytest.approx(1e-5)
     assert small["interval_high"] == pytest.approx(5e-4)
-    large = only(found, measure="train_loss", arm="order", cell="large")
+    large = only(frame, measure="train_loss", arm="order", cell="large")
     assert (large["median"], large["diverged"]) == (pytest.approx(5e-5), 1)  # of 2, 4, 6 and 8
-    sweep = rows(found, measure="rank", arm="order", cell="small")
+    sweep = rows(frame, measure="rank", arm="order", cell="small")
     assert list(sweep["threshold"]) == [1e-4, 1e-3]
     assert list(sweep["median"]) == [3.0, 13.0]
-    second = only(found, measure="feature_sparsity", arm="order", cell="large", block=2, threshold=0.9)
+    second = only(frame, measure="feature_sparsity", arm="order", cell="large", block=2, threshold=0.9)
     assert (second["median"], second["units"]) == (pytest.approx(2 * 15 / 1000), "1")
 
 
 def test_the_papers_value_stands_at_the_papers_threshold(experiment: xr.Dataset) -> None:
-    found = tables.table(experiment)
+    frame = tables.table(experiment)
     np.testing.assert_equal(
-        rows(found, measure="rank", cell="small", arm="data")["published"].to_numpy(), [26.0, np.nan]
+        rows(frame, measure="rank", cell="small", arm="data")["published"].to_numpy(), [26.0, np.nan]
     )
-    sparsity = rows(found, measure="feature_sparsity", cell="large", arm="order", threshold=0.99)
+    sparsity = rows(frame, measure="feature_sparsity", cell="large", arm="order", threshold=0.99)
     assert list(sparsity["published"]) == [0.063, 0.4]
-    assert only(found, measure="test_error", cell="small", arm="order")["published"] == pytest.approx(35.3)
-    assert np.isnan(only(found, measure="train_loss", cell="small", arm="order")["published"])
+    assert only(frame, measure="test_error", cell="small", arm="order")["published"] == pytest.approx(35.3)
+    assert np.isnan(only(frame, measure="train_loss", cell="small", arm="order")["published"])
 
 
 def test_without_survivors_there_is_no_value(experiment: xr.Dataset) -> None:
@@ -125,14 +125,14 @@ def test_without_survivors_there_is_no_value(experiment: xr.Dataset) -> None:
 
 
 def test_counts_dead_runs_beside_diverged_ones(experiment: xr.Dataset) -> None:
-    found = tables.table(experiment)
-    assert list(found.columns[list(found.columns).index("diverged") :])[:2] == ["diverged", "dead"]
-    assert set(rows(found, arm="order", cell="large")["dead"]) == {2}
-    assert set(rows(found, arm="order", cell="small")["dead"]) == {0}
-    assert set(rows(found, arm="data")["dead"]) == {0}
+    frame = tables.table(experiment)
+    assert list(frame.columns[list(frame.columns).index("diverged") :])[:2] == ["diverged", "dead"]
+    assert set(rows(frame, arm="order", cell="large")["dead"]) == {2}
+    assert set(rows(frame, arm="order", cell="small")["dead"]) == {0}
+    assert set(rows(frame, arm="data")["dead"]) == {0}
     without = tables.table(experiment.drop_vars(["active_fraction", "feature_sparsity"]))  # diagonal networks
     assert set(without["dead"]) == {0}
-    for text in (tables.markdown(found, "Made up", TRAINING), tables.latex(found, "Made up", TRAINING)):
+    for text in (tables.markdown(frame, "Made up", TRAINING), tables.latex(frame, "Made up", TRAINING)):
         assert "perfectly sparse, but constant" in text
         assert "include dead runs" in text
 
@@ -152,38 +152,38 @@ def with_phase(experiment: xr.Dataset) -> xr.Dataset:
 
 
 def test_the_large_step_phase_has_rows_for_cells_with_a_decay(experiment: xr.Dataset) -> None:
-    found = tables.table(with_phase(experiment))
-    assert len(found) == len(tables.table(experiment)) + 3 * 2  # three measures of one cell in two arms
-    assert set(rows(found, measure="stabilisation_onset")["cell"]) == {"large"}
-    onset = only(found, measure="stabilisation_onset", arm="order")
+    frame = tables.table(with_phase(experiment))
+    assert len(frame) == len(tables.table(experiment)) + 3 * 2  # three measures of one cell in two arms
+    assert set(rows(frame, measure="stabilisation_onset")["cell"]) == {"large"}
+    onset = only(frame, measure="stabilisation_onset", arm="order")
     assert (onset["median"], onset["measured"], onset["seeds"], onset["diverged"]) == (2.0, 2, 5, 1)
-    assert only(found, measure="stabilisation_fraction", arm="order")["median"] == pytest.approx(0.1)
-    assert only(found, measure="stabilisation_slope", arm="order")["median"] == pytest.approx(-0.3)
-    lost = only(found, measure="stabilisation_slope", arm="data")
+    assert only(frame, measure="stabilisation_fraction", arm="order")["median"] == pytest.approx(0.1)
+    assert only(frame, measure="stabilisation_slope", arm="order")["median"] == pytest.approx(-0.3)
+    lost = only(frame, measure="stabilisation_slope", arm="data")
     assert (np.isnan(lost["median"]), lost["measured"], lost["diverged"]) == (True, 0, 5)
-    assert list(rows(found, measure="rank")["measured"]) == list(5 - rows(found, measure="rank")["diverged"])
+    assert list(rows(frame, measure="rank")["measured"]) == list(5 - rows(frame, measure="rank")["diverged"])
 
 
 def test_says_how_many_runs_stabilise(experiment: xr.Dataset) -> None:
-    found = tables.table(with_phase(experiment))
-    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(found, "Made up", TRAINING).splitlines()]
+    frame = tables.table(with_phase(experiment))
+    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(frame, "Made up", TRAINING).splitlines()]
     start = "| large step, decay at 50% |"
     assert f"| training loss stabilises at | step {start} 2 [1, 3], 2 runs | 5 | 1 | 2 | – |" in lines
     assert f"| training with a stable loss | % {start} 10 [0, 40] | 5 | 1 | 2 | – |" in lines
     assert any(
         line.startswith(f"| change of the training loss before the decay | decades {start} -0.3") for line in lines
     )
-    assert r"\emph{training loss stabilises at (step)}" in tables.latex(found, "Made up", TRAINING)
+    assert r"\emph{training loss stabilises at (step)}" in tables.latex(frame, "Made up", TRAINING)
 
 
 def test_dead_units_and_ranks_of_features_have_rows_for_every_block(experiment: xr.Dataset) -> None:
     sparsity = experiment["feature_sparsity"].isel(correlation_threshold=0, drop=True).assign_attrs(units="1")
-    found = tables.table(experiment.assign(dead_fraction=sparsity, feature_effective_rank=1000 * sparsity))
+    frame = tables.table(experiment.assign(dead_fraction=sparsity, feature_effective_rank=1000 * sparsity))
     for measure, factor in (("dead_fraction", 1.0), ("feature_effective_rank", 1000.0)):
-        second = only(found, measure=measure, arm="order", cell="small", block=2)
+        second = only(frame, measure=measure, arm="order", cell="small", block=2)
         assert (second["median"], np.isnan(second["threshold"])) == (pytest.approx(factor * 0.006), True)
         assert np.isnan(second["published"])
-    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(found, "Made up", TRAINING).splitlines()]
+    lines = [re.sub(r"\s+", " ", line) for line in tables.markdown(frame, "Made up", TRAINING).splitlines()]
     assert "| dead units, block 2 | % | small step, constant | 0.6 [0.2, 10] | 5 | 0 | 0 | – |" in lines
     assert any(line.startswith("| effective rank of the features, block 1 | 1 | small step") for line in lines)
 
@@ -191,28 +191,28 @@ def test_dead_units_and_ranks_of_features_have_rows_for_every_block(experiment: 
 def test_annealed_cells_have_values_but_no_large_step_phase(experiment: xr.Dataset) -> None:
     annealed = with_phase(experiment).assign(step_size=(("cell", "step"), [[0.4, 0.1], [0.2, 0.1]]))
     annealed = with_schedules(annealed, [0.5, np.nan])
-    found = tables.table(annealed)
-    assert set(rows(found, cell="large")["schedule"]) == {"cosine annealing, peak η 0.2"}
-    assert set(rows(found, measure="stabilisation_slope")["cell"]) == {"small"}
+    frame = tables.table(annealed)
+    assert set(rows(frame, cell="large")["schedule"]) == {"cosine annealing, peak η 0.2"}
+    assert set(rows(frame, measure="stabilisation_slope")["cell"]) == {"small"}
     # The label is the same in all rows, whether the annealed cell has the measure or not.
-    assert set(rows(found, cell="small")["schedule"]) == {"large step, decay at 50%, peak η 0.4"}
+    assert set(rows(frame, cell="small")["schedule"]) == {"large step, decay at 50%, peak η 0.4"}
 
 
 def test_a_block_for_which_the_paper_reports_nothing_has_a_dash(experiment: xr.Dataset) -> None:
     experiment["published_feature_sparsity"][:, 0] = np.nan
-    found = tables.table(experiment)
-    first = rows(found, measure="feature_sparsity", block=1)
+    frame = tables.table(experiment)
+    first = rows(frame, measure="feature_sparsity", block=1)
     assert first["published"].isna().all()
     assert (
-        only(found, measure="feature_sparsity", block=2, cell="small", arm="order", threshold=0.99)["published"] == 0.5
+        only(frame, measure="feature_sparsity", block=2, cell="small", arm="order", threshold=0.99)["published"] == 0.5
     )
 
 
 def test_effective_rank_has_no_threshold(experiment: xr.Dataset) -> None:
     without = experiment["rank"].isel(rank_threshold=0, drop=True).assign_attrs(units="1")
-    found = tables.table(experiment.assign(effective_rank=without))
-    assert list(found["measure"].unique())[2:4] == ["rank", "effective_rank"]
-    mine = only(found, measure="effective_rank", arm="order", cell="small")
+    frame = tables.table(experiment.assign(effective_rank=without))
+    assert list(frame["measure"].unique())[2:4] == ["rank", "effective_rank"]
+    mine = only(frame, measure="effective_rank", arm="order", cell="small")
     assert (mine["median"], np.isnan(mine["threshold"])) == (3.0, True)
 
 
@@ -266,24 +266,24 @@ def test_command_line(experiment: xr.Dataset, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "argv", ["tables", "--experiment", "one", "--input", str(source), *options])
     tables.main()
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {"one.csv", "one.md", "one.tex"}
-    found = pd.read_csv(io.StringIO(files["csv"].read_text()))
-    assert list(found["measure"].unique()) == ["train_loss", "rank", "feature_sparsity", "active_fraction"]
-    assert found["median"].iloc[0] == pytest.approx(3e-5)
-    assert "%" not in set(found["units"])
+    frame = pd.read_csv(io.StringIO(files["csv"].read_text()))
+    assert list(frame["measure"].unique()) == ["train_loss", "rank", "feature_sparsity", "active_fraction"]
+    assert frame["median"].iloc[0] == pytest.approx(3e-5)
+    assert "%" not in set(frame["units"])
 
 
 def test_a_block_with_negative_values_is_named(experiment: xr.Dataset) -> None:
     negative = xr.zeros_like(experiment["active_fraction"])
     negative[0, 1, 2, 0, 1] = 0.01  # in one run of one cell
-    found = tables.table(experiment.assign(negative_fraction=negative))
-    assert set(found["block"][found["negative_values"]]) == {2}
-    shown = tables.markdown(found, "t", "t")
+    frame = tables.table(experiment.assign(negative_fraction=negative))
+    assert set(frame["block"][frame["negative_values"]]) == {2}
+    shown = tables.markdown(frame, "t", "t")
     assert "| feature sparsity, block 2 (has negative values), correlation 0.9 " in shown
     assert "block 1 (has" not in shown
 
 
 def test_a_measure_of_the_end_alone_has_its_row(experiment: xr.Dataset) -> None:
     ended = experiment["rank"].isel(snapshot_step=-1, drop=True)
-    found = tables.table(experiment.assign(rescaled_rank=ended))
-    alike = [rows(found, measure=name)["median"] for name in ("rescaled_rank", "rank")]
+    frame = tables.table(experiment.assign(rescaled_rank=ended))
+    alike = [rows(frame, measure=name)["median"] for name in ("rescaled_rank", "rank")]
     np.testing.assert_array_equal(*alike)

@@ -354,10 +354,10 @@ class Own(Net):
 def test_sam_takes_both_gradients_at_the_same_images(own: Any, data: ImageSet, tmp_path: Path) -> None:
     net = "class Own(Net):\n    def forward(self, images):\n        return super().forward({})\n"
     in_place, copied = own("in_place", net.format("images.sub_(0.3)")), own("copied", net.format("images - 0.3"))
-    found, wanted = (
+    taken, wanted = (
         curves(model, data, tmp_path / model["kind"], seeds=1, sam_radius=0.1) for model in (in_place, copied)
     )
-    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(taken, wanted)
 
 
 SCRIPT = """

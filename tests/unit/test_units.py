@@ -78,8 +78,8 @@ def test_batches_and_single_precision() -> None:
     cases = [np.maximum(generator.standard_normal((30, 8)), 0.0).astype(np.float32) for _ in range(6)]
     statistics = [unit_statistics(case) for case in cases]
     count, later, *_ = (np.stack(parts) for parts in zip(*statistics, strict=True))
-    found = feature_sparsity(count, later, 30, 0.3)
-    assert found.tolist() == pytest.approx([_by_greedy_deletion(case, 0.3) for case in cases])
+    sparsity_of_cases = feature_sparsity(count, later, 30, 0.3)
+    assert sparsity_of_cases.tolist() == pytest.approx([_by_greedy_deletion(case, 0.3) for case in cases])
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
@@ -157,9 +157,11 @@ def _block(activations: Array) -> tuple[float, float, float]:
     """Active and dead fraction and feature sparsity of two runs, the first of which has these activations."""
     features = unit_statistics_of([[activations], [np.abs(activations)]], (1, 2, 1), len(activations), "block")
     features = features.assign_coords(arm=["order"], seed=[0, 1], snapshot_step=[0])
-    found = sparsity.measures(features, Thresholds(correlation_thresholds=[0.99])).isel(arm=0, snapshot_step=0, block=0)
-    first = found.isel(seed=0, correlation_threshold=0, missing_dims="ignore")
-    assert bool(found["active_fraction"].isnull()[1]) == bool((activations < 0).any())  # for all runs or for none
+    measures = sparsity.measures(features, Thresholds(correlation_thresholds=[0.99])).isel(
+        arm=0, snapshot_step=0, block=0
+    )
+    first = measures.isel(seed=0, correlation_threshold=0, missing_dims="ignore")
+    assert bool(measures["active_fraction"].isnull()[1]) == bool((activations < 0).any())  # for all runs or for none
     return tuple(float(first[name]) for name in ("active_fraction", "dead_fraction", "feature_sparsity"))
 
 

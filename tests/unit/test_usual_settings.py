@@ -65,7 +65,7 @@ def test_training_is_that_of_torchs_optimiser_and_loss(
     data: ImageSet, training: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw = networks.draw
-    monkeypatch.setattr(networks, "draw", lambda *about: draw(*about).double())
+    monkeypatch.setattr(networks, "draw", lambda *given: draw(*given).double())
     losses, kept = train(spec(SIZE, evaluations=STEPS, **training), data, tmp_path)
     monkeypatch.undo()
     expected, net = by_torch(data, data.train_images.double() / 16.0, training)
@@ -98,7 +98,7 @@ def test_inputs_are_normalised_by_the_training_images_taken(tmp_path: Path, monk
 
     expected = normalize(taken.train_images.float() / 255.0, *taken.moments.flatten(1).tolist())
     draw = networks.draw
-    monkeypatch.setattr(networks, "draw", lambda *about: draw(*about).double())
+    monkeypatch.setattr(networks, "draw", lambda *given: draw(*given).double())
     losses, kept = train(spec(SIZE, evaluations=STEPS), taken, tmp_path)
     monkeypatch.undo()
     written_out, net = by_torch(taken, expected, {})
@@ -113,8 +113,8 @@ def test_inputs_are_normalised_by_the_training_images_taken(tmp_path: Path, monk
     with torch.inference_mode():
         blocks = net.blocks(expected)
     units = [torch.arange(block[0].numel()) for block in blocks]
-    found, _ = image_features.activations(net, taken.train_images, taken, units, normalise=False)
-    for block, values in zip(blocks, found, strict=True):
+    activations, _ = image_features.activations(net, taken.train_images, taken, units, normalise=False)
+    for block, values in zip(blocks, activations, strict=True):
         torch.testing.assert_close(values, block.flatten(1))
     kept = kept.assign_coords(arm=["order"])
     other = image_set.part(coloured(), settings.model_copy(update={"normalise": False}))
@@ -189,7 +189,7 @@ def test_tables_say_how_the_runs_were_trained(tiny: dict[str, Any]) -> None:
 
 def made_up() -> xr.Dataset:
     run = ("cell", "arm", "seed")
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "train_loss": ((*run, "step"), np.ones((1, 1, 2, 2)), {"units": "1"}),
             "step_size": (("cell", "step"), [[0.1, 0.1]], {"units": "1"}),
@@ -200,7 +200,7 @@ def made_up() -> xr.Dataset:
         },
         {"cell": ["small"], "arm": ["order"], "seed": [0, 1], "step": [0, 9]},
     )
-    return found
+    return dataset
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,12 @@ def test_holm_is_the_closed_test() -> None:
     generator = np.random.default_rng(7)
     seen = set()
     for _ in range(30):
-        found = [measured(generator.standard_normal(20) - shift) for shift in (0.0, 0.45, 0.55, 0.6, 1.0)]
-        levels = [each.level for each in verdict._estimates(found)]
+        family = [measured(generator.standard_normal(20) - shift) for shift in (0.0, 0.45, 0.55, 0.6, 1.0)]
+        levels = [each.level for each in verdict._estimates(family)]
         sets = [s for size in range(1, 6) for s in itertools.combinations(range(5), size)]
         passed = {s: min(levels[index] for index in s) <= 0.05 / len(s) for s in sets}
         expected = [all(passed[s] for s in sets if index in s) for index in range(5)]
-        assert [row.verdict != "undecided" for row in decide(found)] == expected
+        assert [row.verdict != "undecided" for row in decide(family)] == expected
         seen.add(sum(expected))
     assert len(seen) >= 3
 
@@ -175,10 +175,10 @@ def test_missing_data_is_not_run() -> None:
 
 def test_order_of_seeds_and_rows_does_not_matter() -> None:
     generator = np.random.default_rng(8)
-    found = [measured(generator.standard_normal(n) - 0.3) for n in (9, 20, 9, 35)]
-    forward, backward = decide(found), decide(found[::-1])[::-1]
+    family = [measured(generator.standard_normal(n) - 0.3) for n in (9, 20, 9, 35)]
+    forward, backward = decide(family), decide(family[::-1])[::-1]
     assert forward == backward
-    assert interval(found[1].values) == (forward[1].estimate, forward[1].low, forward[1].high)
+    assert interval(family[1].values) == (forward[1].estimate, forward[1].low, forward[1].high)
 
 
 def test_what_is_no_number_per_seed_is_refused() -> None:

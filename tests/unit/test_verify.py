@@ -30,10 +30,10 @@ def test_files_and_values_lie_on_top_of_the_configuration(
     monkeypatch.chdir(repository / "tests/tiny")
     above = tmp_path / "above.yaml"
     above.write_text(yaml.safe_dump({"experiments": {"points": {"training": {"seeds": 9}}}}))
-    found = verify.configuration([above], ["scale=paper", "only=[points]"])
-    assert found.experiments["points"].training.seeds == 9
-    assert found.experiments["points"].training.snapshots == 3
-    assert list(grid.cells(found)) == ["points.decay2", "points.decay50"]
+    settings = verify.configuration([above], ["scale=paper", "only=[points]"])
+    assert settings.experiments["points"].training.seeds == 9
+    assert settings.experiments["points"].training.snapshots == 3
+    assert list(grid.cells(settings)) == ["points.decay2", "points.decay50"]
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_what_is_found_can_be_read_by_programs(
     with pytest.raises(SystemExit) as ended:
         verify.main()
     said = json.loads(capsys.readouterr().out)
-    found = {each["path"]: each for each in said["findings"]}
+    by_path = {each["path"]: each for each in said["findings"]}
     assert ended.value.code == 1
-    assert (said["fresh"], found["studies/flows.nc"]["fault"]) == (0, "missing")
-    assert found["largestep.nc"]["fault"] == "damaged"
-    assert found["largestep.nc"]["aside"].endswith("largestep.nc.refused")
+    assert (said["fresh"], by_path["studies/flows.nc"]["fault"]) == (0, "missing")
+    assert by_path["largestep.nc"]["fault"] == "damaged"
+    assert by_path["largestep.nc"]["aside"].endswith("largestep.nc.refused")
     assert (tmp_path / "largestep.nc.refused").exists()

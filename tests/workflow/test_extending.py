@@ -30,15 +30,15 @@ def section(what: str) -> str:
 def blocks(what: str) -> Iterator[tuple[str, str, str]]:
     """Every block of code: its language, its text, and the file that was named last before it."""
     text = section(what)
-    for found in BLOCK.finditer(text):
-        named = FILE.findall(text, 0, found.start())
-        yield found[1], found[2], named[-1] if named else ""
+    for match in BLOCK.finditer(text):
+        named = FILE.findall(text, 0, match.start())
+        yield match[1], match[2], named[-1] if named else ""
 
 
 def settings(what: str) -> dict[str, object]:
     """The configuration that a section gives."""
-    [found] = [yaml.safe_load(text) for language, text, _ in blocks(what) if language == "yaml"]
-    return dict(found)
+    [mapping] = [yaml.safe_load(text) for language, text, _ in blocks(what) if language == "yaml"]
+    return dict(mapping)
 
 
 def add(project: Project, what: str) -> tuple[set[str], set[str]]:
@@ -94,8 +94,8 @@ def test_a_network_is_measured_and_studied(network: Project) -> None:
         assert np.isfinite(measured[name]).all(), name
     assert (measured["train_loss"].isel(step=-1) < 0.1 * measured["train_loss"].isel(step=0)).all()
     for study in ("flows", "phases", "sharpness"):
-        found = tree[f"studies/two_layer_{study}"].to_dataset()
-        assert (found["diverged_step"] < 0).all()
+        dataset = tree[f"studies/two_layer_{study}"].to_dataset()
+        assert (dataset["diverged_step"] < 0).all()
     # SGD and the SDE of one seed start at the same point.
     flows = tree["studies/two_layer_flows"]["train_loss"]
     np.testing.assert_allclose(flows.isel(step=0).std("algorithm"), 0.0, atol=1e-15)

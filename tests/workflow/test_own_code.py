@@ -89,9 +89,11 @@ def planned(project: Project) -> set[tuple[str, str]]:
 
 
 def test_it_runs_to_the_sparsity_of_the_named_block(trained: Project) -> None:
-    with xr.open_dataset(trained.folder / CELL) as found:
-        assert found.sizes["block"] == 1
-        assert 0 < found["feature_sparsity"].isel(arm=0, seed=0, snapshot_step=0, correlation_threshold=0).item() <= 1
+    with xr.open_dataset(trained.folder / CELL) as sparsity:
+        assert sparsity.sizes["block"] == 1
+        assert (
+            0 < sparsity["feature_sparsity"].isel(arm=0, seed=0, snapshot_step=0, correlation_threshold=0).item() <= 1
+        )
     assert planned(trained) == set()
 
 

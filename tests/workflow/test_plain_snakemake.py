@@ -26,19 +26,19 @@ esac
 
 def required_by(name: str) -> set[str]:
     """The names of a distribution and of all that it requires, directly or not."""
-    found: set[str] = set()
+    packages: set[str] = set()
     waiting = [canonicalize_name(name)]
     while waiting:
         each = waiting.pop()
-        if each not in found:
-            found.add(each)
+        if each not in packages:
+            packages.add(each)
             needs = map(Requirement, distribution(each).requires or [])
             waiting += [
                 canonicalize_name(need.name)
                 for need in needs
                 if need.marker is None or need.marker.evaluate({"extra": ""})
             ]
-    return found
+    return packages
 
 
 @pytest.fixture(scope="module")

@@ -107,13 +107,13 @@ def test_in_a_browser(report: Path, tmp_path: Path, width: int) -> None:
     done = browser(tmp_path, "--window-size=1400,1000", "--virtual-time-budget=20000", "--dump-dom", around.as_uri())
     said = re.search(r"<title>found (.*?)</title>", done.stdout)
     assert said, done.stdout + done.stderr
-    found = json.loads(unescape(said[1]))
-    assert found["images"] == report.read_text().count("<img ")
+    shown = json.loads(unescape(said[1]))
+    assert shown["images"] == report.read_text().count("<img ")
     for nothing in ("broken", "dangling", "others", "failed"):
-        assert found[nothing] == [], nothing
+        assert shown[nothing] == [], nothing
     # Tables that are wider scroll by themselves, so that text fits the width of the window.
-    assert found["sideways"] <= 0
-    assert found["smallest"] >= 11
+    assert shown["sideways"] <= 0
+    assert shown["smallest"] >= 11
     assert not re.findall(r"CONSOLE.*", done.stderr)
 
 

@@ -37,7 +37,7 @@ def test_every_tool_reads_what_the_page_says(finished: Project, tmp_path_factory
 def test_the_dictionary_knows_every_variable(finished: Project) -> None:
     """As the stores of today describe it; where one is new or says something else, `make variables` after a run."""
     known = (REPOSITORY / "docs/variables.md").read_text()
-    found = dictionary.variables(finished.folder / "results/largestep.nc")
-    rows = {row.cells() for group in found.values() for row in group}
+    groups = dictionary.variables(finished.folder / "results/largestep.nc")
+    rows = {row.cells() for group in groups.values() for row in group}
     assert len(rows) > 100
     assert {row for row in rows if f"| {row} |" not in known} == set()

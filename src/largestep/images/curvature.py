@@ -37,14 +37,14 @@ class Curvature:
 
     def along_gradients(self) -> tuple[Array, Array]:
         """g'Hg and g'g of every mini-batch, both (batches,), with the gradient and the Hessian of its own loss."""
-        found = []
+        products = []
         for batch in self._batches:
             gradient = self._gradient(batch)
             square = gradient.square().sum()
             # Of g'g / 2 the gradient is H g.
             turned = self._flat(torch.autograd.grad(square / 2.0, self._parameters, materialize_grads=True))
-            found.append((float((gradient.detach() * turned).sum()), float(square.detach())))
-        along, squares = np.array(found).T
+            products.append((float((gradient.detach() * turned).sum()), float(square.detach())))
+        along, squares = np.array(products).T
         return along, squares
 
     def sharpness(self) -> float:

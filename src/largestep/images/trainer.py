@@ -244,15 +244,15 @@ class _Run:
             return None
         step, diverged_step = saved["progress"]
         taken = snapshot_steps <= (step if diverged_step < 0 else diverged_step)
-        found = (self.kept.load(_snapshot_name(self.name, int(place))) for place in np.flatnonzero(taken))
-        return None if any(each is None for each in found) else saved
+        snapshots = (self.kept.load(_snapshot_name(self.name, int(place))) for place in np.flatnonzero(taken))
+        return None if any(each is None for each in snapshots) else saved
 
 
 def _snapshot(kept: Checkpoints, run: str, place: int) -> NDArray[np.float32]:
-    found = kept.load(_snapshot_name(run, place))
-    if found is None:
+    snapshot = kept.load(_snapshot_name(run, place))
+    if snapshot is None:
         raise store.StoreError(f"{kept.folder}: snapshot {place} of {run} was damaged while the job ran; run again")
-    parameters: NDArray[np.float32] = found["parameters"]
+    parameters: NDArray[np.float32] = snapshot["parameters"]
     return parameters
 
 

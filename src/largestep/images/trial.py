@@ -193,8 +193,8 @@ class _Trial:
     def _sound(self, logits: Any, count: int) -> Tensor:
         if isinstance(logits, Tensor) and logits.is_floating_point() and logits.shape == (count, self._classes):
             return logits
-        found = f"{tuple(logits.shape)}, {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise self.error(f"must put out ({count}, {self._classes}) real logits for {count} images, not {found}")
+        output = f"{tuple(logits.shape)}, {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise self.error(f"must put out ({count}, {self._classes}) real logits for {count} images, not {output}")
 
     def _attempt(self, work: Callable[[], Any], count: int, known: Mapping[str, str]) -> Any:
         """Do something with the user's network and `count` images; known: what to do about errors."""

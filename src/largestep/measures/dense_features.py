@@ -59,30 +59,30 @@ def features(
         [normalise(block) for block in net.activations(each, inputs[which])]
         for each, which in zip(flat, np.repeat(data_set.ravel(), runs[-1]), strict=True)
     )
-    found = unit_statistics_of(activations, runs, data.sizes["example"], "hidden layer of the unit")
-    found["singular_values"] = variable(
+    dataset = unit_statistics_of(activations, runs, data.sizes["example"], "hidden layer of the unit")
+    dataset["singular_values"] = variable(
         (*RUN, "singular_value"), values, "1", "singular values of the Jacobian on fresh inputs, largest first"
     )
-    found["rescaled_singular_values"] = rescaling.singular_values(values_of_others)
+    dataset["rescaled_singular_values"] = rescaling.singular_values(values_of_others)
     blocks_of_others = [
         [normalise(block) for block in net.activations(each, inputs[which])]
         for each, which in zip(others, data_set.ravel(), strict=True)
     ]
-    found = found.assign(rescaling.redundancy(blocks_of_others, (runs[0], runs[1])))
-    found = found.merge(column_statistics(column_norms(net, parameters, inputs, data_set)))
+    dataset = dataset.assign(rescaling.redundancy(blocks_of_others, (runs[0], runs[1])))
+    dataset = dataset.merge(column_statistics(column_norms(net, parameters, inputs, data_set)))
     layers = net.layers(parameters)
-    found = found.merge(layer_distances(list(layers), relative_distance(layers.values())))
+    dataset = dataset.merge(layer_distances(list(layers), relative_distance(layers.values())))
     first, _ = layers_of(parameters, net.layout)[0]
     if inputs.shape[2] == 1:
-        found = found.merge(_fitted_function(net, parameters, data))
+        dataset = dataset.merge(_fitted_function(net, parameters, data))
         if len(layers) == 2:
-            found = found.merge(_kinks(net, parameters, inputs))
+            dataset = dataset.merge(_kinks(net, parameters, inputs))
     if inputs.shape[2] == 2:
-        found["first_layer"] = variable((*RUN, "neuron", "input"), first, "1", "weights of the first layer")
+        dataset["first_layer"] = variable((*RUN, "neuron", "input"), first, "1", "weights of the first layer")
     if "teacher_neurons" in data and len(layers) == 2:
         teachers = data["teacher_neurons"].values[data_set][:, :, None]
-        found = found.merge(_alignment(first, teachers))
-    return found
+        dataset = dataset.merge(_alignment(first, teachers))
+    return dataset
 
 
 def _fitted_function(net: Net, parameters: Array, data: xr.Dataset) -> xr.Dataset:

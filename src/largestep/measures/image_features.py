@@ -75,43 +75,43 @@ def _features(
         by_layer.add({name: [weight] for name, weight in networks.weights(net).items()}, first=index[2] == 0)
         if index[2] in (0, last):
             filters.append(networks.first_filters(net)[:MOST_FILTERS].cpu().numpy().copy())
-    found = unit_dataset(statistics, runs, len(probe), "block of the unit")
-    found["active_fraction"] = variable(
+    dataset = unit_dataset(statistics, runs, len(probe), "block of the unit")
+    dataset["active_fraction"] = variable(
         (*RUN, "block"),
         np.reshape(active, (*runs, -1)),
         "1",
         "mean fraction of non-zero activations over the probe images, of all units of the block",
     )
-    found["units"] = variable(
+    dataset["units"] = variable(
         ("block",),
         [block[0].numel() for block in _blocks(net, probe)],
         "1",
         "units of the block, of which those looked at are a random sample",
     )
-    found["feature_effective_rank"] = variable(
+    dataset["feature_effective_rank"] = variable(
         (*RUN, "block"),
         np.reshape(ranks, (*runs, -1)),
         "1",
         "effective rank of the block's activations: exponential of the entropy of their singular values, normalised "
         "to sum 1",
     )
-    found["filters"] = variable(
+    dataset["filters"] = variable(
         ("arm", "seed", "moment", "filter", "channel", "row", "column"),
         np.stack(filters).reshape(*runs[:2], 2, *filters[0].shape),
         "1",
         "weights of the first layer, of its first filters",
     )
-    found = found.assign_coords(
+    dataset = dataset.assign_coords(
         moment=variable(("moment",), ["start", "end"], "1", "first or last snapshot"),
         weight=variable(("weight",), list(networks.weights(net)), "1", "layer, as in the state dictionary"),
     )
-    found["weight_distance"] = variable(
+    dataset["weight_distance"] = variable(
         (*RUN, "weight"),
         by_layer.relative(runs),
         "1",
         "distance of the layer's weights from their init, relative to their norm there",
     )
-    return found.merge(layer_distances(list(networks.parts(net)), by_part.relative(runs)))
+    return dataset.merge(layer_distances(list(networks.parts(net)), by_part.relative(runs)))
 
 
 def probe_images(images: ImageSet, limit: int | None) -> Tensor:
@@ -145,18 +145,18 @@ def activations(
     into its units, counted over (channel, row, column). normalise: divide each example's activations of
     a whole block by their norm. The shares have the shape (blocks,).
     """
-    found: list[list[Tensor]] = [[] for _ in units]
+    columns: list[list[Tensor]] = [[] for _ in units]
     active = torch.zeros(len(units), dtype=torch.float64, device=probe.device)
     for part in probe.split(BATCH):
         with torch.inference_mode():
             blocks = net.blocks(networks.inputs(part, images.white_level, images.moments))
-            for index, (block, chosen, parts) in enumerate(zip(blocks, units, found, strict=True)):
+            for index, (block, chosen, parts) in enumerate(zip(blocks, units, columns, strict=True)):
                 values = block.flatten(1)
                 active[index] += values.count_nonzero().double() / values.shape[1]
                 if normalise:
                     values = torch.nn.functional.normalize(values, dim=1)
                 parts.append(values[:, chosen])
-    return [torch.cat(parts) for parts in found], active.cpu().numpy() / len(probe)
+    return [torch.cat(parts) for parts in columns], active.cpu().numpy() / len(probe)
 
 
 class _Distances:

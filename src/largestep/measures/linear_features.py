@@ -34,7 +34,7 @@ def features(
     truth = data["truth"].values[data_set][:, :, None]
     norms = column_norms(net, parameters, data["train_inputs"].values, data_set)
     values = net.singular_values(parameters, data["rank_inputs"].values)
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "predictor": variable((*RUN, "input"), beta, "1", "linear predictor u * v"),
             "singular_values": variable(
@@ -53,7 +53,7 @@ def features(
     )
     if isinstance(net, Rescalable):
         others = net.singular_values(rescaling.rescaled(net, snapshots), data["rank_inputs"].values)
-        found["rescaled_singular_values"] = rescaling.singular_values(others)
+        dataset["rescaled_singular_values"] = rescaling.singular_values(others)
     layers = net.layers(parameters)
     moved = layer_distances(list(layers), relative_distance(layers.values()))
-    return found.merge(column_statistics(norms)).merge(moved)
+    return dataset.merge(column_statistics(norms)).merge(moved)

@@ -25,11 +25,11 @@ def survived(experiment: xr.Dataset) -> xr.DataArray:
 
 def without_value(experiment: xr.Dataset) -> xr.DataArray:
     """Which surviving runs end with a loss or an error that is not finite: booleans of dimensions (cell, arm, seed)."""
-    found = xr.zeros_like(survived(experiment))
+    valueless = xr.zeros_like(survived(experiment))
     for name in FINAL:
         if name in experiment:
-            found = found | ~np.isfinite(experiment[name].isel(step=-1, drop=True))
-    return found & survived(experiment)
+            valueless = valueless | ~np.isfinite(experiment[name].isel(step=-1, drop=True))
+    return valueless & survived(experiment)
 
 
 def dead(experiment: xr.Dataset) -> xr.DataArray:

@@ -59,9 +59,9 @@ def redundancy(
     blocks_of_runs: of every run, in the order of (arm, seed), the activations (examples, units) of its blocks.
     runs: sizes of these two dimensions.
     """
-    found = [[unit_statistics(block) for block in blocks] for blocks in blocks_of_runs]
-    count = np.stack([np.concatenate([block.active for block in blocks]) for blocks in found])
-    later = np.stack([np.concatenate([block.later for block in blocks]) for blocks in found])
+    statistics = [[unit_statistics(block) for block in blocks] for blocks in blocks_of_runs]
+    count = np.stack([np.concatenate([block.active for block in blocks]) for blocks in statistics])
+    later = np.stack([np.concatenate([block.later for block in blocks]) for blocks in statistics])
     dims, active = (*END, "unit"), "training examples on which the unit is active, units rescaled"
     alike = "largest absolute correlation with a later unit of the same block, units rescaled"
     return {
@@ -77,13 +77,13 @@ def sparsity(features: xr.Dataset, sweep: list[float]) -> xr.Variable:
         features[f"rescaled_{name}"].transpose(*dims).values for name in ("active_count", "later_correlation")
     )
     examples = int(features["examples"])
-    found = [
+    shares = [
         [feature_sparsity(count[..., blocks == b], later[..., blocks == b], examples, t) for t in sorted(sweep)]
         for b in np.unique(blocks)
     ]
     return variable(
         (*END, "block", "correlation_threshold"),
-        np.moveaxis(np.array(found), (0, 1), (-2, -1)),
+        np.moveaxis(np.array(shares), (0, 1), (-2, -1)),
         "1",
         "feature sparsity with rescaled units",
     )

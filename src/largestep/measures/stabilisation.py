@@ -86,13 +86,13 @@ def stabilisation(experiment: xr.Dataset) -> xr.Dataset:
     steps = experiment["step"].values
     loss = experiment["train_loss"].transpose(*RUNS, "step").values
     alive = survived(experiment).transpose(*RUNS).values
-    found = {name: np.full(alive.shape, np.nan) for name in VARIABLES}
+    columns = {name: np.full(alive.shape, np.nan) for name in VARIABLES}
     for cell, decay in enumerate(experiment["decay_step"].isel(decay=0).values):
         if not alive[cell].any() or is_large(steps, decay).sum() < FEWEST_POINTS:
             continue
         for name, values in of_runs(loss[cell][alive[cell]], steps, int(decay)).items():
-            found[name][cell][alive[cell]] = values
-    return xr.Dataset({name: variable(RUNS, found[name], *words) for name, words in VARIABLES.items()})
+            columns[name][cell][alive[cell]] = values
+    return xr.Dataset({name: variable(RUNS, columns[name], *words) for name, words in VARIABLES.items()})
 
 
 def of_runs(loss: Array, steps: NDArray[np.int64], decay: int) -> dict[str, Array]:

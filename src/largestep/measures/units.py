@@ -181,8 +181,8 @@ def reordered_sparsity(
 
     count: (..., units); reordered: (..., ORDERS, units).
     """
-    found = feature_sparsity(count[..., None, :], reordered, examples, threshold)
-    return found.mean(axis=-1), found.std(axis=-1, ddof=1)
+    sparsity = feature_sparsity(count[..., None, :], reordered, examples, threshold)
+    return sparsity.mean(axis=-1), sparsity.std(axis=-1, ddof=1)
 
 
 def signed(negative: NDArray[np.float64]) -> NDArray[np.bool_]:

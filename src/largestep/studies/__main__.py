@@ -17,15 +17,15 @@ def main() -> None:
     options = arguments.parse_args()
     clock = store.Clock()
     spec: StudySpec[Any, Any] = options.spec
-    found = stages.worker("studies", spec.settings.kind).study(spec, options.threads)
+    dataset = stages.worker("studies", spec.settings.kind).study(spec, options.threads)
     store.write(
         options.output,
-        found,
+        dataset,
         title=f"Study {spec.study}",
         stage="studies",
         spec=spec.text(),
         code=stages.study_code(spec),
-        seeds=", ".join(map(str, found["seed"].values)) if "seed" in found.coords else "none",
+        seeds=", ".join(map(str, dataset["seed"].values)) if "seed" in dataset.coords else "none",
         clock=clock,
     )
 

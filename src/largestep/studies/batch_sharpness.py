@@ -48,11 +48,11 @@ def study(spec: StudySpec[BatchSharpness, UsedToy], threads: int) -> xr.Dataset:
     use_threads(threads)
     settings = spec.settings
     names = sorted(settings.networks)
-    seeds = max(about.seeds for about in settings.networks.values())
-    found = [_of_network(name, spec, seeds) for name in tqdm(names, desc=spec.study, unit="network", ascii=True)]
+    seeds = max(network.seeds for network in settings.networks.values())
+    by_network = [_of_network(name, spec, seeds) for name in tqdm(names, desc=spec.study, unit="network", ascii=True)]
     return xr.Dataset(
         {
-            name: variable(dims, np.stack([each[name] for each in found]), units, long_name)
+            name: variable(dims, np.stack([each[name] for each in by_network]), units, long_name)
             for name, (dims, units, long_name) in DESCRIBED.items()
         },
         {
@@ -70,24 +70,24 @@ def batch_sharpness(problem: Problem, parameters: Array, batches: NDArray[np.int
 
 def _of_network(name: str, spec: StudySpec[BatchSharpness, UsedToy], most: int) -> dict[str, Any]:
     settings, experiment = spec.settings, spec.experiments[name]
-    about, training, drawn = settings.networks[name], experiment.training, experiment.data.data
-    seeds, steps, batch = about.seeds, training.steps, training.batch_size
+    network, training, drawn = settings.networks[name], experiment.training, experiment.data.data
+    seeds, steps, batch = network.seeds, training.steps, training.batch_size
     problem = Problem(experiment.model, stages.worker("data", drawn.kind).draw(drawn, 0), training.loss)
-    schedule = Schedule(experiment.schedules[about.cell], steps, training.decay_after_update)
+    schedule = Schedule(experiment.schedules[network.cell], steps, training.decay_after_update)
     points = measured_at(schedule.decay_step, steps, settings.points, settings.points_after)
     runs = Runs(problem, problem.net.initial(np.arange(seeds)))
     orders = Orders(range(seeds), problem.examples, batch, training.sampling)
     others = Orders([FURTHER_SEEDS], problem.examples, batch, training.sampling)
-    found = np.full((most, len(points)), np.nan)
+    ratios = np.full((most, len(points)), np.nan)
     for place, now in enumerate(points):
         here = slice(runs.step, int(now))
         runs.advance(schedule.sizes[here], orders.take(here.stop - here.start))
         batches = np.arange(problem.examples)[:, None] if batch == 1 else others.take(BATCHES)[0]
         for seed in np.flatnonzero(runs.diverged_step < 0):
             with np.errstate(over="ignore", invalid="ignore"):  # of a run about to diverge
-                found[seed, place] = batch_sharpness(problem, runs.parameters[seed], batches)
+                ratios[seed, place] = batch_sharpness(problem, runs.parameters[seed], batches)
     return {
-        "batch_sharpness": found,
+        "batch_sharpness": ratios,
         "step_size": schedule.sizes[points],
         "point_step": points,
         "decay_step": schedule.decay_step,

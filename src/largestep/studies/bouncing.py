@@ -51,18 +51,18 @@ def study(spec: StudySpec[Bouncing, UsedToy], threads: int) -> xr.Dataset:
     ranges = np.array(settings.ranges)
     starts = (np.arange(settings.starts) + 0.5) / settings.starts
     gaps = gap(ranges[:, 0])
-    found = np.empty((len(ranges), settings.seeds, len(starts), len(bouncing.COLUMNS)))
+    summaries = np.empty((len(ranges), settings.seeds, len(starts), len(bouncing.COLUMNS)))
     for seed in tqdm(range(settings.seeds), desc=spec.study, unit="seed", mininterval=2.0, ascii=True):
         uniforms = np.random.default_rng([NOISE, seed]).random((len(starts), settings.steps))
         for index, (low, high) in enumerate(ranges):
-            found[index, seed] = bouncing.summaries(
+            summaries[index, seed] = bouncing.summaries(
                 starts, uniforms, low, high, settings.tail, LOWEST_ITERATE, HIGHEST_ITERATE, gaps[index]
             )
     return xr.Dataset(
         {
             "gamma_range": variable(("range", "end"), ranges, "1", "range of gamma = eta theta*^2 x^2"),
             "gap": variable(("range",), gaps, "1", "distance eps0 from theta* that iterates are to keep, in theta*"),
-            **_by_seed(found, ranges, gaps, settings.steps - settings.tail),
+            **_by_seed(summaries, ranges, gaps, settings.steps - settings.tail),
             "trajectory": _trajectories(ranges),
             **_attractors(settings.attractor),
         },
@@ -78,9 +78,9 @@ def study(spec: StudySpec[Bouncing, UsedToy], threads: int) -> xr.Dataset:
     )
 
 
-def _by_seed(found: Array, ranges: Array, gaps: Array, before_tail: int) -> dict[str, xr.Variable]:
+def _by_seed(summaries: Array, ranges: Array, gaps: Array, before_tail: int) -> dict[str, xr.Variable]:
     """Shares and extremes over the starts, from the columns of `bouncing.summaries` along the last axis."""
-    column = dict(zip(bouncing.COLUMNS, np.moveaxis(found, -1, 0), strict=True))
+    column = dict(zip(bouncing.COLUMNS, np.moveaxis(summaries, -1, 0), strict=True))
     stayed = column["left"] < 0
     bounces = (column["settled"] > 0) & (column["settled"] <= before_tail + 1)
     settled = np.where(bounces, column["settled"], np.inf)
@@ -136,11 +136,11 @@ def _by_seed(found: Array, ranges: Array, gaps: Array, before_tail: int) -> dict
 
 def _over_runs(statistic: Callable[[Array], Any], values: Array, stayed: NDArray[np.bool_]) -> Array:
     """A statistic over the runs that stayed, (range, seed); NaN where none did."""
-    found = np.full(values.shape[:2], np.nan)
-    for index in np.ndindex(*found.shape):
+    statistics = np.full(values.shape[:2], np.nan)
+    for index in np.ndindex(*statistics.shape):
         if stayed[index].any():
-            found[index] = statistic(values[index][stayed[index]])
-    return found
+            statistics[index] = statistic(values[index][stayed[index]])
+    return statistics
 
 
 def _known(values: Array) -> Array:
@@ -151,12 +151,12 @@ def _known(values: Array) -> Array:
 def _trajectories(ranges: Array) -> xr.Variable:
     """A few runs step by step, all under the same draws."""
     uniforms = np.random.default_rng([TRAJECTORY]).random(SHOWN_STEPS)
-    found = np.empty((len(ranges), len(SHOWN_STARTS), SHOWN_STEPS + 1))
+    iterates = np.empty((len(ranges), len(SHOWN_STARTS), SHOWN_STEPS + 1))
     for index, (low, high) in enumerate(ranges):
         for place, start in enumerate(SHOWN_STARTS):
-            found[index, place, 0] = start
-            found[index, place, 1:] = bouncing.orbit(start, low + (high - low) * uniforms)
-    return variable(("range", "shown_start", "step"), found, "1", "iterates of example runs, in theta*")
+            iterates[index, place, 0] = start
+            iterates[index, place, 1:] = bouncing.orbit(start, low + (high - low) * uniforms)
+    return variable(("range", "shown_start", "step"), iterates, "1", "iterates of example runs, in theta*")
 
 
 def _attractors(settings: Attractor) -> dict[str, xr.Variable]:

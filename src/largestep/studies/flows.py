@@ -151,8 +151,8 @@ class _Algorithm:
     @property
     def diverged_step(self) -> NDArray[np.int64]:
         """SGD's step at which each run diverged, -1 for none."""
-        found = self.runs.diverged_step
-        return np.where(found < 0, -1, found // self.substeps)
+        substep = self.runs.diverged_step
+        return np.where(substep < 0, -1, substep // self.substeps)
 
     def record(self, step: int, evaluated: bool, kept: bool) -> None:
         """Note the losses and, at some steps, the parameters."""
@@ -164,10 +164,10 @@ class _Algorithm:
 
     def of(self, which: NDArray[np.int64]) -> _Algorithm:
         """Some of the runs, which may be repeated."""
-        found = _Algorithm(self.runs.branch(which), self.substeps)
+        branch = _Algorithm(self.runs.branch(which), self.substeps)
         for name in ("losses", "test_losses", "snapshots"):
-            setattr(found, name, {step: values[which] for step, values in getattr(self, name).items()})
-        return found
+            setattr(branch, name, {step: values[which] for step, values in getattr(self, name).items()})
+        return branch
 
 
 def _descend(
@@ -223,7 +223,7 @@ def _dataset(
     labels = variable(("algorithm",), ALGORITHMS, "1", "SGD and what it is compared with")
     seed = variable(("seed",), seeds, "1", "seed of the init, of the order of examples and of the Brownian path")
     snapshot_step = variable(("snapshot_step",), times["snapshot_step"], "1", "updates of SGD before the snapshot")
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "train_loss": variable((*dims, "step"), gathered("losses", times["step"]), "1", "loss on the training set"),
             "loss_sample": variable(
@@ -251,7 +251,7 @@ def _dataset(
     )
     if "test_inputs" in data:
         test = gathered("test_losses", times["step"])
-        found["test_loss"] = variable((*dims, "step"), test, "1", "loss on the test set")
+        dataset["test_loss"] = variable((*dims, "step"), test, "1", "loss on the test set")
     # The features stage sees an algorithm as an arm.
     kept = xr.Dataset(
         {
@@ -269,4 +269,4 @@ def _dataset(
     coordinates = dict(zip(RUN, (variable(("arm",), ALGORITHMS, "1", ""), seed, snapshot_step), strict=True))
     measured = measures(features.assign_coords(coordinates), read)
     measured = measured.rename(arm="algorithm").assign_coords(algorithm=labels)
-    return found.merge(measured)
+    return dataset.merge(measured)

@@ -50,13 +50,13 @@ def study(spec: StudySpec[ImageSharpness, UsedClassifier], threads: int) -> xr.D
     devices.prepare(threads)
     settings = spec.settings
     names = sorted(settings.networks)
-    seeds = max(about.seeds for about in settings.networks.values())
-    runs = sum(about.seeds for about in settings.networks.values())
+    seeds = max(network.seeds for network in settings.networks.values())
+    runs = sum(network.seeds for network in settings.networks.values())
     with tqdm(total=runs, desc=spec.study, unit="run", mininterval=2.0, ascii=True) as bar:
-        found = [_of_network(name, spec, seeds, bar) for name in names]
+        by_network = [_of_network(name, spec, seeds, bar) for name in names]
     return xr.Dataset(
         {
-            name: variable(dims, np.stack([each[name] for each in found]), units, long_name)
+            name: variable(dims, np.stack([each[name] for each in by_network]), units, long_name)
             for name, (dims, units, long_name) in DESCRIBED.items()
         },
         {
@@ -68,15 +68,15 @@ def study(spec: StudySpec[ImageSharpness, UsedClassifier], threads: int) -> xr.D
 
 def _of_network(name: str, spec: StudySpec[ImageSharpness, UsedClassifier], most: int, bar: tqdm) -> dict[str, Any]:
     settings, experiment = spec.settings, spec.experiments[name]
-    about, training, drawn = settings.networks[name], experiment.training, experiment.data.data
+    network, training, drawn = settings.networks[name], experiment.training, experiment.data.data
     images = part(stages.worker("images", drawn.kind).prepare(drawn, *sources()), cast("Images", drawn))
     device = torch.device("cpu")
     batches, others = (Batches(images, training, device) for _ in range(2))
-    schedule = Schedule(experiment.schedules[about.cell], training.epochs * batches.count, phase=PHASE_OF_IMAGES)
+    schedule = Schedule(experiment.schedules[network.cell], training.epochs * batches.count, phase=PHASE_OF_IMAGES)
     points = measured_at(schedule.decay_step, schedule.steps, settings.points, settings.points_after)
     sharpness, of_batches = np.full((2, most, len(points)), np.nan)
     diverged_step = np.full(most, -1)
-    for seed in range(about.seeds):
+    for seed in range(network.seeds):
         net = networks.draw(experiment.model, images.channels, images.classes, images.size, seed)
         stepper, now = Stepper(net, batches, training, device), 0
         for place, until in enumerate(points):
@@ -96,7 +96,7 @@ def _of_network(name: str, spec: StudySpec[ImageSharpness, UsedClassifier], most
         "point_step": points,
         "decay_step": schedule.decay_step,
         "steps": schedule.steps,
-        "seeds_run": about.seeds,
+        "seeds_run": network.seeds,
         "diverged_step": diverged_step,
     }
 

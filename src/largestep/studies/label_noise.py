@@ -58,9 +58,9 @@ def study(spec: StudySpec[LabelNoise, UsedToy | UsedClassifier], threads: int) -
     devices.prepare(threads)
     settings, experiments = spec.settings, spec.experiments
     names, seeds = sorted(settings.networks), settings.seeds
-    found = np.full((len(names), seeds, len(PRECISIONS), len(ERRORS)), np.nan)
+    largest = np.full((len(names), seeds, len(PRECISIONS), len(ERRORS)), np.nan)
     diverged_step = np.full((len(names), seeds), -1)
-    with tqdm(total=found[..., 0, 0].size, desc=spec.study, unit="run", mininterval=2.0, ascii=True) as bar:
+    with tqdm(total=largest[..., 0, 0].size, desc=spec.study, unit="run", mininterval=2.0, ascii=True) as bar:
         for index, name in enumerate(names):
             checked = _checked(experiments[name], settings.networks[name])
             for seed in range(seeds):
@@ -68,13 +68,13 @@ def study(spec: StudySpec[LabelNoise, UsedToy | UsedClassifier], threads: int) -
                     if errors is None:
                         diverged_step[index, seed] = now
                         break
-                    found[index, seed] = np.fmax(found[index, seed], errors)
+                    largest[index, seed] = np.fmax(largest[index, seed], errors)
                 bar.update()
     dims = ("network", "precision", "seed")
     return xr.Dataset(
         {
             **{
-                name: variable(dims, found[..., place].swapaxes(1, 2), "1", long_name)
+                name: variable(dims, largest[..., place].swapaxes(1, 2), "1", long_name)
                 for place, (name, long_name) in enumerate(ERRORS.items())
             },
             "diverged_step": variable(

@@ -69,21 +69,21 @@ def study(spec: StudySpec[LossSlice, UsedToy], threads: int) -> xr.Dataset:
     first, second = np.linspace(low - reach, high + reach, settings.resolution).T
     plane = start + first[:, None] * directions[0] + second[:, None, None] * directions[1]
 
-    found = {
+    variables = {
         "plane_loss": variable(("second", "first"), problem.loss_of(plane), "1", "training loss on the plane"),
         "mark_position": variable(("mark", "axis"), spots, "1", "the points that span the plane, in it"),
         "direction": variable(("axis", "parameter"), directions, "1", "orthonormal directions of the plane"),
     }
     for name, path in paths.items():
-        found |= _described(name, path, start, directions, problem)
+        variables |= _described(name, path, start, directions, problem)
     lost = np.stack([np.broadcast_to(diverged_step[name], seeds) for name in paths])
-    found |= {
+    variables |= {
         "diverged_step": variable(("path", "seed"), lost, "1", "step at which the run diverged, -1 for none"),
         "step_size": variable(("path",), list(step_sizes.values()), "1", "step size before any decay"),
         "decay_step": variable((), schedule.decay_step, "1", "first step of the divided sizes"),
     }
     return xr.Dataset(
-        found,
+        variables,
         {
             "first": variable(("first",), first, "1", "coordinate along the first direction of the plane"),
             "second": variable(("second",), second, "1", "coordinate along the second direction of the plane"),

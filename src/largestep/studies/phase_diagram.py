@@ -59,13 +59,13 @@ def study(spec: StudySpec[PhaseDiagram, UsedToy], threads: int) -> xr.Dataset:
     step_sizes = np.linspace(settings.step_sizes.low, settings.step_sizes.high, settings.step_sizes.count)
     order = Orders(seeds, problem.examples, training.batch_size, training.sampling).take(training.steps)
 
-    found: dict[str, list[list[Array]]] = {}
+    columns: dict[str, list[list[Array]]] = {}
     for step_size in tqdm(step_sizes, desc=spec.study, unit="step size", mininterval=2.0, ascii=True):
         start = Runs(problem, problem.net.initial(seeds), data_set, rule(training))
         row = _decayed_at_each(problem, start, order, float(step_size), training, settings, thresholds)
         for name in row[0]:
-            found.setdefault(name, []).append([column[name] for column in row])
-    return _dataset({name: np.array(rows) for name, rows in found.items()}, step_sizes, experiment, settings)
+            columns.setdefault(name, []).append([column[name] for column in row])
+    return _dataset({name: np.array(rows) for name, rows in columns.items()}, step_sizes, experiment, settings)
 
 
 class _Problem(Problem):
@@ -105,7 +105,7 @@ def _decayed_at_each(
     evaluations = grid(training.steps, training.evaluations)
     late = max(1, round(LATE * training.evaluations))
     losses, on_support, off_support = (np.full((len(evaluations), len(runs.diverged_step)), np.nan) for _ in range(3))
-    found, evaluated, decayed = [], 0, settings.decayed_step_size
+    points, evaluated, decayed = [], 0, settings.decayed_step_size
     for decay_at in settings.decay_at:
         law = Law(step_size, [Decay(decay_at, step_size / decayed)])
         due = Schedule(law, training.steps, training.decay_after_update).decay_step
@@ -132,17 +132,19 @@ def _decayed_at_each(
                 "off_support": np.sqrt(off_support[last].mean(axis=0)),
             }
         alive = after.diverged_step < 0
-        found.append(
+        points.append(
             {name: np.where(alive, each, np.nan) for name, each in values.items()}
             | {
                 "l0": np.stack([l0_norm(predictors, threshold) for threshold in thresholds], axis=-1),
                 "diverged_step": after.diverged_step,
             }
         )
-    return found
+    return points
 
 
-def _dataset(found: Mapping[str, Array], step_sizes: Array, experiment: UsedToy, settings: PhaseDiagram) -> xr.Dataset:
+def _dataset(
+    columns: Mapping[str, Array], step_sizes: Array, experiment: UsedToy, settings: PhaseDiagram
+) -> xr.Dataset:
     described = {
         "test_loss": ("1", "loss on the test set at the end of training"),
         "train_loss": ("1", "loss on the training set at the end of training"),
@@ -153,10 +155,10 @@ def _dataset(found: Mapping[str, Array], step_sizes: Array, experiment: UsedToy,
     }
     schedules = experiment.schedules.values()
     return xr.Dataset(
-        {name: variable(POINT, found[name], *words) for name, words in described.items()}
+        {name: variable(POINT, columns[name], *words) for name, words in described.items()}
         | {
             "l0": variable(
-                (*POINT, "l0_threshold"), found["l0"], "1", "non-zeros of the predictor at the end of training"
+                (*POINT, "l0_threshold"), columns["l0"], "1", "non-zeros of the predictor at the end of training"
             ),
             "arm": variable((), settings.arm, "1", "what a seed varies"),
             "decayed_step_size": variable((), settings.decayed_step_size, "1", "step size after the decay"),

@@ -64,7 +64,7 @@ def study(spec: StudySpec[SdeConvergence, UsedToy], threads: int) -> xr.Dataset:
         "l1": (np.abs(linear(problem.net).predictor(ends)).sum(axis=-1), "l1 norm of the predictor at the end"),
     }
     lost = ~np.isfinite(statistics["loss"][0])
-    found = xr.Dataset(
+    dataset = xr.Dataset(
         {
             "time_step": variable(("level",), time_steps, "1", "time step of the method"),
             "halved_time_step": variable(("halving",), time_steps[:-1], "1", "time step before it is halved"),
@@ -77,11 +77,11 @@ def study(spec: StudySpec[SdeConvergence, UsedToy], threads: int) -> xr.Dataset:
     for name, (values, long_name) in statistics.items():
         mean = np.mean(values, axis=2, where=usable)
         change = np.mean(values[:, :-1] - values[:, 1:], axis=2, where=usable)
-        found[name] = variable(("seed", "level"), mean, "1", f"mean {long_name}")
-        found[f"{name}_change"] = variable(
+        dataset[name] = variable(("seed", "level"), mean, "1", f"mean {long_name}")
+        dataset[f"{name}_change"] = variable(
             ("seed", "halving"), change, "1", f"mean {long_name}, less that at half the time step"
         )
-    return found
+    return dataset
 
 
 def _solve(problem: Problem, time_step: float, noise: Array) -> Array:

@@ -114,26 +114,26 @@ def _measured(
     features = features.assign_coords({name: last.variables[name] for name in RUN})
     at_end = measures(features, read).isel(arm=0, snapshot_step=0, drop=True)
     losses = losses.isel(arm=0, drop=True)
-    found = at_end.drop_vars("active_fraction", errors="ignore")
-    found["train_loss"] = losses["train_loss"].isel(step=-1, drop=True)
+    dataset = at_end.drop_vars("active_fraction", errors="ignore")
+    dataset["train_loss"] = losses["train_loss"].isel(step=-1, drop=True)
     if "test_inputs" in data:
-        found["test_loss"] = test_loss(model, training.loss, data, last).isel(arm=0, snapshot_step=0)
+        dataset["test_loss"] = test_loss(model, training.loss, data, last).isel(arm=0, snapshot_step=0)
     half = second_half(losses["step"].values, int(losses["decay_step"][0]))
     level = losses["train_loss"].isel(step=half).mean("step", skipna=False).values
-    found["phase_loss"] = variable(
+    dataset["phase_loss"] = variable(
         ("seed",), level, "1", "mean training loss over the second half of the large-step phase"
     )
-    found["diverged_step"] = losses["diverged_step"]
+    dataset["diverged_step"] = losses["diverged_step"]
     died = np.zeros(settings.seeds, dtype=bool)
     if "active_fraction" in at_end:
         died = (at_end["active_fraction"] == 0).any("block").values
-    found["dead"] = variable(
+    dataset["dead"] = variable(
         ("seed",),
-        (died & (found["diverged_step"].values < 0)).astype(np.int8),
+        (died & (dataset["diverged_step"].values < 0)).astype(np.int8),
         "1",
         "whether the run ends with a block that no training example activates",
     )
-    return found
+    return dataset
 
 
 def _described(points: list[tuple[str, str, Point]], examples: int) -> xr.Dataset:
@@ -141,7 +141,7 @@ def _described(points: list[tuple[str, str, Point]], examples: int) -> xr.Datase
     along = ("point",)
     values = [getattr(point, vary) for _, vary, point in points]
     x = [np.nan if isinstance(value, str) else float(value) for value in values]
-    found = {
+    variables = {
         "sweep": variable(along, [name for name, _, _ in points], "1", "sweep of the point"),
         "vary": variable(along, [vary for _, vary, _ in points], "1", "quantity that the sweep varies"),
         "value": variable(along, [str(value) for value in values], "1", "its value, as text"),
@@ -149,11 +149,11 @@ def _described(points: list[tuple[str, str, Point]], examples: int) -> xr.Datase
         "sampling": variable(along, [point.sampling for _, _, point in points], "1", "order of the examples"),
     }
     for key in (*SCHEDULE, *TRAINING):
-        if key in found:
+        if key in variables:
             continue
         column = [_number(key, point, examples) for _, _, point in points]
-        found[key] = variable(along, column, "1", f"{key.replace('_', ' ')} of the point")
-    return xr.Dataset(found)
+        variables[key] = variable(along, column, "1", f"{key.replace('_', ' ')} of the point")
+    return xr.Dataset(variables)
 
 
 def _number(key: str, point: Point, examples: int) -> float:

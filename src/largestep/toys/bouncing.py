@@ -59,7 +59,7 @@ def summaries(starts, uniforms, low, high, tail, lowest, highest, gap):
     has NaN from `alternation` on; one without iterates on a side has an empty range there, from infinity to minus
     infinity.
     """
-    found = np.full((len(starts), len(COLUMNS)), np.nan)
+    columns = np.full((len(starts), len(COLUMNS)), np.nan)
     steps = uniforms.shape[1]
     for run in range(len(starts)):
         u, was_above = starts[run], starts[run] > 1.0
@@ -88,9 +88,9 @@ def summaries(starts, uniforms, low, high, tail, lowest, highest, gap):
                 else:
                     low_from, low_to = min(low_from, u), max(low_to, u)
             was_above = above
-        found[run, 0] = left
-        found[run, 1] = settled if left < 0 and settled <= steps else -1
+        columns[run, 0] = left
+        columns[run, 1] = settled if left < 0 and settled <= steps else -1
         if left < 0:
-            found[run, 2:8] = changes / tail, smallest, largest, tail_smallest, tail_largest, total / tail
-            found[run, 8:] = low_from, low_to, high_from, high_to
-    return found
+            columns[run, 2:8] = changes / tail, smallest, largest, tail_smallest, tail_largest, total / tail
+            columns[run, 8:] = low_from, low_to, high_from, high_to
+    return columns

@@ -52,14 +52,14 @@ def _add_gradient(parameters, layout, activations, deltas, output_delta, gradien
 def jacobian(parameters, inputs, layout):
     """The gradients of h at inputs (n, d) for parameters (checkpoints, p): (checkpoints, n, p)."""
     checkpoints, p = parameters.shape
-    found = np.zeros((checkpoints, len(inputs), p))
+    gradients = np.zeros((checkpoints, len(inputs), p))
     shape = len(layout.widths), layout.widths.max()
     activations, deltas = np.zeros(shape), np.zeros(shape)
     for checkpoint in range(checkpoints):
         for i in range(len(inputs)):
             forward(parameters[checkpoint], inputs[i], layout, activations)
-            _add_gradient(parameters[checkpoint], layout, activations, deltas, 1.0, found[checkpoint, i])
-    return found
+            _add_gradient(parameters[checkpoint], layout, activations, deltas, 1.0, gradients[checkpoint, i])
+    return gradients
 
 
 @kernel
@@ -112,7 +112,7 @@ def _add_turn(parameters, layout, activations, deltas, layer, row, column, facto
 def hessian(parameters, task, layout):
     """The Hessian of the training loss, (p, p): c/n (phi^T phi + sum_i r_i H_i), row by row."""
     p, n = len(parameters), len(task.labels)
-    found, gradient = np.zeros((p, p)), np.empty(p)
+    matrix, gradient = np.zeros((p, p)), np.empty(p)
     shape = len(layout.widths), layout.widths.max()
     activations, deltas, tangents, turns = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
     scale = task.residual_factor / n
@@ -127,13 +127,13 @@ def hessian(parameters, task, layout):
                     place = layout.biases[layer] + row
                     if column >= 0:
                         place = layout.weights[layer] + row * columns + column
-                    of_place = found[place]
+                    of_place = matrix[place]
                     weight = scale * gradient[place]
                     for k in range(p):
                         of_place[k] += weight * gradient[k]
                     turned = layer, row, column, scale * residual
                     _add_turn(parameters, layout, activations, deltas, *turned, tangents, turns, of_place)
-    return found
+    return matrix
 
 
 @kernel

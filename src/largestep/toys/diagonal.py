@@ -64,11 +64,11 @@ class Net:
         """
         u, v = np.split(parameters, 2, axis=-1)
         scales, factor = np.sqrt(u**2 + v**2), triangle(inputs)
-        found = np.empty_like(scales)
+        values = np.empty_like(scales)
         # One by one, because all matrices at once take gigabytes.
         for place in np.ndindex(scales.shape[:-1]):
-            found[place] = singular_values(factor * scales[place])
-        return found
+            values[place] = singular_values(factor * scales[place])
+        return values
 
     def column_norms(self, parameters: Array, inputs: Array) -> Array:
         """Of phi = [X * v, X * u], in the order of the parameters."""

@@ -133,5 +133,5 @@ def linear(net: Network) -> Linear:
 
 def network(model: ToyNet, dimension: int) -> Network:
     """The toy network of an experiment's model. Raises ValueError for a kind that is none."""
-    found: Network = stages.worker("toys", model.kind).Net(model, dimension)
-    return found
+    net: Network = stages.worker("toys", model.kind).Net(model, dimension)
+    return net

@@ -66,15 +66,15 @@ class Order:
         if isinstance(batch, str):
             return np.zeros((count, 0), dtype=np.int64)
         if self._sampling == "cyclic":
-            found = np.resize(self._left, count * batch)
+            orders = np.resize(self._left, count * batch)
             self._left = np.roll(self._left, -count * batch)
-            return found.reshape(count, batch)
+            return orders.reshape(count, batch)
         if self._sampling == "reshuffled":
             epochs = max(0, -(-(count * batch - len(self._left)) // examples))
             more = self._generator.permuted(np.tile(np.arange(examples), (epochs, 1)), axis=1)
             stream = np.concatenate([self._left, more.ravel()])
-            found, self._left = np.split(stream, [count * batch])
-            return found.reshape(count, batch)
+            orders, self._left = np.split(stream, [count * batch])
+            return orders.reshape(count, batch)
         if self._sampling == "with_replacement" or batch == 1:
             return self._generator.integers(examples, size=(count, batch))
         everyone = np.broadcast_to(np.arange(examples), (count, examples))

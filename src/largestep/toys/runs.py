@@ -71,10 +71,12 @@ class Problem:
 
     def extremes(self, parameters: Array, data_set: Which | None = None) -> Array:
         """Smallest and largest eigenvalue of each run's Hessian, (runs, 2); NaN for diverged runs."""
-        found = np.full((len(parameters), 2), np.nan)
+        eigenvalues = np.full((len(parameters), 2), np.nan)
         for run in np.flatnonzero(np.isfinite(parameters).all(axis=1)):
-            found[run] = self.net.hessian_extremes(parameters[run], self.task(0 if data_set is None else data_set[run]))
-        return found
+            eigenvalues[run] = self.net.hessian_extremes(
+                parameters[run], self.task(0 if data_set is None else data_set[run])
+            )
+        return eigenvalues
 
     def _mean_square(self, residuals: Array) -> Array:
         return np.asarray(0.5 * self.residual_factor * np.mean(residuals**2, axis=1))
@@ -138,12 +140,12 @@ class Runs:
 
     def branch(self, which: Which | slice = slice(None)) -> Runs:
         """The same runs or some of them, perhaps repeated, to be taken further without changing these."""
-        found = copy.copy(self)
-        found.parameters = on_line(self.parameters[which])
+        runs = copy.copy(self)
+        runs.parameters = on_line(self.parameters[which])
         for name in ("diverged_step", "_velocity"):
-            setattr(found, name, getattr(self, name)[which].copy())
-        found.data_set = None if self.data_set is None else self.data_set[which]
-        return found
+            setattr(runs, name, getattr(self, name)[which].copy())
+        runs.data_set = None if self.data_set is None else self.data_set[which]
+        return runs
 
     def _of(self, run: int) -> tuple[State, Task]:
         task = self.problem.task(0 if self.data_set is None else self.data_set[run])
@@ -178,9 +180,9 @@ def on_line(values: Array) -> Array:
     """
     room = np.empty(values.size + LINE)
     start = -(room.ctypes.data // room.itemsize) % LINE
-    found = room[start : start + values.size].reshape(values.shape)
-    found[...] = values
-    return found
+    aligned = room[start : start + values.size].reshape(values.shape)
+    aligned[...] = values
+    return aligned
 
 
 def rule(training: ToyTraining) -> Rule:

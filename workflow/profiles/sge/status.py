@@ -51,15 +51,15 @@ def unknown_for_long(mark):
 
 def status(job):
     """What Snakemake is told."""
-    found = in_queue(job)
-    if found is None:
+    queued = in_queue(job)
+    if queued is None:
         failed, mark = has_failed(job), os.path.join(MARKS, job + ".unknown")
         if failed is None and unknown_for_long(mark):
             failed = True
         if failed is not None and os.path.exists(mark):
             os.remove(mark)
         return {None: "running", True: "failed", False: "success"}[failed]
-    state, queue = found
+    state, queue = queued
     # It could not be started (E), or Grid Engine has not heard of its node for as long as the site allows (u).
     lost = "E" in state or "u" in queue
     if lost and "d" not in state:

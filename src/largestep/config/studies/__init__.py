@@ -21,14 +21,14 @@ from largestep.config.studies.base import StudyBase
 
 def types() -> tuple[type[StudyBase], ...]:
     """The settings of every kind of study: of each module here the class with a `kind`, in the order of kinds."""
-    found = []
+    kinds = []
     for kind in registered.modules("config.studies"):
         module = importlib.import_module(f"{__name__}.{kind}")
         classes = (
             each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == module.__name__
         )
-        found += [each for each in classes if issubclass(each, StudyBase) and "kind" in each.model_fields]
-    return tuple(found)
+        kinds += [each for each in classes if issubclass(each, StudyBase) and "kind" in each.model_fields]
+    return tuple(kinds)
 
 
 def settings_of(spec: Mapping[str, Any]) -> StudyBase:

@@ -58,10 +58,10 @@ class Sharpness(StudyBase):
 
     def uses(self) -> dict[str, list[str]]:
         """Every experiment named, with the cells that give schedules."""
-        found: dict[str, list[str]] = {}
+        cells: dict[str, list[str]] = {}
         for run in self.runs.values():
-            found.setdefault(run.experiment, []).extend([run.cell] if run.cell else [])
-        return found
+            cells.setdefault(run.experiment, []).extend([run.cell] if run.cell else [])
+        return cells
 
     def check(self, experiments: Mapping[str, Any]) -> None:
         """Refuse updates to which 2/sharpness does not apply, batches that do not suit, and too few evaluations."""
