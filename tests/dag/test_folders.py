@@ -107,8 +107,7 @@ def run_read_only(checkout: Path, folder: Path, *arguments: str) -> subprocess.C
 
 def test_a_checkout_that_cannot_be_written_serves_other_folders(checkout: Path, tmp_path: Path) -> None:
     before = sorted(checkout.rglob("*"))
-    cells = ("diagonal.small", "points.decay2")
-    targets = [f"results/cells/{cell}/sparsity.nc" for cell in cells]
+    targets = ["results/cells/diagonal.small/sparsity.nc"]
     done = run_read_only(checkout, tmp_path / "study", *targets)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all((tmp_path / "study" / target).exists() for target in targets)
