@@ -161,5 +161,5 @@ def test_additions_rerun_nothing_else(shown: Project) -> None:
     table = pd.read_csv(results / "tables/points.csv")
     assert len(table[table["measure"] == "hoyer"]) == 2
     claims = pd.read_csv(results / "claims.csv")
-    assert claims[claims["claim"] == "C20"]["seeds"].tolist() == [3]
-    assert "C20" in pd.read_csv(results / "summary.csv")["claim"].tolist()
+    assert claims[claims["claim"] == "C90"]["seeds"].tolist() == [3]
+    assert "C90" in pd.read_csv(results / "summary.csv")["claim"].tolist()

@@ -27,6 +27,7 @@ from largestep.claims import (
     over_regularisation,
     permitting,
     phase_diagram,
+    pruning,
     regimes,
     saddles,
     sde,
@@ -63,6 +64,7 @@ MODULES = (
     noise_needed,
     batch_sharpness,
     exact_law,
+    pruning,
 )
 # Of a row, only for the summary.
 NOT_IN_TABLE = ("headline", "beside", "companion", "margin")

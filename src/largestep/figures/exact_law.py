@@ -14,8 +14,8 @@ CAPTION = """
 training, a mark for every coordinate, in absolute value; (b) along training, the largest difference of a coordinate
 over the largest coordinate; (c) the magnitude of u² − v², the median over coordinates.
 
-*What is claimed.* The law is an identity of the steps (C19; for small steps Even et al. 2023): the scale, which
-decides how sparse the solution is, shrinks by the magnitude of 1 − (step size × gradient)² at every step.
+*What is claimed.* The law is an identity of the steps (C19; for the limit of training Even et al. 2023): the scale,
+which decides how sparse the solution is, shrinks by the magnitude of 1 − (step size × gradient)² at every step.
 
 *What to look for.* Marks on the diagonal and differences of the order of rounding errors; a scale that falls until
 the dotted line, where the step size is divided, and hardly after it.

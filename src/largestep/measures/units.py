@@ -64,7 +64,18 @@ def unit_statistics(activations: NDArray[np.floating]) -> UnitStatistics:
     if not np.all(np.isfinite(activations)):
         return lost(units)
     count = np.count_nonzero(activations, axis=0).astype(np.int32)
-    alive = np.flatnonzero(count)
+    correlation = absolute_correlation(activations, np.flatnonzero(count))
+    later = np.triu(correlation, k=1).max(axis=1)
+    reordered = np.stack([(correlation * after).max(axis=1) for after in _after(units)])
+    return UnitStatistics(count, later, reordered, float((activations < 0).mean()))
+
+
+def absolute_correlation(activations: NDArray[np.floating], alive: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Absolute Pearson correlations of the units of a block, (units, units).
+
+    activations: (examples, units). 0 of units that do not vary, and of all that are not among the alive ones.
+    """
+    units = activations.shape[1]
     correlation = np.zeros((units, units))
     if len(alive) > 1:
         centred = activations[:, alive].astype(np.float64)
@@ -74,9 +85,7 @@ def unit_statistics(activations: NDArray[np.floating]) -> UnitStatistics:
         norms = np.linalg.norm(centred, axis=0)
         scaled = np.divide(centred, norms, out=np.zeros_like(centred), where=varies & (norms > 0))
         correlation[np.ix_(alive, alive)] = np.minimum(np.abs(np.einsum("ij,ik->jk", scaled, scaled)), 1.0)
-    later = np.triu(correlation, k=1).max(axis=1)
-    reordered = np.stack([(correlation * after).max(axis=1) for after in _after(units)])
-    return UnitStatistics(count, later, reordered, float((activations < 0).mean()))
+    return correlation
 
 
 def lost(units: int) -> UnitStatistics:

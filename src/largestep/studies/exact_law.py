@@ -8,7 +8,7 @@ So with a = |u^2 - v^2| and rho = log |(u + v) / (u - v)|, summed over the steps
     rho = rho_0 + sum log |(1 - eta g) / (1 + eta g)|
 
 so that the scale a, which decides how sparse the solution is (Woodworth et al. 2020), shrinks with the squares of the
-steps taken (Even et al. 2023 for small ones; here without approximation). Seeds follow the convention of
+steps taken (Even et al. 2023, of the limit; here at every step). Seeds follow the convention of
 `largestep.toys.train`.
 """
 

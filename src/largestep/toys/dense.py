@@ -62,6 +62,10 @@ class Net:
         matrices = (weights for weights, _ in flat.layers_of(parameters, self.layout))
         return {f"layer {i}": each.reshape(*parameters.shape[:-1], -1) for i, each in enumerate(matrices, 1)}
 
+    def matrices(self, parameters: Array) -> list[tuple[Array, Array | None]]:
+        """Views of the flat parameters."""
+        return flat.layers_of(parameters, self.layout)
+
     def activations(self, parameters: Array, inputs: Array) -> list[Array]:
         """ReLU activations of every hidden layer, each of shape (n, units), for parameters (p,)."""
         blocks, current = [], inputs

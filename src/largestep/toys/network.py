@@ -110,6 +110,21 @@ class Rescalable(Protocol):
         """
 
 
+@runtime_checkable
+class Layered(Protocol):
+    """A toy network of dense layers with ReLU between them."""
+
+    def matrices(self, parameters: Array) -> list[tuple[Array, Array | None]]:
+        """Weights (rows, columns) and biases (rows,), None without, of every layer, for parameters (p,)."""
+
+
+def layered(net: Network) -> Layered:
+    """The same network. Raises ValueError for one without layers of units."""
+    if not isinstance(net, Layered):
+        raise ValueError(f"{type(net).__module__} has no matrices")
+    return net
+
+
 def lawful(net: Network) -> Lawful:
     """The same network. Raises ValueError for one without the law."""
     if not isinstance(net, Lawful):
