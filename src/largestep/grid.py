@@ -14,6 +14,7 @@ from largestep.config.measures import Measures
 from largestep.config.studies.base import REPLICATES, StudyBase
 from largestep.config.training import ImageTraining
 from largestep.keys import digest
+from largestep.schedules import decay_fraction
 from largestep.specs.aggregates import AggregateSpec, CellEntry, ClaimsSpec, ExperimentEntry, StudyEntry, StudyLeftOut
 from largestep.specs.cells import DataSpec, FeaturesSpec, ImageTrainSpec, SparsitySpec, ToyTrainSpec, part_name
 from largestep.specs.studies import StudySpec, UsedClassifier, UsedToy
@@ -192,8 +193,7 @@ def claims_spec(config: Config) -> str:
 
 def _durations(settings: Experiment) -> int:
     """How many durations of the large-step phase an experiment has."""
-    divided = [cell for cell in settings.cells.values() if cell.decays and cell.annealing is None]
-    return len({cell.decays[0].at for cell in divided if cell.decays[0].at > 0})
+    return len({at for cell in settings.cells.values() if (at := decay_fraction(cell)) > 0})
 
 
 def _check_length(key: str, spec: str) -> None:

@@ -148,14 +148,18 @@ def add_configuration(arguments: argparse.ArgumentParser) -> None:
     )
 
 
-def configured(options: argparse.Namespace) -> config.Config:
-    """The configuration that the options of `add_configuration` name. Ends the command where it cannot be used."""
+def configured(options: argparse.Namespace, failed: int = 1) -> config.Config:
+    """The configuration that the options of `add_configuration` name.
+
+    Ends the command where it cannot be used, with the exit status `failed`.
+    """
     try:
         settings = configuration(options.configfile, options.config)
         # Names a user's own code that is not there.
         grid.results_key(settings)
     except config.ConfigError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(failed)
     return settings
 
 

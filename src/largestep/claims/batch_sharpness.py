@@ -20,6 +20,7 @@ from largestep.claims import regimes
 from largestep.claims.regimes import EDGE
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Values, below, between
+from largestep.measures.edge import of_edge
 
 CLAIM = "C18"
 CLAIMS = regimes.CLAIMS | {
@@ -53,5 +54,4 @@ def _rows(where: str, run: xr.Dataset) -> Iterator[Measured]:
 
 def ratio(run: xr.Dataset, points: np.ndarray, of: str = "batch_sharpness") -> Values:
     """Median over some of the points of a sharpness x step size / 2, (seeds,)."""
-    ratios = (run[of] * run["step_size"] / 2.0).transpose("seed", "point").values
-    return np.asarray(np.median(ratios[:, points], axis=1), dtype=np.float64)
+    return np.asarray(np.median(of_edge(run, of)[:, points], axis=1), dtype=np.float64)

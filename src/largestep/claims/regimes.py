@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from largestep import elementary
 from largestep.claims.results import Results
 from largestep.claims.verdict import Criterion, Measured, Values, above, below, between, missing
+from largestep.measures.edge import of_edge
 from largestep.measures.spikes import FACTOR, FLOOR
 from largestep.measures.stabilisation import FLAT
 
@@ -78,8 +79,7 @@ def _note(run: xr.Dataset) -> str:
 
 def edge_ratio(run: xr.Dataset) -> Values:
     """Median over the late part of a run of sharpness x step size / 2, (seeds,)."""
-    ratio = (run["sharpness"] * run["step_size"] / 2.0).transpose("seed", "point").values
-    return np.asarray(np.median(ratio[:, _late(run, "point_step")], axis=1), dtype=np.float64)
+    return np.asarray(np.median(of_edge(run)[:, _late(run, "point_step")], axis=1), dtype=np.float64)
 
 
 def trend(run: xr.Dataset) -> Values:
@@ -95,7 +95,7 @@ def _stored(name: str) -> Callable[[xr.Dataset], Values]:
 
 
 def _last_ratio(run: xr.Dataset) -> Values:
-    return np.asarray((run["sharpness"] * run["step_size"] / 2.0).isel(point=-1).values, dtype=np.float64)
+    return of_edge(run)[:, -1]
 
 
 RATIO = "sharpness x step size / 2, median over the second half"

@@ -15,7 +15,7 @@ import json
 import sys
 from pathlib import Path
 
-from largestep import __version__, config, grid, store, verify
+from largestep import __version__, config, store, verify
 from largestep.cli import parser
 from largestep.compare import gather, reference
 from largestep.compare.judge import SEVERITY, judge
@@ -33,10 +33,8 @@ def main() -> None:
     arguments.add_argument("--json", action="store_true", help="print JSON in place of words")
     arguments.add_argument("--write-reference", type=Path, metavar="FILE", help="make a reference of this run instead")
     options = arguments.parse_args()
+    settings = verify.configured(options, failed=2)
     try:
-        settings = verify.configuration(options.configfile, options.config)
-        # Names a user's own code that is not there.
-        grid.results_key(settings)
         known = None if options.write_reference else reference.read(options.reference, settings.scale)
         run = gather.gather(settings, options.results)
         if known is None:

@@ -18,10 +18,9 @@ class SharpnessOf(Strict):
     seeds: Count = Field(description="runs")
 
 
-class BatchSharpness(StudyBase):
-    """C18: the batch sharpness in the large-step phase of SGD and after it."""
+class AlongSgd(StudyBase):
+    """What is measured along runs of SGD, in the second half of the large-step phase and after it."""
 
-    kind: Literal["batch_sharpness"] = Field(description="batch sharpness along SGD")
     networks: Annotated[dict[Name, SharpnessOf], Field(min_length=1)] = Field(
         description="what is measured, by experiment"
     )
@@ -32,22 +31,37 @@ class BatchSharpness(StudyBase):
         """Every experiment named, with its cell."""
         return {name: [net.cell] for name, net in self.networks.items()}
 
+    def steps(self, name: str, experiment: Any) -> int:
+        """Length of training. Raises ValueError where the experiment cannot be measured."""
+        raise NotImplementedError
+
+    def check(self, experiments: Mapping[str, Any]) -> None:
+        """Refuse updates that are not plain, cells without a decay, too short phases, and what `steps` refuses."""
+        for name, net in self.networks.items():
+            experiment, cell = experiments[name], experiments[name].cells[net.cell]
+            for key in experiment.training.additions():
+                raise ValueError(f"networks.{name}: {name} has {key}, but the edge of stability is that of plain steps")
+            steps = self.steps(name, experiment)
+            if not cell.decays:
+                raise ValueError(f"networks.{name}: cell {net.cell} has no decay, which ends the large-step phase")
+            phase = int(cell.decays[0].at * steps)
+            if phase // 2 < self.points or steps - phase <= self.points_after:
+                raise ValueError(
+                    f"networks.{name}: cell {net.cell} has fewer steps before or after its decay than points"
+                )
+
+
+class BatchSharpness(AlongSgd):
+    """C18: the batch sharpness in the large-step phase of SGD and after it."""
+
+    kind: Literal["batch_sharpness"] = Field(description="batch sharpness along SGD")
+
     def models(self) -> frozenset[str]:
         """Networks that know the curvature of a mini-batch along its gradient."""
         return frozenset({"diagonal", "dense"})
 
-    def check(self, experiments: Mapping[str, Any]) -> None:
-        """Refuse gradient descent, updates that are not plain, cells without a decay, and too short phases."""
-        for name, net in self.networks.items():
-            training, cell = experiments[name].training, experiments[name].cells[net.cell]
-            for key in training.additions():
-                raise ValueError(f"networks.{name}: {name} has {key}, but the edge of stability is that of plain steps")
-            if training.batch_size == "full":
-                raise ValueError(f"networks.{name}: a full batch is no mini-batch; study sharpness measures those")
-            if not cell.decays:
-                raise ValueError(f"networks.{name}: cell {net.cell} has no decay, which ends the large-step phase")
-            phase = int(cell.decays[0].at * training.steps)
-            if phase // 2 < self.points or training.steps - phase <= self.points_after:
-                raise ValueError(
-                    f"networks.{name}: cell {net.cell} has fewer steps before or after its decay than points"
-                )
+    def steps(self, name: str, experiment: Any) -> int:
+        """Length of training; gradient descent is refused."""
+        if experiment.training.batch_size == "full":
+            raise ValueError(f"networks.{name}: a full batch is no mini-batch; study sharpness measures those")
+        return int(experiment.training.steps)
