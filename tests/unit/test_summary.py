@@ -242,7 +242,7 @@ def test_scorecard_has_a_row_per_claim_and_a_column_per_experiment() -> None:
     drawn = {(line.get_xdata()[0], line.get_ydata()[0]): line.get_marker() for line in ax.lines}
     assert drawn == {(0, 0): "D", (1, 1): "_", (1, 2): "o"}
     words = [text.get_text() for text in figure.findobj(Text)]
-    assert any(text.endswith("Not run: never.") for text in words)
+    assert any(text.endswith("Not run: 1 of 3 experiments and studies (claims.csv).") for text in words)
     assert {"holds", "holds in part", "not run"} <= set(words)
 
 

@@ -80,8 +80,9 @@ def draw(claims: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     _axes(ax, columns, summary)
     entries = [Line2D([], [], linestyle="none", markersize=5.0, label=text, **drawn) for text, drawn in MARKS.values()]
     style.key(figure, entries, "Statistics of the claim in this experiment or study", columns=3)
-    absent = sorted(set(claims["experiment"]) - set(columns))
-    text = NOTE + (f" Not run: {', '.join(absent)}." if absent else "")
+    asked = claims["experiment"].nunique()
+    absent = asked - len(columns)
+    text = NOTE + (f" Not run: {absent} of {asked} experiments and studies (claims.csv)." if absent else "")
     figure.supxlabel(fill(text, style.WHOLE_PAGE), fontsize=style.RC["font.size"], color="#404040", x=0.01, ha="left")
     return figure
 
