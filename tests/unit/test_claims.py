@@ -19,10 +19,10 @@ from largestep.claims.rank_correlation import paired_spearman
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Row, below, decide, missing
 from largestep.measures.small_step import small_step
+from tests import made_up
 from tests.draws import DRAWS
-from tests.made_up import set_peaks, with_schedules
+from tests.made_up import RUN, set_peaks, with_schedules
 
-RUN = ("cell", "arm", "seed")
 CELLS = ["small", "decay10", "decay30", "decay50"]
 DURATIONS = np.array([0.0, 0.1, 0.3, 0.5])
 STEPS = np.arange(0, 1001, 50)
@@ -59,31 +59,22 @@ def experiment(
     diverged_step[1:, :, :diverged] = 100
     test_loss = np.where(diverged_step < 0, final("test_loss"), np.nan)
     l0, flat = final("l0"), np.exp(noise * rng.standard_normal(shape))
-    sizes = np.where(DURATIONS[:, None] * 1001 > STEPS, 1.0, 0.1)
     # All runs fit alike, so that at matched training loss they are compared at the end.
     train_loss = np.where(diverged_step[..., None] < 0, np.exp(-STEPS / 100.0), np.nan)
-    dataset = xr.Dataset(
+    return made_up.experiment(
+        dict(zip(CELLS, DURATIONS, strict=True)),
+        STEPS,
         {
-            "train_loss": ((*RUN, "step"), train_loss),
-            "test_loss": ((*RUN, "step"), np.repeat(test_loss[..., None], len(STEPS), axis=-1)),
-            "l0": ((*RUN, "snapshot_step", "l0_threshold"), l0[..., None, None]),
-            "rank": ((*RUN, "snapshot_step", "rank_threshold"), np.stack([l0, flat], axis=-1)[..., None, :]),
-            "effective_rank": ((*RUN, "snapshot_step"), l0[..., None]),
-            "diverged_step": (RUN, diverged_step),
-            "step_size": (("cell", "step"), sizes),
+            "train_loss": (("step",), train_loss),
+            "test_loss": (("step",), np.repeat(test_loss[..., None], len(STEPS), axis=-1)),
+            "l0": (("snapshot_step", "l0_threshold"), l0[..., None, None]),
+            "rank": (("snapshot_step", "rank_threshold"), np.stack([l0, flat], axis=-1)[..., None, :]),
+            "effective_rank": (("snapshot_step",), l0[..., None]),
         },
-        {
-            "cell": CELLS,
-            "arm": list(arms),
-            "seed": np.arange(seeds),
-            "step": STEPS,
-            "snapshot_step": [1000],
-            "rank_threshold": ("rank_threshold", [1e-4, 1e-8], {"paper": 1e-4}),
-            "l0_threshold": [1e-50],
-        },
-        {"algorithm": "SGD"},
+        {"snapshot_step": [1000], "rank_threshold": [1e-4, 1e-8], "l0_threshold": [1e-50]},
+        arms=arms,
+        diverged_step=diverged_step,
     )
-    return with_schedules(dataset, DURATIONS)
 
 
 def images(effects: tuple[float, ...], seeds: int = 12, matched: bool = True, seed: int = 0) -> xr.Dataset:

@@ -9,6 +9,7 @@ import xarray as xr
 from largestep.claims import image_controls
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
+from tests import made_up
 
 SEEDS = 10
 
@@ -19,10 +20,11 @@ def experiment(seed: int, small: float, large: float, diverged: int = 0) -> xr.D
     sparsity = np.array([small, large]).reshape(2, 1, 1, 1, 1, 1) * np.exp(0.05 * noise)
     step = np.full((2, 1, SEEDS), -1)
     step[:, :, :diverged] = 7
-    dims = ("cell", "arm", "seed", "snapshot_step", "block", "correlation_threshold")
-    return xr.Dataset(
-        {"feature_sparsity": (dims, sparsity), "diverged_step": (dims[:3], step)},
-        {"cell": ["small", "decay50"], "arm": ["order"], "seed": np.arange(SEEDS)},
+    return made_up.experiment(
+        {"small": 0.0, "decay50": 0.5},
+        [0, 9],
+        {"feature_sparsity": (("snapshot_step", "block", "correlation_threshold"), sparsity)},
+        diverged_step=step,
     )
 
 

@@ -11,11 +11,11 @@ import xarray as xr
 from largestep.claims import alignment, column_norms, kinks, large_step_phase, layers, support, verdict
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, Row, decide
+from tests import made_up
 from tests.draws import DRAWS
-from tests.made_up import set_peaks, with_schedules
+from tests.made_up import RUN, set_peaks, with_schedules
 
 SEEDS = 12
-RUN = ("cell", "arm", "seed")
 SNAPSHOTS = np.arange(0, 1001, 100)
 STEPS = np.arange(0, 1001, 20)
 # Progress through the large-step phase, which ends at half of training.
@@ -25,28 +25,22 @@ PHASE = np.minimum(SNAPSHOTS / 500.0, 1.0)
 def experiment(seed: int, arms: int, **measures: Callable[[np.random.Generator], np.ndarray]) -> xr.Dataset:
     """A small step and one that is large for half of training; each measure has shape (2, arms, SEEDS, 11)."""
     rng = np.random.default_rng(seed)
-    sizes = np.stack([np.full(len(STEPS), 0.1), np.where(STEPS <= 500, 1.0, 0.1)])
     loss = np.where((np.arange(2)[:, None] == 1) & (STEPS <= 500), 1.0, 1e-4)[:, None, None]
-    dataset = xr.Dataset(
+    losses = loss * np.exp(0.1 * rng.standard_normal((2, arms, SEEDS, len(STEPS))))
+    drawn = {name: draw(rng) for name, draw in measures.items()}
+    return made_up.experiment(
+        {"small": 0.0, "decay50": 0.5},
+        STEPS,
         {
-            "train_loss": ((*RUN, "step"), loss * np.exp(0.1 * rng.standard_normal((2, arms, SEEDS, len(STEPS))))),
-            "step_size": (("cell", "step"), sizes),
-            "diverged_step": (RUN, np.full((2, arms, SEEDS), -1)),
+            "train_loss": (("step",), losses),
+            **{
+                name: (("snapshot_step", *(f"{name}_part" for _ in values.shape[4:])), values)
+                for name, values in drawn.items()
+            },
         },
-        {
-            "cell": ["small", "decay50"],
-            "arm": ["order", *(f"draw {draw}" for draw in range(1, arms))],
-            "seed": np.arange(SEEDS),
-            "step": STEPS,
-            "snapshot_step": SNAPSHOTS,
-        },
-        {"algorithm": "SGD"},
+        {"snapshot_step": SNAPSHOTS},
+        arms=["order", *(f"draw {draw}" for draw in range(1, arms))],
     )
-    for name, draw in measures.items():
-        values = draw(rng)
-        dims = (*RUN, "snapshot_step", *(f"{name}_part" for _ in values.shape[4:]))
-        dataset[name] = (dims, values)
-    return with_schedules(dataset, [0.0, 0.5])
 
 
 def noise(rng: np.random.Generator, size: float, arms: int) -> np.ndarray:

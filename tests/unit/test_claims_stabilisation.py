@@ -12,8 +12,8 @@ from largestep.claims import stabilisation
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
 from largestep.measures import stabilisation as measures
+from tests import made_up
 from tests.draws import DRAWS
-from tests.made_up import with_schedules
 
 STEPS = np.arange(0, 1001, 5)
 DURATIONS = np.array([0.0, 0.1, 0.5])
@@ -45,17 +45,12 @@ def experiment(
     diverged_step = np.full((3, 1, seeds), -1)
     diverged_step[1:, :, :diverged] = 300
     lost = (diverged_step >= 0)[..., None] & (STEPS > 300)
-    runs = ("cell", "arm", "seed")
-    dataset = xr.Dataset(
-        {
-            "train_loss": ((*runs, "step"), np.where(lost, np.nan, 10.0**log_loss)),
-            "diverged_step": (runs, diverged_step),
-            "step_size": (("cell", "step"), np.where(decay[:, 0, 0] >= STEPS, 1.0, 0.1)),
-        },
-        {"cell": CELLS, "arm": ["order"], "seed": np.arange(seeds), "step": STEPS},
-        {"algorithm": "SGD"},
+    dataset = made_up.experiment(
+        dict(zip(CELLS, DURATIONS, strict=True)),
+        STEPS,
+        {"train_loss": (("step",), np.where(lost, np.nan, 10.0**log_loss))},
+        diverged_step=diverged_step,
     )
-    dataset = with_schedules(dataset, DURATIONS)
     return dataset.merge(measures.stabilisation(dataset))
 
 

@@ -23,9 +23,8 @@ from largestep.figures import fits, style
 from largestep.figures.labels import DEAD, schedules
 from largestep.store import StoreError, variable
 from largestep.threshold_sweep import coordinate
-from tests.made_up import set_peaks, with_schedules
+from tests.made_up import RUN, experiment, set_peaks
 
-RUN = ("cell", "arm", "seed")
 SEEDS = 4
 STEPS = np.arange(0, 20_001, 1000)
 SNAPSHOTS = STEPS[::4]
@@ -41,26 +40,18 @@ def made_up(kind: str, cells: dict[str, float] = SCHEDULES, arms: tuple[str, ...
     def values(*sizes: int) -> np.ndarray:
         return generator.uniform(0.1, 1.0, (len(cells), len(arms), SEEDS, *sizes))
 
-    fractions = np.array(list(cells.values()))
-    decayed = (fractions[:, None] > 0) & (fractions[:, None] * STEPS[-1] <= STEPS)
-    sizes = np.where(fractions[:, None] == 0, 0.05, np.where(decayed, 0.1, 0.4))
-    dataset = xr.Dataset(
-        {
-            "train_loss": variable((*RUN, "step"), values(len(STEPS)), "1", "loss"),
-            "step_size": variable(("cell", "step"), sizes, "1", "step size"),
-            "diverged_step": variable(RUN, np.full((len(cells), len(arms), SEEDS), -1), "step", "divergence"),
-            "published_train_loss": variable(("cell",), np.full(len(cells), 0.5), "1", "the paper's"),
-        },
-        {
-            "cell": variable(("cell",), list(cells), "1", "cell"),
-            "arm": variable(("arm",), list(arms), "1", "arm"),
-            "seed": variable(("seed",), np.arange(SEEDS), "1", "seed"),
-            "step": variable(("step",), STEPS, "step", "step"),
-            "snapshot_step": variable(("snapshot_step",), SNAPSHOTS, "step", "snapshot"),
-        },
-        {"title": "Made up", "paper": "Fig. 0"},
+    dataset = experiment(
+        cells,
+        STEPS,
+        {"train_loss": (("step",), values(len(STEPS)))},
+        {"snapshot_step": SNAPSHOTS},
+        arms=arms,
+        sizes=(0.05, 0.4, 0.1),
+        title="Made up",
+        paper="Fig. 0",
     )
-    dataset, time = with_schedules(dataset, fractions), len(SNAPSHOTS)
+    dataset["published_train_loss"] = variable(("cell",), np.full(len(cells), 0.5), "1", "the paper's")
+    time = len(SNAPSHOTS)
     if kind != "regression_1d":
         dataset["test_loss"] = variable((*RUN, "step"), values(len(STEPS)), "1", "test loss")
     if kind == "diagonal":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from largestep.measures import stabilisation as measures
 from largestep.measures.stabilisation import FEWEST_POINTS, FLAT, VARIABLES
 from largestep.schedules import NO_DECAY, is_large
-from tests.made_up import with_schedules
+from tests import made_up
 
 Array = NDArray[np.float64]
 STEPS = np.arange(0, 1001, 5)
@@ -30,16 +30,9 @@ def noise(runs: int, points: int, correlation: float = 0.0, seed: int = 0) -> Ar
 
 def experiment(log_loss: Array, fractions: tuple[float, ...] = (0.5,)) -> xr.Dataset:
     """The same runs in every cell; log_loss: (seeds, steps) of log10 of the loss."""
-    shape = (len(fractions), 1, *log_loss.shape)
-    runs = ("cell", "arm", "seed")
-    dataset = xr.Dataset(
-        {
-            "train_loss": ((*runs, "step"), np.broadcast_to(10.0**log_loss, shape).copy()),
-            "diverged_step": (runs, np.full(shape[:3], -1)),
-        },
-        {"step": STEPS},
-    )
-    return with_schedules(dataset, fractions)
+    losses = np.broadcast_to(10.0**log_loss, (len(fractions), 1, *log_loss.shape)).copy()
+    cells = {f"cell {place}": fraction for place, fraction in enumerate(fractions)}
+    return made_up.experiment(cells, STEPS, {"train_loss": (("step",), losses)})
 
 
 def residuals(points: int, correlation: float = 0.0) -> Array:

@@ -14,9 +14,9 @@ import xarray as xr
 
 from largestep import store, tables
 from largestep.store import variable
-from tests.made_up import with_schedules
+from tests import made_up
+from tests.made_up import RUN, with_schedules
 
-RUN = ("cell", "arm", "seed")
 TRAINING = "steps 10, batch_size 1, loss mse"
 FINAL = np.array([1.0, 2.0, 3.0, 4.0, 50.0])
 
@@ -36,38 +36,34 @@ def experiment() -> xr.Dataset:
     blocks = np.stack([sweep, 2 * sweep], axis=-2) / 1000
     active = np.where(np.isnan(blocks[..., 0]), np.nan, 0.5)
     active[1, 0, :2, -1, 1] = 0.0
-    dataset = xr.Dataset(
+    dataset = made_up.experiment(
+        {"small": 0.0, "large": 0.5},
+        [0, 9],
         {
-            "train_loss": variable((*RUN, "step"), over_time / 1e5, "1", "loss"),
-            "test_error": variable((*RUN, "step"), over_time, "percent", "error"),
-            "rank": variable((*RUN, "snapshot_step", "rank_threshold"), sweep, "1", "rank"),
-            "feature_sparsity": variable(
-                (*RUN, "snapshot_step", "block", "correlation_threshold"), blocks, "1", "sparsity"
-            ),
-            "step_size": variable(("cell", "step"), [[0.1, 0.1], [0.4, 0.2]], "1", "step size"),
-            "diverged_step": variable(RUN, diverged, "step", "divergence"),
-            "published_rank": variable(("cell",), [26.0, np.nan], "1", "the paper's"),
-            "published_test_error": variable(("cell",), [35.3, 12.0], "percent", "the paper's"),
-            "published_feature_sparsity": variable(("cell", "block"), [[0.263, 0.5], [0.063, 0.4]], "1", "the paper's"),
-            "active_fraction": variable((*RUN, "snapshot_step", "block"), active, "1", "activity"),
+            "train_loss": (("step",), over_time / 1e5),
+            "test_error": (("step",), over_time, "percent"),
+            "rank": (("snapshot_step", "rank_threshold"), sweep),
+            "feature_sparsity": (("snapshot_step", "block", "correlation_threshold"), blocks),
+            "active_fraction": (("snapshot_step", "block"), active),
         },
         {
-            "cell": variable(("cell",), ["small", "large"], "1", "cell"),
-            "arm": variable(("arm",), ["order", "data"], "1", "arm"),
-            "seed": variable(("seed",), np.arange(5), "1", "seed"),
-            "step": variable(("step",), [0, 9], "step", "step"),
-            "snapshot_step": variable(("snapshot_step",), [0, 9], "step", "snapshot"),
-            "block": variable(("block",), [1, 2], "1", "block"),
-            "rank_threshold": ("rank_threshold", [1e-4, 1e-3], {"units": "1", "long_name": "threshold", "paper": 1e-4}),
-            "correlation_threshold": (
-                "correlation_threshold",
-                [0.99, 0.9],
-                {"units": "1", "long_name": "threshold", "paper": 0.99},
-            ),
+            "snapshot_step": [0, 9],
+            "block": [1, 2],
+            "rank_threshold": [1e-4, 1e-3],
+            "correlation_threshold": [0.99, 0.9],
         },
-        {"title": "Toys & tests_1: 100% made up", "paper": "Fig. 0", "training": TRAINING},
+        arms=["order", "data"],
+        sizes=(0.1, 0.4, 0.2),
+        diverged_step=diverged,
+        title="Toys & tests_1: 100% made up",
+        paper="Fig. 0",
+        training=TRAINING,
     )
-    return with_schedules(dataset, [0.0, 0.5])
+    return dataset.assign(
+        published_rank=variable(("cell",), [26.0, np.nan], "1", "the paper's"),
+        published_test_error=variable(("cell",), [35.3, 12.0], "percent", "the paper's"),
+        published_feature_sparsity=variable(("cell", "block"), [[0.263, 0.5], [0.063, 0.4]], "1", "the paper's"),
+    )
 
 
 def rows(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 import yaml
 from torchvision.transforms.functional import normalize
 
@@ -23,6 +22,7 @@ from largestep.measures import image_features
 from largestep.models import networks
 from largestep.store import StoreError
 from tests.image_runs import BATCH, CPU, EXAMPLES, SETTINGS, spec, train, training
+from tests.made_up import experiment
 from tests.settings import as_settings
 
 STEPS, SIZE = 8, 0.02
@@ -181,26 +181,10 @@ def test_tables_say_how_the_runs_were_trained(tiny: dict[str, Any]) -> None:
     for part in ("momentum 0.9", "weight_decay 0.05", "nesterov true", "weight_decay_on weights"):
         assert part in words
     assert words.endswith("label_smoothing 0.1, data.normalise true")
-    frame = tables.table(made_up())
+    frame = tables.table(experiment({"small": 0.0}, [0, 9], {"train_loss": (("step",), np.ones((1, 1, 2, 2)))}))
     assert f"Training: {words}." in tables.markdown(frame, "t", words)
     escaped = words.replace("_", r"\_")
     assert f"Training: {escaped}." in tables.latex(frame, "t", words)
-
-
-def made_up() -> xr.Dataset:
-    run = ("cell", "arm", "seed")
-    dataset = xr.Dataset(
-        {
-            "train_loss": ((*run, "step"), np.ones((1, 1, 2, 2)), {"units": "1"}),
-            "step_size": (("cell", "step"), [[0.1, 0.1]], {"units": "1"}),
-            "diverged_step": (run, np.full((1, 1, 2), -1)),
-            "decay_fraction": (("cell",), [0.0]),
-            "decay_step": (("cell", "decay"), [[-1]]),
-            "peak_step_size": (("cell",), [0.1]),
-        },
-        {"cell": ["small"], "arm": ["order"], "seed": [0, 1], "step": [0, 9]},
-    )
-    return dataset
 
 
 @pytest.mark.parametrize(
