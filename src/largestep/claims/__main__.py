@@ -24,6 +24,7 @@ from largestep.claims import (
     label_noise,
     layers,
     noise_needed,
+    noise_shape,
     over_regularisation,
     permitting,
     phase_diagram,
@@ -65,6 +66,7 @@ MODULES = (
     batch_sharpness,
     exact_law,
     pruning,
+    noise_shape,
 )
 # Of a row, only for the summary.
 NOT_IN_TABLE = ("headline", "beside", "companion", "margin")

@@ -100,6 +100,10 @@ class Net:
         """Plain steps of one example with the sums of the exact law."""
         return int(kernels.follow_law(parameters, log_a, rho, task, indices, sizes))
 
+    def advance_shaped(self, parameters: Array, task: Task, sizes: Array, normal: Array, shape: int) -> int:
+        """Steps on all examples with noise of another shape, or a penalty in its place."""
+        return int(kernels.advance_shaped(parameters, task, sizes, normal, shape))
+
     def along_gradients(self, parameters: Array, task: Task, batches: NDArray[np.int64]) -> tuple[Array, Array]:
         """From H d = c/b (phi^T phi d + r times the mixed second derivatives, which are those of u_i and v_i)."""
         u, v = np.split(parameters, 2)

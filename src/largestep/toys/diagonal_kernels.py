@@ -199,6 +199,52 @@ def advance_watched(state, task, course, scales):
     return len(course.step_sizes)
 
 
+# What stands for the noise of SGD in full-batch steps.
+ISOTROPIC, LABELS, PENALTY = 0, 1, 2
+
+
+@kernel
+def advance_shaped(parameters, task, sizes, normal, shape):
+    """Take full-batch steps with what stands for SGD's noise; returns how many before a residual is not finite.
+
+    The gradient of example i is c r_i (x_i v, x_i u), with residual r_i and residual factor c. So with the energies
+    e = u^2 + v^2 and s_i = <x_i^2, e> the covariance of SGD's gradient has the trace mean(c^2 r^2 s) - |grad L|^2.
+    normal: standard, (steps, p) for `ISOTROPIC` noise in all parameters and (steps, n) for noise on the `LABELS`, both
+    of the trace of SGD's at the parameters of the step. `PENALTY`: descent on the loss + step size / 4 x the mean over
+    examples of the squared norm of the gradient, without noise (Smith et al. 2021).
+    """
+    x, factor = task.inputs, task.residual_factor
+    n, d = x.shape
+    squares, everyone = x**2, np.uint64(n)
+    u, v = parameters[:d], parameters[d:]
+    residuals, reach, slope, curve = np.empty(n), np.empty(n), np.empty(d), np.zeros(d)
+    for step in range(len(sizes)):
+        energy = u**2 + v**2
+        _products(x, u * v, np.uint64(0), everyone, residuals)
+        residuals -= task.labels
+        if not np.isfinite(residuals).all():
+            return step
+        _transposed_products(x, residuals, factor / n, slope)
+        _products(squares, energy, np.uint64(0), everyone, reach)
+        trace = max(factor**2 * np.mean(residuals**2 * reach) - np.sum(slope**2 * energy), 0.0)
+        if shape == LABELS:
+            deviation = np.sqrt(trace / np.sum(reach)) * n / factor
+            _transposed_products(x, residuals - deviation * normal[step], factor / n, slope)
+        elif shape == PENALTY:
+            half = sizes[step] * factor**2 / 2.0 / n
+            _transposed_products(x, factor / n * residuals + half * residuals * reach, 1.0, slope)
+            _transposed_products(squares, residuals**2, half, curve)
+        deviation = np.sqrt(trace / (2 * d)) if shape == ISOTROPIC else 0.0
+        for k in range(d):
+            of_u, of_v = slope[k] * v[k] + curve[k] * u[k], slope[k] * u[k] + curve[k] * v[k]
+            if shape == ISOTROPIC:
+                of_u += deviation * normal[step, k]
+                of_v += deviation * normal[step, d + k]
+            u[k] -= sizes[step] * of_u
+            v[k] -= sizes[step] * of_v
+    return len(sizes)
+
+
 # Examples that are kept close to the processor while every run passes over them.
 TILE = 32
 

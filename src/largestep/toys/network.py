@@ -111,6 +111,24 @@ class Rescalable(Protocol):
 
 
 @runtime_checkable
+class Shapable(Protocol):
+    """A toy network that knows the noise of SGD's gradient, and can take steps with noise of another shape."""
+
+    def advance_shaped(self, parameters: Array, task: Task, sizes: Array, normal: Array, shape: int) -> int:
+        """Full-batch steps (steps,) of one run in place; returns how many before a residual is not finite.
+
+        shape, normal: as in `largestep.toys.diagonal_kernels.advance_shaped`.
+        """
+
+
+def shapable(net: Network) -> Shapable:
+    """The same network. Raises ValueError for one that does not know its noise."""
+    if not isinstance(net, Shapable):
+        raise ValueError(f"{type(net).__module__} has no advance_shaped")
+    return net
+
+
+@runtime_checkable
 class Layered(Protocol):
     """A toy network of dense layers with ReLU between them."""
 

@@ -126,6 +126,10 @@ class Runs:
         self._each(take, len(sizes))
         return scales
 
+    def advance_by(self, take: Callable[[int], int], steps: int) -> None:
+        """So many steps as take(run) takes them of each run's parameters; it returns how many before it diverged."""
+        self._each(take, steps)
+
     def loss(self) -> Array:
         """Training loss, (runs,)."""
         return self.problem.loss(self.parameters, self.data_set)
