@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from largestep import elementary
+from largestep import decay_steps, elementary
 from largestep.store import variable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Schedule:
     law: of a cell, as in `config.yaml`, or of a study.
     decay_after_update: the published diagonal-network code divides after the update of the step
     at which the decay falls due, the ReLU code before it.
-    phase: step k of N, from 0 on, counts as the fraction (k + phase) / N of training.
+    phase: step k of N, from 0 on, counts as the fraction (k + phase) / N of training, 0 or `PHASE_OF_IMAGES`.
     """
 
     law: StepSizes | Law
@@ -71,9 +71,10 @@ class Schedule:
         step, law = np.arange(self.steps) + self.phase, self.law
         sizes = np.full(self.steps, float(law.step_size))
         decays, warmup = law.decays, law.warmup
-        risen = 0
+        risen = 0.0
         if warmup is not None:
-            risen = int((warmup.until if warmup.kind == "linear" else decays[0].at) * self.steps)
+            until = warmup.until if warmup.kind == "linear" else decays[0].at
+            risen = float(decay_steps.passed(until, self.steps) if self.phase else int(until * self.steps))
             # The step size stays at its peak after the warm-up: the decays divide that peak.
             # A straight line ends at the step size by itself, also where that is between two steps.
             rising = step if warmup.kind == "linear" else np.minimum(step, risen)
@@ -88,8 +89,8 @@ class Schedule:
     @property
     def decay_steps(self) -> list[int]:
         """The first step of every divided size."""
-        late = self.decay_after_update - self.phase
-        return [max(0, int(decay.at * self.steps) + late) for decay in self.law.decays]
+        images, late = bool(self.phase), self.decay_after_update
+        return [decay_steps.first(each.at, self.steps, images=images, after_update=late) for each in self.law.decays]
 
     @property
     def decay_step(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -232,7 +233,7 @@ def senseless(experiment: dict[str, Any]) -> str:
         if warmup.get("kind") == "linear":
             if times and warmup["until"] > times[0]:
                 return "warm-up beyond the decay"
-            if math.ceil(warmup["until"] * steps) >= (firsts or [steps])[0]:
+            if math.ceil(Fraction(str(warmup["until"])) * steps) >= (firsts or [steps])[0]:
                 return "warm-up that leaves no step"
         schedules.append(sizes(cell, steps, after))
     return "same step sizes" if len(schedules) == 2 and np.allclose(*schedules, rtol=1e-12, atol=0) else ""

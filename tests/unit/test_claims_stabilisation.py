@@ -54,6 +54,14 @@ def experiment(
     return dataset.merge(measures.stabilisation(dataset))
 
 
+def of_images(evaluated: float, minibatches: float) -> xr.Dataset:
+    """Of an image classifier, whose losses in evaluation mode and of mini-batches have trends of their own."""
+    found = experiment(evaluated, 1.5)
+    found["minibatch_loss"] = experiment(minibatches, 1.5)["train_loss"]
+    found["test_error"] = xr.full_like(found["train_loss"], 10.0)
+    return found.drop_vars(list(measures.VARIABLES)).merge(measures.stabilisation(found))
+
+
 def rows(data: xr.Dataset) -> list[Row]:
     return decide(stabilisation.measured(Results({"made_up": data})))
 
@@ -86,6 +94,13 @@ def test_needs_a_flat_loss_and_a_drop(trend: float, drop: float, expected: list[
     assert [row.headline for row in decided] == [True, True, False, False]
     assert decided[0].estimate == pytest.approx(trend, abs=0.15)
     assert {row.seeds for row in decided[:3]} == {24}
+
+
+@pytest.mark.parametrize(("evaluated", "minibatches", "verdict"), [(0.0, -1.0, "supported"), (-1.0, 0.0, "refuted")])
+def test_of_images_the_loss_in_evaluation_mode_is_asked(evaluated: float, minibatches: float, verdict: str) -> None:
+    """As in the paper's figures, and not the mean over mini-batches."""
+    found = rows(of_images(evaluated, minibatches))[0]
+    assert (found.verdict, found.estimate) == (verdict, pytest.approx(evaluated, abs=0.15))
 
 
 def test_the_effect_of_the_paper_is_found() -> None:

@@ -27,6 +27,8 @@ SMALL_AND_LARGE = {"small": 0.0, "decay10": 0.1, "decay50": 0.5}
 # As in the experiment digits_schedules: a constant step size as large as the others, and an annealed one.
 OTHERS = {"constant": 0.0, "he": 0.5, "linear_warmup": 0.5, "cosine": np.nan}
 ALL = {"small": 0.0, "decay10": 0.1, "decay30": 0.3, "decay50": 0.5, "cosine": np.nan}
+# What the panels with the training loss of decay50 are called, in the views curves and stabilisation.
+LOSS_OF_DECAY50 = {"training loss", "loss, decay at 50%"}
 MODELS = {
     "resnet18": {"kind": "resnet18", "width": 2, "normalisation": "batch"},
     "densenet": {"kind": "densenet", "depth": 100, "growth": 1},
@@ -130,6 +132,25 @@ def test_figures_say_which_training_loss_they_show() -> None:
         assert "Training loss: cross-entropy of up to 1280 training images in evaluation mode, augmented" in text
         check_legible(figure)
     assert "Training loss" not in said(blocks.draw(experiment))
+
+
+def test_curves_and_stabilisation_draw_the_training_loss_in_evaluation_mode() -> None:
+    experiment = classifier()
+    experiment["minibatch_loss"] = 7.0 * experiment["train_loss"]
+    experiment = experiment.merge(phase.stabilisation(experiment))
+    runs = experiment["train_loss"].sel(arm="order", cell="decay50").transpose("seed", "step")
+    for view in (curves, stabilisation):
+        (ax,) = (ax for ax in view.draw(experiment).axes if ax.get_title(loc="left")[4:] in LOSS_OF_DECAY50)
+        thickest = max(
+            (
+                line
+                for line in ax.lines
+                if len(line.get_ydata()) > 2 and to_hex(line.get_color()) == to_hex(style.colour(0.5))
+            ),
+            key=lambda line: line.get_linewidth(),
+        )
+        expected = runs.median("seed").values
+        np.testing.assert_allclose(thickest.get_ydata(), expected[: len(thickest.get_ydata())])
 
 
 @pytest.mark.filterwarnings("error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -123,3 +124,38 @@ def test_the_step_sizes_of_images_follow_the_published_law(
     n = 40
     sizes = step_sizes(schedule(**settings), n, phase=PHASE_OF_IMAGES)
     np.testing.assert_allclose(sizes, [0.1 * law((k + 1) / n) for k in range(n)], rtol=1e-14, atol=1e-17)
+
+
+@pytest.mark.parametrize("steps", [7, 30, 64, 95, 100, 1000, 3300])
+def test_decays_of_images_fall_due_as_published_whatever_floats_make_of_the_share(steps: int) -> None:
+    """The first update k with (k + 1) / N at the share or above it, in exact arithmetic."""
+    for hundredths in range(1, 100):
+        at = hundredths / 100
+        divided = Schedule(schedule(decays=[{"at": at, "divide_by": 10.0}]), steps, phase=PHASE_OF_IMAGES)
+        expected = next(k for k in range(steps) if (k + 1) * 100 >= hundredths * steps)
+        assert divided.decay_step == expected, at
+        np.testing.assert_array_equal(divided.sizes, np.where(np.arange(steps) < expected, 0.1, 0.1 / 10.0))
+    assert {at: Schedule(schedule(decays=[{"at": at, "divide_by": 2.0}]), 100).decay_step for at in (0.29, 0.57)} == {
+        0.29: 28,  # what the published code of toy networks makes of it, in floats
+        0.57: 56,
+    }
+
+
+@pytest.mark.parametrize(("at", "steps"), [(0.29, 100), (0.57, 100), (0.3, 95), (0.55, 30), (0.1, 64)])
+def test_what_a_decay_of_images_divides_is_the_warm_up_at_its_share_of_training(at: float, steps: int) -> None:
+    law = {"warmup": EXPONENTIAL, "decays": [{"at": at, "divide_by": 10.0}]}
+    sizes = step_sizes(schedule(**law), steps, phase=PHASE_OF_IMAGES)
+    part = Fraction(str(at))
+    rising = [Fraction(k + 1, steps) < part for k in range(steps)]
+    expected = [
+        0.1 * 1.05 ** (100 * (k + 1) / steps) if up else 0.01 * 1.05 ** (100 * at) for k, up in enumerate(rising)
+    ]
+    np.testing.assert_allclose(sizes, expected, rtol=1e-14)
+
+
+def test_a_cosine_begins_where_the_linear_warm_up_ends_between_two_updates() -> None:
+    law = {"warmup": {"kind": "linear", "start": 0.0, "until": 0.29}, "annealing": "cosine"}
+    for steps in (30, 100):
+        t = (np.arange(steps) + 1) / steps
+        expected = 0.1 * np.minimum(t / 0.29, 1) * 0.5 * (1 + np.cos(np.pi * np.maximum(t - 0.29, 0) / 0.71))
+        np.testing.assert_allclose(step_sizes(schedule(**law), steps, phase=PHASE_OF_IMAGES), expected, atol=1e-16)

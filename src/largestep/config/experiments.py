@@ -129,12 +129,11 @@ class Experiment(Strict):
         """Refuse schedules that so few steps cannot take, and two cells with the same step sizes."""
         if (steps := self.steps()) is None:
             return self
-        # As `largestep.schedules` counts: of images the update that comes, of toys after it where settings say so.
-        late = -1 if self.images else int(isinstance(self.training, ToyTraining) and self.training.decay_after_update)
+        after_update = isinstance(self.training, ToyTraining) and self.training.decay_after_update
         seen: dict[str, str] = {}
         for name, cell in self.cells.items():
             try:
-                sizes = repr((cell.step_size, cell.in_steps(steps, late)))
+                sizes = repr((cell.step_size, cell.in_steps(steps, self.images, after_update)))
             except ValueError as error:
                 raise ValueError(f"cells.{name}.{error}") from error
             if sizes in seen:

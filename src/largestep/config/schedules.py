@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from largestep import decay_steps
 from largestep.config.kinds import kinds
 from largestep.config.scalars import Fraction, Positive, Strict
 
@@ -86,13 +87,13 @@ class ScheduleConfig(Strict):
             raise ValueError("warmup lasts until the first decay, but there is no decay")
         return self
 
-    def in_steps(self, steps: int, late: int) -> dict[str, Any]:
+    def in_steps(self, steps: int, images: bool, after_update: bool) -> dict[str, Any]:
         """The schedule with its fractions of training as steps; equal ones have the same step sizes.
 
-        late: steps after `int(at * steps)` at which a decay divides first. Raises ValueError for one that cannot be
-        taken in so few steps.
+        images: whether it is of an image classifier; if not, after_update says when a toy network's decays divide.
+        Raises ValueError for one that cannot be taken in so few steps.
         """
-        firsts = [int(decay.at * steps) + late for decay in self.decays]
+        firsts = [decay_steps.first(each.at, steps, images=images, after_update=after_update) for each in self.decays]
         if firsts and firsts[0] < 1:
             raise ValueError(
                 f"decays: that at {self.decays[0].at} of {steps} steps comes before the first step, so that no step is "
@@ -104,7 +105,7 @@ class ScheduleConfig(Strict):
                     f"decays: those at {one.at} and {two.at} of {steps} steps are the same step; set them farther apart"
                 )
         if isinstance(self.warmup, LinearWarmup):
-            reached = math.ceil(self.warmup.until * steps) + min(late, 0)
+            reached = math.ceil(decay_steps.passed(self.warmup.until, steps)) - images
             if reached >= (firsts or [steps])[0]:
                 raise ValueError(
                     f"warmup.until {self.warmup.until} of {steps} steps leaves no step at the full step size; lower it"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from largestep import decay_steps
 from largestep.config.scalars import Count, Name, Several, Strict
 from largestep.config.studies.base import StudyBase
 
@@ -44,7 +45,8 @@ class AlongSgd(StudyBase):
             steps = self.steps(name, experiment)
             if not cell.decays:
                 raise ValueError(f"networks.{name}: cell {net.cell} has no decay, which ends the large-step phase")
-            phase = int(cell.decays[0].at * steps)
+            # Of images with the step that ends it.
+            phase = decay_steps.first(cell.decays[0].at, steps, images=experiment.images) + experiment.images
             if phase // 2 < self.points or steps - phase <= self.points_after:
                 raise ValueError(
                     f"networks.{name}: cell {net.cell} has fewer steps before or after its decay than points"
