@@ -107,16 +107,16 @@ def errors(model: Any, images: ImageSet, steps: int, seed: int, batch: int = BAT
         return gradient(same.to(dtype), pictures, labels, within)
 
     exact = at(torch.float64, pictures, labels, nullcontext())
-    found = {name: at(dtype, pictures, labels, within()) for name, (dtype, within) in WAYS.items()}
-    found["another batch"] = at(torch.float64, *other, nullcontext())
-    return {name: float((each - exact).norm() / exact.norm()) for name, each in found.items()}
+    taken = {name: at(dtype, pictures, labels, within()) for name, (dtype, within) in WAYS.items()}
+    taken["another batch"] = at(torch.float64, *other, nullcontext())
+    return {name: float((each - exact).norm() / exact.norm()) for name, each in taken.items()}
 
 
 def table(model: Any, images: ImageSet) -> str:
     """The least and the largest error of `SEEDS` seeds, at first and after `STEPS` updates, as text."""
     lines = [f"{'relative error of a gradient':<28}" + "".join(f"{name:>18}" for name in (*WAYS, "another batch"))]
     for name, steps in (("at the init", 0), (f"after {STEPS} updates at {STEP_SIZE:g}", STEPS)):
-        found = [errors(model, images, steps, seed) for seed in range(SEEDS)]
-        ranges = [f"{min(each[way] for each in found):.2g}-{max(each[way] for each in found):.2g}" for way in found[0]]
+        seeds = [errors(model, images, steps, seed) for seed in range(SEEDS)]
+        ranges = [f"{min(each[way] for each in seeds):.2g}-{max(each[way] for each in seeds):.2g}" for way in seeds[0]]
         lines.append(f"{name:<28}" + "".join(f"{each:>18}" for each in ranges))
     return "\n".join(lines)

@@ -125,7 +125,7 @@ def _measured(precision: str, seeds: int, about: Runs) -> dict[str, NDArray[np.f
     with tempfile.TemporaryDirectory() as folder:
         trained = trainer.train(spec, data, torch.device("cpu"), Checkpoints(Path(folder), "key"))
         ends = list(trained.streamed["parameters"].slabs())[2::3]
-    found = {"test error (%)": trained.losses["test_error"].values[0, :, -1]}
+    measures = {"test error (%)": trained.losses["test_error"].values[0, :, -1]}
     net = networks.draw(spec.model, data.channels, data.classes, data.size, seed=0).eval()
     units = image_features.sampled_units(net, data.train_images, 1000)
     sparsity = []
@@ -134,8 +134,8 @@ def _measured(precision: str, seeds: int, about: Runs) -> dict[str, NDArray[np.f
         blocks, _ = image_features.activations(net, data.train_images, data, units, normalise=False)
         sparsity.append([100 * float(feature_sparsity(*unit_statistics(b)[:2], len(b), 0.95)) for b in blocks])
     for block, values in enumerate(np.transpose(sparsity), start=1):
-        found[f"sparsity of block {block} (%)"] = values
-    return found
+        measures[f"sparsity of block {block} (%)"] = values
+    return measures
 
 
 if __name__ == "__main__":

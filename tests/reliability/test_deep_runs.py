@@ -79,12 +79,12 @@ def published_sizes(cell: str, step_size: float, warmup: bool) -> list[float]:
     if cell == "small":
         return [step_size] * UPDATES
     lasts = UPDATES * int(cell.removeprefix("decay")) // 100
-    found = []
+    sizes = []
     for update in range(1, UPDATES + 1):
         peak = step_size * (1.05 ** (100 * min(update, lasts) / UPDATES) if warmup else 1.0)
         decayed = 10.0 if warmup else DECAYED[cell]
-        found.append(peak / (1.0 if update < lasts else decayed if update < 0.9 * UPDATES else 10.0 * decayed))
-    return found
+        sizes.append(peak / (1.0 if update < lasts else decayed if update < 0.9 * UPDATES else 10.0 * decayed))
+    return sizes
 
 
 def test_the_table_and_figure_1_run_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
