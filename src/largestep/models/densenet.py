@@ -65,16 +65,6 @@ class DenseNet(Network):
         # Unlike adaptive pooling, a mean is deterministic on a GPU.
         return [*blocks, blocks[-1].mean((2, 3))]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of images (n, channel, row, column)."""
-        logits: Tensor = self.head(self.blocks(images)[-1])
-        return logits
-
-    def parts(self) -> dict[str, nn.Module]:
-        """The stem, the dense blocks, each with the transition after it, and the head."""
-        stages = {f"stage {index}": stage for index, stage in enumerate(self.stages, start=1)}
-        return {"stem": self.stem, **stages, "head": self.head}
-
 
 class _Stage(nn.Module):
     """A dense block and, where it does not put out all its channels, the transition after it."""

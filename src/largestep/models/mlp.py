@@ -38,12 +38,3 @@ class MLP(Network):
             x = relu(layer(x))
             blocks.append(x)
         return blocks
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of images (n, channel, row, column)."""
-        logits: Tensor = self.head(self.blocks(images)[-1])
-        return logits
-
-    def parts(self) -> dict[str, nn.Module]:
-        """The hidden layers and the head."""
-        return {**{f"layer {index}": layer for index, layer in enumerate(self.layers, start=1)}, "head": self.head}

@@ -24,10 +24,11 @@ CHANNEL_BLOCK = 16
 class Network(nn.Module):
     """An image classifier whose blocks can be looked at.
 
-    image_shape: (channel, row, column) of the images that `draw` made it for.
+    image_shape: (channel, row, column) of the images that `draw` made it for. head: makes logits of the last block.
     """
 
     image_shape: tuple[int, int, int]
+    head: nn.Module
 
     def blocks(self, images: Tensor) -> list[Tensor]:
         """Activations of blocks 1 to K, each (n, channel, row, column) or (n, unit).
@@ -38,11 +39,16 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, channel, row, column)."""
-        raise NotImplementedError
+        logits: Tensor = self.head(self.blocks(images)[-1])
+        return logits
 
     def parts(self) -> dict[str, nn.Module]:
-        """Parts whose distances from the init are reported, from the input on."""
-        raise NotImplementedError
+        """Parts whose distances from the init are reported, from the input on; those of `stages` are numbered."""
+        parts: dict[str, nn.Module] = {}
+        for name, child in self.named_children():
+            numbered = enumerate(child, start=1) if isinstance(child, nn.ModuleList) else ()
+            parts |= {f"{name.removesuffix('s')} {number}": part for number, part in numbered} or {name: child}
+        return parts
 
 
 def draw(model: Model, channels: int, classes: int, size: tuple[int, int], seed: int) -> Network:

@@ -57,16 +57,6 @@ class ResNet(Network):
         # Unlike adaptive pooling, a mean is deterministic on a GPU.
         return [*blocks[1:], blocks[-1].mean((2, 3))]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of images (n, channel, row, column)."""
-        logits: Tensor = self.head(self.blocks(images)[-1])
-        return logits
-
-    def parts(self) -> dict[str, nn.Module]:
-        """The stem, the stages and the head."""
-        stages = {f"stage {index}": stage for index, stage in enumerate(self.stages, start=1)}
-        return {"stem": self.stem, **stages, "head": self.head}
-
 
 def _stage(inputs: int, outputs: int, stride: int, depth: int, norm: Norm) -> nn.Sequential:
     shortcut = None

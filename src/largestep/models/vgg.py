@@ -68,7 +68,3 @@ class VGG(Network):
         # Unlike adaptive pooling, a mean is deterministic on a GPU.
         logits: Tensor = self.head(self.blocks(images)[-1].mean((2, 3)))
         return logits
-
-    def parts(self) -> dict[str, nn.Module]:
-        """The stages and the head."""
-        return {**{f"stage {index}": stage for index, stage in enumerate(self.stages, start=1)}, "head": self.head}
