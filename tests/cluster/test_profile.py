@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,29 @@ def test_what_snakemake_would_ignore_is_refused(project: Project, arguments: tup
     [error] = [each for each in done.stderr.splitlines() if each.startswith("error:")]
     assert line in error
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    # Of Grid Engine the script that submits is there, of Slurm nothing; with qsub alone jobs could not be deleted.
+    [("slurm", "sbatch"), ("sge", "qdel")],
+)
+def test_a_machine_without_the_programs_of_the_cluster(
+    project: Project, tmp_path: Path, name: str, program: str
+) -> None:
+    """One line before anything starts; Snakemake alone waits for ever where there is no sbatch."""
+    for needed in ("bash", "python3", "sh", "which"):
+        (tmp_path / needed).symlink_to(shutil.which(needed) or needed)
+    before = sorted((project.folder / "results").rglob("*"))
+    given = ("--workflow-profile", f"{PROFILES}/{name}", "results/data/diagonal_sgd.nc")
+    done = project.snakemake(*given, check=False, PATH=str(tmp_path))
+    assert done.returncode != 0
+    [error] = [each for each in done.stderr.splitlines() if each.startswith("error:")]
+    assert f"there is no program {program} here" in error
+    assert "Traceback" not in done.stderr
+    # Nothing was made and nothing is locked, and a plan needs no cluster.
+    assert sorted((project.folder / "results").rglob("*")) == before
+    assert "data" in project.snakemake(*given, "--dry-run", PATH=str(tmp_path)).stdout
 
 
 def test_a_limit_below_what_jobs_ask_for_that_do_not_run(project: Project) -> None:

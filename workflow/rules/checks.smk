@@ -1,6 +1,7 @@
 # What Snakemake takes in silence or fails on late, refused before anything starts.
 
 import importlib.util
+import shutil
 
 # By their names here; a workflow that imports this one may give them others, or leave some out.
 OURS = {name: proxy.rule for name, proxy in rules._rules.items()}
@@ -48,9 +49,27 @@ def refuse_low_limits():
                 )
 
 
+def programs_of_the_engine():
+    """What jobs are handed to a cluster, watched and cancelled with."""
+    name, settings = workflow.executor_plugin.name, workflow.executor_settings
+    if name == "slurm":
+        return ["sbatch", settings.status_command or "squeue", "scancel"]
+    if name != "cluster-generic":
+        return []
+    commands = (settings.submit_cmd, settings.status_cmd, settings.cancel_cmd)
+    return [shlex.split(command)[0] for command in commands if command]
+
+
 def refuse_to_start():
     """What is known only when jobs are to be run."""
     refuse_settings_of_other_rules("--groups", workflow.group_settings.overwrite_groups)
+    # The Slurm plugin (2.8) waits for ever for a job that it could not submit for want of sbatch.
+    for program in programs_of_the_engine():
+        if shutil.which(program) is None:
+            sys.exit(
+                f"error: --executor {workflow.executor_plugin.name}: there is no program {program} here; start Snakemake "
+                "on a machine that may submit jobs to the cluster, or without the cluster's --workflow-profile"
+            )
     if not workflow.deployment_settings.deployment_method:
         for package in ("netCDF4", "numba", "torch"):
             if importlib.util.find_spec(package) is None:
