@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ SLURM = ("--workflow-profile", f"{PROFILES}/slurm", "--dry-run", "--config")
 def asked(project: Project, *arguments: str) -> dict[str, dict[str, str]]:
     """What the jobs of every rule ask a cluster for."""
     done = project.snakemake(*SLURM, *arguments)
+    # In the place of the one that Snakemake finds by itself.
+    assert f"{PROFILES}/slurm" in done.stderr
+    assert f"{PROFILES}/default" not in done.stderr
     # Jobs of a group are indented.
     jobs = re.findall(r"^ *rule (\w+):\n(?: +.*\n)*? +resources: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
     return {rule: dict(re.findall(r"(\w+)=([^,]+)", resources)) for rule, resources in jobs if rule != "all"}
@@ -73,6 +77,25 @@ def test_groups_hold_short_jobs_of_rules_that_there_are(project: Project, reposi
     rules = project.snakemake("--list-rules").stdout.split()
     assert set(groups) <= set(rules)
     assert not {"train", "train_images", "features", "features_images", "study", "images"} & set(groups)
+
+
+def test_what_travels_together(project: Project) -> None:
+    """Of all rules whose jobs go to the cluster: the most that one job of Slurm's holds."""
+    lines = project.snakemake(*SLURM, "scale=paper").stdout.splitlines()
+    most: Counter[str] = Counter()
+    in_group: Counter[str] = Counter()
+    for line in lines:
+        if "Group job" in line:
+            in_group.clear()
+        elif found := re.match(r"( *)rule (\w+):$", line):
+            in_group[found[2]] += bool(found[1])
+            most[found[2]] = max(most[found[2]], in_group[found[2]])
+    grouped = {name: number for name, number in most.items() if number}
+    limits = {"data": 8, "sparsity": 10, "sparsity_images": 10, "figure": 8, "study_figure": 8}
+    assert grouped["figure"] == 8
+    assert grouped["sparsity"] > 1
+    assert all(number <= limits[name] for name, number in grouped.items())
+    assert {"train", "train_images", "features", "features_images", "study", "animation", "images"} <= set(most)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_sigint_cancels(run: Run, kill: Callable[[int, int], None]) -> None:
     kill(run.process.pid, signal.SIGINT)
     assert run.process.wait(PATIENCE_S) == 1
     run.until(lambda: run.states() == ["CANCELLED", "CANCELLED"])
+    assert "Unable to guess SLURM account" in run.log()
     # The next run goes on.
     run.end_jobs()
     again = [sys.executable, "-m", "snakemake", "--cores", "1", "--rerun-incomplete"]
@@ -122,9 +123,10 @@ def test_sigterm_cancels_nothing_and_waits(run: Run) -> None:
     assert run.states() == ["COMPLETED", "COMPLETED"]
 
 
-def test_hanging_up_leaves_the_jobs(run: Run) -> None:
-    run.process.send_signal(signal.SIGHUP)
-    assert run.process.wait(PATIENCE_S) == -signal.SIGHUP
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_hanging_up_leaves_the_jobs(run: Run, number: signal.Signals) -> None:
+    run.process.send_signal(number)
+    assert run.process.wait(PATIENCE_S) == -number
     assert run.states() == ["RUNNING", "RUNNING"]
     [name] = set(re.findall(r"SLURM run ID: (\S+)", run.log()))
     # As docs/cluster.md says, then unlocked and started again.

@@ -92,6 +92,17 @@ def test_a_run_without_the_libraries_ends_before_it_starts(plain: Path, tmp_path
     assert snakemake(plain, project.folder, "-n").returncode == 0
 
 
+def test_a_job_without_the_libraries_says_so_last(plain: Path, tmp_path: Path) -> None:
+    """As in a workflow that imports ours, of which ours cannot ask before it starts."""
+    command = ["bash", str(REPOSITORY / "workflow/scripts/job.sh"), "data", "--help"]
+    environment = os.environ | {"LARGESTEP_PYTHON": str(plain.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        f"error: {plain} has no package netCDF4, which this job needs: install"
+    )
+
+
 @pytest.mark.parametrize(("name", "executor"), [("slurm", "slurm"), ("sge", "cluster-generic")])
 def test_a_plugin_that_a_profile_needs_and_that_is_not_there(
     plain: Path, tmp_path: Path, name: str, executor: str

@@ -75,7 +75,7 @@ def refuse_to_start():
             if importlib.util.find_spec(package) is None:
                 sys.exit(
                     f"error: {sys.executable}: has no package {package}, and jobs would use this Python; set one up with "
-                    "make setup, or add --software-deployment-method conda"
+                    "make setup and run .venv/bin/snakemake, or add --software-deployment-method conda"
                 )
 
 

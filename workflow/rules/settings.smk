@@ -10,16 +10,26 @@ else:
     above = [
         Path(os.path.relpath(file)) for file in workflow.config_settings.configfiles
     ]
-    GIVEN = {
-        "files": [CONFIG_FILE, *above],
-        "values": workflow.config_settings.config,
-    }
+    values = dict(workflow.config_settings.config)
+    # Of the Snakemake of a job: what that of the run planned with.
+    PLANNED = values.pop("largestep_planned", None)
+    GIVEN = {"files": [CONFIG_FILE, *above], "values": values}
 SOURCES = configuration.sources(**GIVEN)
 try:
     CONFIG = configuration.layered(**GIVEN)
     RESULTS_KEY = grid.results_key(CONFIG)
 except configuration.ConfigError as error:
     sys.exit(f"error: {error}")
+# Jobs of a cluster, and rules with `run`, have a Snakemake of their own that reads all this again, perhaps after an edit.
+if not IS_MODULE:
+    key = f"key-{RESULTS_KEY[:32]}"
+    if workflow.is_main_process:
+        workflow.config_settings.config_args.append(f"largestep_planned={key}")
+    elif PLANNED not in (None, key):
+        sys.exit(
+            f"error: {' + '.join(SOURCES)}: was edited while the run is on, or code was, and this job would not make what "
+            "was planned; end the run and start it again"
+        )
 if len(SOURCES) > 1:
     logger.info(f"Settings: {' + '.join(SOURCES)}")
 # For the report.
