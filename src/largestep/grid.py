@@ -14,7 +14,6 @@ from largestep.config.measures import Measures
 from largestep.config.studies.base import REPLICATES, StudyBase
 from largestep.config.training import ImageTraining
 from largestep.keys import digest
-from largestep.schedules import decay_fraction
 from largestep.specs.aggregates import AggregateSpec, CellEntry, ClaimsSpec, ExperimentEntry, StudyEntry, StudyLeftOut
 from largestep.specs.cells import DataSpec, FeaturesSpec, ImageTrainSpec, SparsitySpec, ToyTrainSpec, part_name
 from largestep.specs.studies import StudySpec, UsedClassifier, UsedToy
@@ -193,7 +192,9 @@ def claims_spec(config: Config) -> str:
 
 def _durations(settings: Experiment) -> int:
     """How many durations of the large-step phase an experiment has."""
-    return len({at for cell in settings.cells.values() if (at := decay_fraction(cell)) > 0})
+    # `schedules.decay_fraction` says the same, but its module imports NumPy, which a plan does without.
+    divided = [cell for cell in settings.cells.values() if cell.decays and cell.annealing is None]
+    return len({cell.decays[0].at for cell in divided if cell.decays[0].at > 0})
 
 
 def _check_length(key: str, spec: str) -> None:
