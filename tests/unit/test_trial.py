@@ -117,6 +117,35 @@ class Own(Net):
     def forward(self, images):
         return super().forward(images).softmax(1)
 """,
+    "sigmoid": """
+class Own(Net):
+    def forward(self, images):
+        return super().forward(images).sigmoid()
+""",
+    "on_meta": """
+class Own(Net):
+    def __init__(self, channels, classes, size):
+        with torch.device("meta"):
+            super().__init__(channels, classes, size)
+""",
+    "sparse": """
+class Own(Net):
+    def __init__(self, channels, classes, size):
+        super().__init__(channels, classes, size)
+        self.scale = nn.Parameter(torch.randn(3, 3).to_sparse())
+""",
+    "of_integers": """
+class Own(Net):
+    def __init__(self, channels, classes, size):
+        super().__init__(channels, classes, size)
+        self.levels = nn.Parameter(torch.zeros(3, dtype=torch.int8), requires_grad=False)
+""",
+    "not_a_number": """
+class Own(Net):
+    def __init__(self, channels, classes, size):
+        super().__init__(channels, classes, size)
+        self.head.bias.data[0] = float("nan")
+""",
     "squeezes": """
 class Own(Net):
     def forward(self, images):
@@ -175,6 +204,11 @@ SAID = {
     "frozen": "no parameter requires a gradient",
     "complex": "phase is complex",
     "softmax": "puts out probabilities",
+    "sigmoid": "remove the sigmoid at its end",
+    "on_meta": "is on the device meta; make it dense, with values",
+    "sparse": "scale is sparse; make it dense, with values",
+    "of_integers": "levels is a parameter of torch.int8; register it as a buffer",
+    "not_a_number": "head.bias is not finite as it is drawn",
     "squeezes": "must put out (1, 10) real logits for 1 images, not (10,), torch.float32",
     "fixed_batch": "fails in training on 4 images of 1x8x8: RuntimeError: shape '[16, -1]' is invalid",
     "batch_in_evaluation": "have its normalisation use running statistics in evaluation",
@@ -247,6 +281,17 @@ class Own(Net):
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tobytes())
     assert capfd.readouterr().err == ""
+
+
+def test_logits_that_start_as_one_constant_are_no_sigmoid(own: Any) -> None:
+    source = """
+class Own(Net):
+    def __init__(self, channels, classes, size):
+        super().__init__(channels, classes, size)
+        nn.init.zeros_(self.head.weight)
+        nn.init.constant_(self.head.bias, 0.2)
+"""
+    tried(own("constant", source))
 
 
 @pytest.mark.parametrize("part", ["training", "test"])

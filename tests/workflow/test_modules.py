@@ -133,6 +133,8 @@ def test_as_snakedeploy_lays_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "profiles/default" in done.stderr
     assert {"train", "train_images", "figure"} <= set(done.stdout.split())
     trained = "results/cells/points.decay50/train.nc"
+    on_slurm = ("--workflow-profile", "profiles/slurm", "--config", "cluster={account: research}")
+    assert "slurm_account=research" in deployed.snakemake("--dry-run", trained, *on_slurm).stdout
     deployed.snakemake("--cores", "2", trained, NUMBA_DISABLE_JIT="1")
     # The profile is there too: what was copied runs nothing again.
     os.utime(deployed.folder / "results/data/points.nc")

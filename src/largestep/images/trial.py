@@ -34,6 +34,8 @@ ROUNDING, OTHERS = 1e-4, 1e-3
 DRAWS = 16
 # Images passed at once and one by one.
 FEW = 3
+# What sends a sigmoid to its ends.
+BRIGHT = 1e3
 # Images passed at once when all are; it bounds memory.
 AT_ONCE = 512
 # What torch says, in training and in evaluation, and what to do about it.
@@ -70,7 +72,16 @@ def try_out(drawn: Callable[[int], Network], images: ImageSet, training: ImageTr
 def _check_draws(trial: _Trial, drawn: Callable[[int], Network]) -> None:
     """Refuse weights that the seed does not decide, or decides alone."""
     state, same, other = (net.state_dict() for net in (trial.net, drawn(0), drawn(1)))
+    parameters = {name.removeprefix("net.") for name, _ in trial.net.named_parameters()}
     for name, tensor in state.items():
+        if tensor.is_meta or tensor.layout != torch.strided:
+            raise trial.error(
+                f"{name} is {'on the device meta' if tensor.is_meta else 'sparse'}; make it dense, with values"
+            )
+        if name in parameters and not (tensor.is_floating_point() or tensor.is_complex()):
+            raise trial.error(f"{name} is a parameter of {tensor.dtype}; register it as a buffer (register_buffer)")
+        if name in parameters and not tensor.isfinite().all():
+            raise trial.error(f"{name} is not finite as it is drawn")
         if tensor.is_complex():
             raise trial.error(f"{name} is complex; hold its real and imaginary parts as two real tensors")
         if not torch.equal(tensor, same[name]):
@@ -138,6 +149,14 @@ class _Trial:
             raise self.error(
                 "puts out probabilities, and the cross-entropy takes the softmax itself; put out logits: remove the "
                 "softmax at its end"
+            )
+        # Of images this bright logits that follow the image at all are nowhere near 0 and 1.
+        bright = self._evaluated(self.net, BRIGHT * few)
+        between = bool(((together > 0) & (together < 1)).all()) and bool(((bright >= 0) & (bright <= 1)).all())
+        if between and _apart(together, bright) > OTHERS:
+            raise self.error(
+                "puts out numbers between 0 and 1 whatever the image, so that the cross-entropy cannot come near 0; put "
+                "out logits: remove the sigmoid at its end"
             )
 
     def check_blocks(self) -> None:
