@@ -155,7 +155,7 @@ class _Trial:
         between = bool(((together > 0) & (together < 1)).all()) and bool(((bright >= 0) & (bright <= 1)).all())
         if between and _apart(together, bright) > OTHERS:
             raise self.error(
-                "puts out numbers between 0 and 1 whatever the image, so that the cross-entropy cannot come near 0; put "
+                "puts out numbers between 0 and 1 whatever the image, with which the loss cannot come near 0; put "
                 "out logits: remove the sigmoid at its end"
             )
 
