@@ -20,6 +20,7 @@ from largestep.claims import (
     duration,
     exact_law,
     image_controls,
+    initial_scale,
     kinks,
     label_noise,
     layers,
@@ -67,6 +68,7 @@ MODULES = (
     exact_law,
     pruning,
     noise_shape,
+    initial_scale,
 )
 # Of a row, only for the summary.
 NOT_IN_TABLE = ("headline", "beside", "companion", "margin")
