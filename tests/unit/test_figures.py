@@ -23,6 +23,7 @@ from largestep.figures import fits, style
 from largestep.figures.labels import DEAD, schedules
 from largestep.store import StoreError, variable
 from largestep.threshold_sweep import coordinate
+from tests.drawn import said, texts
 from tests.made_up import RUN, experiment, set_peaks
 
 SEEDS = 4
@@ -109,14 +110,6 @@ def draw(view: str, experiment: xr.Dataset) -> Figure:
     figure = stages.worker("figures", view).draw(experiment)
     assert isinstance(figure, Figure)
     return figure
-
-
-def texts(figure: Figure) -> list[Text]:
-    return [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text() and text.get_visible()]
-
-
-def said(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in texts(figure))
 
 
 KIND = {"curves": "diagonal", "fits": "regression_1d", "neurons": "two_layer", "blocks": "images"}

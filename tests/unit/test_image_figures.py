@@ -12,16 +12,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from largestep.figures import blocks, curves, distances, filters, progress, schedules, stabilisation, style
 from largestep.images.trainer import CURVES
 from largestep.measures import stabilisation as phase
 from largestep.models import networks
 from largestep.store import variable
+from tests.drawn import check_legible, said
 from tests.made_up import set_peaks
 from tests.settings import as_settings
-from tests.unit.test_figures import RUN, SEEDS, SNAPSHOTS, STEPS, diverged, made_up, said, texts
+from tests.unit.test_figures import RUN, SEEDS, SNAPSHOTS, STEPS, diverged, made_up
 
 SMALL_AND_LARGE = {"small": 0.0, "decay10": 0.1, "decay50": 0.5}
 # As in the experiment digits_schedules: a constant step size as large as the others, and an annealed one.
@@ -105,30 +105,12 @@ def titles(figure: Figure) -> list[str]:
     return [ax.get_title(loc="left")[4:] for ax in figure.axes]
 
 
-def check_legible(figure: Figure) -> None:
-    """Nothing below 7 points, off the page, without labels, or without its letter."""
-    with style.house():
-        figure.draw_without_rendering()
-    for text in texts(figure):
-        assert text.get_fontsize() >= 7, text
-    for ax in figure.axes:
-        assert ax.get_xlabel() or not ax.xaxis.get_tick_params()["labelbottom"]
-        assert ax.get_ylabel() or not ax.yaxis.get_tick_params()["labelleft"]
-        for text in filter(Text.get_text, (ax.xaxis.label, ax.yaxis.label, *ax.texts)):
-            box = text.get_window_extent()
-            assert min(box.x0, box.y0) >= -1, text
-            assert box.x1 <= figure.bbox.x1 + 1, text
-            assert box.y1 <= figure.bbox.y1 + 1, text
-    letters = [ax.get_title(loc="left")[0] for ax in figure.axes]
-    assert letters == [chr(ord("a") + index) for index in range(len(letters))]
-
-
 def test_figures_say_which_training_loss_they_show() -> None:
     experiment = classifier()
     experiment["train_loss"].attrs["long_name"] = CURVES["train_loss"][1]
     experiment = experiment.merge(phase.stabilisation(experiment))
     for figure in (curves.draw(experiment), stabilisation.draw(experiment)):
-        text = " ".join(said(figure).split())
+        text = said(figure)
         assert "Training loss: cross-entropy of up to 1280 training images in evaluation mode, augmented" in text
         check_legible(figure)
     assert "Training loss" not in said(blocks.draw(experiment))

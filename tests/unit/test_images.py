@@ -267,13 +267,8 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("stretches", [1, 2, 4, 6, 8])
-def test_a_killed_run_goes_on_to_the_same_bits(
-    data: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stretches: int, momentum: float
-) -> None:
-    settings = spec(0.05, 2, momentum=momentum, augmentation={"crop_padding": 1, "flip": True})
-    undisturbed = train(settings, data, tmp_path / "undisturbed")
+def train_and_kill(settings: dict[str, Any], data: ImageSet, folder: Path, stretches: int) -> None:
+    """Train with checkpoints at every stretch of steps, until so many of them have begun."""
     advance, left = image_step.Stepper.advance, [stretches]
 
     def dies(self: image_step.Stepper, first: int, last: int) -> torch.Tensor:
@@ -282,9 +277,21 @@ def test_a_killed_run_goes_on_to_the_same_bits(
             raise Killed
         return advance(self, first, last)
 
-    monkeypatch.setattr(image_step.Stepper, "advance", dies)
-    with pytest.raises(Killed):
-        train(settings, data, tmp_path, Checkpoints(tmp_path / "kept", "key", every=0.0, share=1e9))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_step.Stepper, "advance", dies)
+        with pytest.raises(Killed):
+            train(settings, data, folder, Checkpoints(folder / "kept", "key", every=0.0, share=1e9))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("stretches", [1, 2, 4, 6, 8])
+def test_a_killed_run_goes_on_to_the_same_bits(
+    data: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stretches: int, momentum: float
+) -> None:
+    settings = spec(0.05, 2, momentum=momentum, augmentation={"crop_padding": 1, "flip": True})
+    undisturbed = train(settings, data, tmp_path / "undisturbed")
+    train_and_kill(settings, data, tmp_path, stretches)
+    advance = image_step.Stepper.advance
     taken: list[int] = []
     monkeypatch.setattr(
         image_step.Stepper,
@@ -310,18 +317,7 @@ def test_a_network_that_draws_for_itself_goes_on_to_the_same_bits(
     monkeypatch.syspath_prepend(tmp_path)
     settings = spec(0.05, 2) | {"model": {"kind": "own_net.net", "options": {}, "blocks": ["0"]}}
     undisturbed = train(settings, data, tmp_path / "undisturbed")
-    advance, left = image_step.Stepper.advance, [7]
-
-    def dies(self: image_step.Stepper, first: int, last: int) -> torch.Tensor:
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
-        return advance(self, first, last)
-
-    monkeypatch.setattr(image_step.Stepper, "advance", dies)
-    with pytest.raises(Killed):
-        train(settings, data, tmp_path, Checkpoints(tmp_path / "kept", "key", every=0.0, share=1e9))
-    monkeypatch.setattr(image_step.Stepper, "advance", advance)
+    train_and_kill(settings, data, tmp_path, 7)
     torch.manual_seed(99)
     again = train(settings, data, tmp_path, Checkpoints(tmp_path / "kept", "key"))
     for one, other in zip(undisturbed, again, strict=True):

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.text import Text
 
 from largestep import config, grid
 from largestep.claims import label_noise as claims
 from largestep.claims.results import Results
 from largestep.claims.verdict import Row, decide
 from largestep.figures import label_noise as figure
-from largestep.figures import style
 from largestep.specs.studies import StudySpec
 from largestep.studies import label_noise as studies
 from tests.conftest import REPOSITORY
+from tests.drawn import check_legible, said
 
 TINY = REPOSITORY / "tests" / "tiny" / "config.yaml"
 
@@ -165,11 +164,8 @@ def test_a_run_without_the_study_says_so() -> None:
 @pytest.mark.filterwarnings("error")
 def test_figure_is_legible_and_marks_every_seed(errors: xr.Dataset) -> None:
     drawn = figure.draw(errors)
-    with style.house():
-        drawn.draw_without_rendering()
-    said = [text for text in drawn.findobj(Text) if text.get_text() and text.get_visible()]
-    assert all(text.get_fontsize() >= 7 for text in said)
-    assert "diverged before their last point: 0" in " ".join(" ".join(text.get_text() for text in said).split())
+    check_legible(drawn)
+    assert "diverged before their last point: 0" in said(drawn)
     marks = [line for line in drawn.axes[0].lines if line.get_marker() == "o"]
     assert [len(line.get_xdata()) for line in marks] == [len(NETWORKS) * 2] * 2
     assert all(ax.get_xlabel() for ax in drawn.axes)

@@ -12,7 +12,6 @@ import pytest
 import xarray as xr
 from docutils.core import publish_parts
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 from PIL import Image
 from scipy.integrate import solve_ivp
 
@@ -23,6 +22,7 @@ from largestep.figures import style
 from largestep.recording import ORDER
 from largestep.studies import loss_slice
 from tests.conftest import REPOSITORY
+from tests.drawn import said
 from tests.settings import as_settings, study_of
 
 Array = np.ndarray
@@ -163,14 +163,14 @@ def test_figure_says_what_it_shows(sliced: xr.Dataset) -> None:
     with style.house():
         drawn = figure.draw(sliced)
         drawn.draw_without_rendering()
-    said = " ".join(text.get_text().replace("\n", " ") for text in drawn.findobj(Text))
+    words_of_figure = said(drawn)
     for words in (
         "gradient flow, η = 0.03",
         "gradient descent, η = 0.5",
         "SGD, η = 0.2 (0 of 3 runs diverged)",
         "truth",
     ):
-        assert words in said
+        assert words in words_of_figure
 
 
 def test_caption() -> None:

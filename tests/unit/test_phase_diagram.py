@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from docutils.core import publish_parts
-from matplotlib.text import Text
 
 from largestep import captions, config, grid
 from largestep.claims import duration
@@ -24,6 +23,7 @@ from largestep.figures import style
 from largestep.specs.aggregates import StudyLeftOut
 from largestep.studies import phase_diagram
 from tests.conftest import REPOSITORY
+from tests.drawn import said
 from tests.draws import DRAWS
 from tests.settings import CONSTANT, as_settings, study_of, train
 
@@ -158,7 +158,7 @@ def test_unusable_settings(edit: dict[str, Any], message: str) -> None:
 def texts_of(study: xr.Dataset) -> str:
     drawn = figure.draw(study)
     drawn.draw_without_rendering()
-    return " ".join(text.get_text().replace("\n", " ") for text in drawn.findobj(Text))
+    return said(drawn)
 
 
 def test_figure_says_what_it_shows(whole: xr.Dataset) -> None:

@@ -7,9 +7,10 @@ import pytest
 import xarray as xr
 from docutils.core import publish_parts
 
-from largestep.figures import progress, style
+from largestep.figures import progress
 from largestep.store import variable
-from tests.unit.test_figures import RUN, SCHEDULES, SEEDS, SNAPSHOTS, caption, died, diverged, made_up, said, texts
+from tests.drawn import check_legible, said
+from tests.unit.test_figures import RUN, SCHEDULES, SEEDS, SNAPSHOTS, caption, died, diverged, made_up
 
 TIME = (*RUN, "snapshot_step")
 OWN = {
@@ -73,20 +74,9 @@ def test_is_legible(kind: str) -> None:
     if kind != "diagonal":
         experiment = died(experiment, "decay50", "order", [1])
     figure = progress.draw(experiment)
-    with style.house():
-        figure.draw_without_rendering()
+    check_legible(figure)
     assert "2 of 4 diverged" in said(figure)
     assert ("1 dead" in said(figure)) == (kind != "diagonal")
-    for ax in figure.axes:
-        assert ax.get_xlabel()
-        assert ax.get_ylabel()
-    for text in texts(figure):
-        assert text.get_fontsize() >= 7, text
-    for ax in figure.axes:
-        for label in (ax.xaxis.label, ax.yaxis.label, ax.title):
-            box = label.get_window_extent()
-            assert box.x0 >= figure.bbox.x0 - 1, label
-            assert box.x1 <= figure.bbox.x1 + 1, label
 
 
 def test_shows_the_median_over_seeds_of_the_measure_in_its_units() -> None:
