@@ -55,9 +55,9 @@ def test_a_unit_is_replaced_by_the_least_squares_multiple_of_its_twin(biases: bo
     """By numpy's lstsq on the activations of the whole network, in the first layer and in the second."""
     layers = net(biases)
     blocks, _ = pruning.activations(layers, INPUTS)
-    for place, (block, found) in enumerate(zip(blocks, pruning.twins(layers, INPUTS, False), strict=True)):
-        for unit in np.flatnonzero(found.twin != pruning.NO_TWIN):
-            twin = block[:, found.twin[unit]]
+    for place, (block, twins) in enumerate(zip(blocks, pruning.twins(layers, INPUTS, False), strict=True)):
+        for unit in np.flatnonzero(twins.twin != pruning.NO_TWIN):
+            twin = block[:, twins.twin[unit]]
             columns = np.stack([twin, np.ones_like(twin)] if biases else [twin], axis=1)
             expected = block.copy()
             expected[:, unit] = columns @ np.linalg.lstsq(columns, block[:, unit], rcond=None)[0]
@@ -81,15 +81,15 @@ def test_copies_and_inactive_units_cost_nothing(biases: bool) -> None:
     if bias is not None:
         bias[2], bias[4], bias[5] = 3.0 * bias[0], 0.5 * bias[0], -1.0
     _, before = pruning.activations(layers, INPUTS)
-    found = pruning.twins(layers, INPUTS, False)
-    deleted = pruning.redundant(found, 0.999999)
+    twins = pruning.twins(layers, INPUTS, False)
+    deleted = pruning.redundant(twins, 0.999999)
     assert np.flatnonzero(deleted[0]).tolist() == [0, 2, 5]
     np.testing.assert_allclose(
-        pruning.activations(pruning.pruned(layers, found, deleted), INPUTS)[1], before, rtol=1e-10
+        pruning.activations(pruning.pruned(layers, twins, deleted), INPUTS)[1], before, rtol=1e-10
     )
-    first_of_all = pruning.most_redundant(found, sum(int(each.sum()) for each in deleted))
+    first_of_all = pruning.most_redundant(twins, sum(int(each.sum()) for each in deleted))
     np.testing.assert_array_equal(np.concatenate(first_of_all), np.concatenate(deleted))
-    assert found[0].correlation[5] == np.inf
+    assert twins[0].correlation[5] == np.inf
     # Thrown away without a twin, the copies are missed.
     second[:, [0, 2]] = 0.0
     assert np.abs(pruning.activations(layers, INPUTS)[1] - before).max() > 0.1
@@ -108,11 +108,11 @@ def test_redundant_units_are_those_that_the_measure_leaves_out(normalise: bool) 
 def test_a_unit_without_a_twin_is_its_mean_where_a_bias_can_hold_it() -> None:
     for biases in (True, False):
         layers = net(biases)
-        found = pruning.twins(layers, INPUTS, False)
+        twins = pruning.twins(layers, INPUTS, False)
         block = pruning.activations(layers, INPUTS)[0][1]
         alive = np.flatnonzero(block.any(axis=0))[-1]
-        assert found[1].twin[alive] == pruning.NO_TWIN
-        assert found[1].constant[alive] == pytest.approx(block[:, alive].mean() if biases else 0.0)
+        assert twins[1].twin[alive] == pruning.NO_TWIN
+        assert twins[1].constant[alive] == pytest.approx(block[:, alive].mean() if biases else 0.0)
 
 
 def test_as_many_of_every_layer_are_drawn() -> None:
@@ -131,9 +131,9 @@ def test_units_are_needed_from_the_first_rise_on(rise: list[float], expected: fl
 
 
 def raw(**settings: Any) -> dict[str, Any]:
-    found = copy.deepcopy(TINY)
-    found["studies"] = {"pruning": found["studies"]["pruning"] | settings}
-    return found
+    settings_of_all = copy.deepcopy(TINY)
+    settings_of_all["studies"] = {"pruning": settings_of_all["studies"]["pruning"] | settings}
+    return settings_of_all
 
 
 def run(settings: dict[str, Any]) -> xr.Dataset:
@@ -141,23 +141,23 @@ def run(settings: dict[str, Any]) -> xr.Dataset:
 
 
 @pytest.fixture(scope="module")
-def found() -> xr.Dataset:
+def pruned() -> xr.Dataset:
     return run(raw())
 
 
-def test_the_study_has_every_schedule(found: xr.Dataset) -> None:
-    assert found["run"].values.tolist() == ["teacher/small", "teacher/decay20", "teacher/decay50"]
-    alive = found["diverged_step"].values < 0
+def test_the_study_has_every_schedule(pruned: xr.Dataset) -> None:
+    assert pruned["run"].values.tolist() == ["teacher/small", "teacher/decay20", "teacher/decay50"]
+    alive = pruned["diverged_step"].values < 0
     assert alive.any()
-    rise = found["rise"].transpose("run", "seed", "deleted").values[alive]
+    rise = pruned["rise"].transpose("run", "seed", "deleted").values[alive]
     assert rise.shape[1] == 5
     assert (rise[:, 0] == 0.0).all()
     # Without units the network is 0: it has no biases.
     labels = labels_of_the_tiny_teacher()
-    missing = (np.mean(labels**2) - found["train_loss"].values[alive]) / labels.var()
+    missing = (np.mean(labels**2) - pruned["train_loss"].values[alive]) / labels.var()
     np.testing.assert_allclose(rise[:, -1], missing, rtol=1e-9)
     for name in ("redundant_rise", "redundant_test_rise", "random_rise", "redundant_units", "needed"):
-        assert np.isfinite(found[name].values[alive]).all()
+        assert np.isfinite(pruned[name].values[alive]).all()
 
 
 def labels_of_the_tiny_teacher() -> NDArray[np.float64]:
@@ -247,11 +247,11 @@ def test_networks_of_one_study_share_their_thresholds() -> None:
         config.parse(changed, "tiny")
 
 
-def test_the_figure_has_every_schedule(found: xr.Dataset) -> None:
-    drawn = figure.draw(found)
+def test_the_figure_has_every_schedule(pruned: xr.Dataset) -> None:
+    drawn = figure.draw(pruned)
     assert len(drawn.axes) == 1
     assert len(drawn.axes[0].lines) == 3 * 3 + 1  # of each schedule a line and two marks
-    alive = np.flatnonzero(found["diverged_step"].values[0] < 0)
+    alive = np.flatnonzero(pruned["diverged_step"].values[0] < 0)
     np.testing.assert_allclose(
-        drawn.axes[0].lines[0].get_ydata(), np.median(found["rise"].values[0][alive], axis=0), atol=1e-12
+        drawn.axes[0].lines[0].get_ydata(), np.median(pruned["rise"].values[0][alive], axis=0), atol=1e-12
     )
