@@ -65,15 +65,15 @@ def main() -> int:
     arguments.add_argument("--width", type=int, help="of a ResNet, in place of config.yaml's")
     arguments.add_argument("--epochs", type=int, help="in place of config.yaml's")
     options = arguments.parse_args()
-    seeds, about = options.seeds, Runs(options.cell, options.width, options.epochs)
+    seeds, runs = options.seeds, Runs(options.cell, options.width, options.epochs)
     print(f"{processor()}, 1 thread for each precision; torch {torch.__version__}; {seeds} seeds")
     devices.prepare(1)
-    spec, data = classifier(about)
+    spec, data = classifier(runs)
     print(gradients.table(spec.model, data), flush=True)
-    print(f"{about.called():<28}{'float32':>18}{'bfloat16':>18}{'difference [95% interval]':>34}")
+    print(f"{runs.called():<28}{'float32':>18}{'bfloat16':>18}{'difference [95% interval]':>34}")
     # Spawned, as threads of torch do not survive a fork.
     with ProcessPoolExecutor(len(PRECISIONS), mp_context=get_context("spawn")) as pool:
-        by_precision = dict(zip(PRECISIONS, pool.map(_measured, PRECISIONS, [seeds] * 2, [about] * 2), strict=True))
+        by_precision = dict(zip(PRECISIONS, pool.map(_measured, PRECISIONS, [seeds] * 2, [runs] * 2), strict=True))
     rows = {name: compared(*(by_precision[each][name] for each in PRECISIONS)) for name in by_precision["float32"]}
     for name, (shown, _) in rows.items():
         print(f"{name:<28}{shown}")
@@ -106,20 +106,20 @@ def verdict(low: float, high: float, seeds: int) -> str:
     return f"cannot tell: about {enough:.0f} seeds would"
 
 
-def classifier(about: Runs) -> tuple[ImageTrainSpec, ImageSet]:
+def classifier(runs: Runs) -> tuple[ImageTrainSpec, ImageSet]:
     """The settings of the runs, and their images."""
     settings = config.parse(config.read(ROOT / "config.yaml") | {"scale": "workstation"}, "config.yaml")
-    spec = ImageTrainSpec.read(grid.cells(settings)[about.cell].spec("train"))
-    model = spec.model.model_copy(update={"width": about.width} if about.width else {})
-    training = spec.training.model_copy(update={"epochs": about.epochs} if about.epochs else {})
+    spec = ImageTrainSpec.read(grid.cells(settings)[runs.cell].spec("train"))
+    model = spec.model.model_copy(update={"width": runs.width} if runs.width else {})
+    training = spec.training.model_copy(update={"epochs": runs.epochs} if runs.epochs else {})
     images = part(digits.prepare(spec.data.data, Path(), None), spec.data.data)
     return spec.model_copy(update={"model": model, "training": training}), images
 
 
-def _measured(precision: str, seeds: int, about: Runs) -> dict[str, NDArray[np.float64]]:
+def _measured(precision: str, seeds: int, runs: Runs) -> dict[str, NDArray[np.float64]]:
     """Test error and the sparsity of every block at the end of training, in percent, of shape (seeds,)."""
     devices.prepare(1)
-    spec, data = classifier(about)
+    spec, data = classifier(runs)
     changed = {"precision": precision, "seeds": seeds, "evaluations": 2, "snapshots": 2}
     spec = spec.model_copy(update={"training": spec.training.model_copy(update=changed)})
     with tempfile.TemporaryDirectory() as folder:

@@ -87,9 +87,9 @@ def test_what_travels_together(project: Project) -> None:
     for line in lines:
         if "Group job" in line:
             in_group.clear()
-        elif found := re.match(r"( *)rule (\w+):$", line):
-            in_group[found[2]] += bool(found[1])
-            most[found[2]] = max(most[found[2]], in_group[found[2]])
+        elif rule := re.match(r"( *)rule (\w+):$", line):
+            in_group[rule[2]] += bool(rule[1])
+            most[rule[2]] = max(most[rule[2]], in_group[rule[2]])
     grouped = {name: number for name, number in most.items() if number}
     limits = {"data": 8, "sparsity": 10, "sparsity_images": 10, "figure": 8, "study_figure": 8}
     assert grouped["figure"] == 8

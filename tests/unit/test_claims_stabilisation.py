@@ -56,10 +56,10 @@ def experiment(
 
 def of_images(evaluated: float, minibatches: float) -> xr.Dataset:
     """Of an image classifier, whose losses in evaluation mode and of mini-batches have trends of their own."""
-    found = experiment(evaluated, 1.5)
-    found["minibatch_loss"] = experiment(minibatches, 1.5)["train_loss"]
-    found["test_error"] = xr.full_like(found["train_loss"], 10.0)
-    return found.drop_vars(list(measures.VARIABLES)).merge(measures.stabilisation(found))
+    dataset = experiment(evaluated, 1.5)
+    dataset["minibatch_loss"] = experiment(minibatches, 1.5)["train_loss"]
+    dataset["test_error"] = xr.full_like(dataset["train_loss"], 10.0)
+    return dataset.drop_vars(list(measures.VARIABLES)).merge(measures.stabilisation(dataset))
 
 
 def rows(data: xr.Dataset) -> list[Row]:
@@ -99,8 +99,8 @@ def test_needs_a_flat_loss_and_a_drop(trend: float, drop: float, expected: list[
 @pytest.mark.parametrize(("evaluated", "minibatches", "verdict"), [(0.0, -1.0, "supported"), (-1.0, 0.0, "refuted")])
 def test_of_images_the_loss_in_evaluation_mode_is_asked(evaluated: float, minibatches: float, verdict: str) -> None:
     """As in the paper's figures, and not the mean over mini-batches."""
-    found = rows(of_images(evaluated, minibatches))[0]
-    assert (found.verdict, found.estimate) == (verdict, pytest.approx(evaluated, abs=0.15))
+    row = rows(of_images(evaluated, minibatches))[0]
+    assert (row.verdict, row.estimate) == (verdict, pytest.approx(evaluated, abs=0.15))
 
 
 def test_the_effect_of_the_paper_is_found() -> None:

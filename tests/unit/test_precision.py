@@ -88,10 +88,10 @@ def test_runs_are_those_of_the_cell_but_for_what_is_changed(precision: ModuleTyp
 def test_tf32_keeps_ten_bits_and_rounds_to_the_nearest(gradients: ModuleType) -> None:
     step = 2.0**-10
     given = torch.tensor([1.0, 1.0 + step, 1.0 + 0.49 * step, 1.0 + 0.51 * step, -1.0 - 0.51 * step, 0.0, 3e30])
-    found = gradients.rounded(given)
+    rounded = gradients.rounded(given)
     expected = torch.tensor([1.0, 1.0 + step, 1.0, 1.0 + step, -1.0 - step, 0.0])
-    assert torch.equal(found[:-1], expected)
-    assert found[-1] == pytest.approx(3e30, rel=step)
+    assert torch.equal(rounded[:-1], expected)
+    assert rounded[-1] == pytest.approx(3e30, rel=step)
 
 
 def test_products_within_it_take_rounded_operands_forwards_and_backwards(gradients: ModuleType) -> None:
@@ -113,6 +113,6 @@ def test_bfloat16_is_coarser_than_tf32_and_that_than_float32(gradients: ModuleTy
     model = as_settings({"kind": "resnet18", "width": 4, "normalisation": "batch"})
     images = digits.prepare(None, Path(), None)  # type: ignore[arg-type]
     first, later = (gradients.errors(model, images, steps, seed=0, batch=64) for steps in (0, 8))
-    for found in (first, later):
-        assert found["float32"] < 1e-3 < found["TF32"] < 0.5 * found["bfloat16"] < found["another batch"]
+    for errors in (first, later):
+        assert errors["float32"] < 1e-3 < errors["TF32"] < 0.5 * errors["bfloat16"] < errors["another batch"]
     assert 0.1 < first["bfloat16"] < 0.6

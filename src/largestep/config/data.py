@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
-from largestep.config.kinds import CUSTOM, kinds, tag_of
+from largestep.config.kinds import CUSTOM, kinds_of, tag_of
 from largestep.config.models import Layer
 from largestep.config.scalars import Count, DottedName, Seed, Several, Strict, later
 
@@ -170,9 +170,6 @@ class CustomImages(Images):
     options: dict[str, JsonValue] = Field(default_factory=dict, description="its keyword arguments")
 
 
-DATA_KINDS = kinds(SparseRegression, PublishedRegression, Points, TeacherStudent, PublishedImages, ImageFolder)
-
-
 def _tag(value: Any) -> str:
     return tag_of(value, DATA_KINDS)
 
@@ -187,6 +184,7 @@ Data = Annotated[
     | Annotated[CustomImages, Tag(CUSTOM)],
     Discriminator(_tag),
 ]
+DATA_KINDS = kinds_of(Data)
 
 
 class DataSource(Strict):

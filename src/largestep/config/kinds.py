@@ -17,6 +17,11 @@ def kinds(*types: type[BaseModel]) -> dict[str, str]:
     return {kind: each[0] for each in values for kind in each}
 
 
+def kinds_of(union: Any) -> dict[str, str]:
+    """The same of a union of types with tags, without that for a user's own code, whose `kind` is any dotted name."""
+    return kinds(*(get_args(tagged)[0] for tagged in get_args(get_args(union)[0])))
+
+
 def tag_of(value: Any, tags: Mapping[str, str]) -> str:
     """The tag of the type that a mapping, or a model, with `kind` is of; of an unknown kind that kind itself."""
     kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)

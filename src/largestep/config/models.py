@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
-from largestep.config.kinds import CUSTOM, kinds, tag_of
+from largestep.config.kinds import CUSTOM, kinds_of, tag_of
 from largestep.config.scalars import Count, Distinct, DottedName, NonNegative, Strict
 
 
@@ -191,9 +191,6 @@ class CustomModel(Strict):
         return len(self.blocks) or None
 
 
-MODEL_KINDS = kinds(DiagonalNet, DenseNet, ResNet, DenseNetBC, VGG, MLP)
-
-
 def _tag(value: Any) -> str:
     return tag_of(value, MODEL_KINDS)
 
@@ -208,3 +205,4 @@ Model = Annotated[
     | Annotated[CustomModel, Tag(CUSTOM)],
     Discriminator(_tag),
 ]
+MODEL_KINDS = kinds_of(Model)

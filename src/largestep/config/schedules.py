@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -50,7 +50,7 @@ class LinearWarmup(Strict):
 
 
 Warmup = PowerWarmup | ExponentialWarmup | LinearWarmup
-WARMUP_KINDS = kinds(PowerWarmup, ExponentialWarmup, LinearWarmup)
+WARMUP_KINDS = kinds(*get_args(Warmup))
 
 
 class Decay(Strict):
