@@ -103,6 +103,8 @@ def verdict(low: float, high: float, seeds: int) -> str:
     error = (high - low) / 2 / stats.t.ppf(0.975, seeds - 1)
     # Its end of the interval is to lie within the margin on either side, in 95% of cases each.
     enough = np.ceil(seeds * (error * (stats.norm.ppf(0.975) + stats.norm.ppf(0.95)) / MARGIN) ** 2)
+    # That is of many seeds; so few as were not enough are not.
+    enough = max(enough, seeds + 1)
     return f"cannot tell: about {enough:.0f} seeds would"
 
 

@@ -42,6 +42,8 @@ NOTE = (
     f"{RESAMPLES} resamples of these runs). {DEAD} Medians and intervals include dead runs. "
     "Dead units, in any run: no example activates them. A block that has negative values is no output of a ReLU: none "
     "of its units is dead or active, and its feature sparsity is the share of units that are distinct. "
+    "Where feature sparsity is that of a sample of a block's units, its standard error by their draw has rows of its "
+    "own, 0 where all are looked at; intervals over seeds leave it out, as all runs share one draw. "
     "The paper's value is that of a single run, at the first threshold listed. "
     "The last measures are those of the loss in the large-step phase and of its fall, a decade being a factor of ten; "
     "a number of runs behind a median counts those whose loss stabilises, where these are not all."

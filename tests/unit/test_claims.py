@@ -227,6 +227,22 @@ def test_larger_scales_are_not_run() -> None:
     assert "scale=paper" in not_run[0].missing
 
 
+def test_where_units_are_a_sample_the_table_says_how_far_another_draw_would_be() -> None:
+    data = images((-3.0, 3.0))
+    error = xr.full_like(data["feature_sparsity"], 0.0)
+    error.loc[{"block": 2, "correlation_threshold": 0.95, "cell": "decay30"}] = 0.0061
+    error.loc[{"block": 2, "correlation_threshold": 0.99, "cell": "decay30"}] = 0.02
+    error.loc[{"block": 2, "seed": 3}] = np.nan  # diverged
+    data["diverged_step"].loc[{"seed": 3}] = 1
+    decided = decide(blocks.measured(Results({"digits": data.assign(feature_sparsity_error=error)})))
+    notes = {row.statistic: row.note for row in decided if row.statistic.endswith("large-step cells only")}
+    assert len(notes) == 3
+    for statistic, note in notes.items():
+        points = "" if "block 1" in statistic else "2" if "0.99" in statistic else "0.61"
+        assert ("draw of units" in note) == bool(points)
+        assert not points or f"standard error by the draw of units up to {points} points" in note
+
+
 def test_paired_spearman_by_hand() -> None:
     values = np.array([[4.0, 1.0, 1.0], [3.0, 2.0, 1.0], [2.0, 3.0, 1.0], [1.0, 4.0, 1.0]])
     np.testing.assert_allclose(paired_spearman(DURATIONS, values), [-1.0, 1.0, 0.0])

@@ -353,6 +353,20 @@ def test_blocks_end_with_dead_units_and_effective_ranks() -> None:
         np.testing.assert_allclose(median, factor * runs[name].median("seed"))
 
 
+def test_blocks_say_how_far_another_draw_of_units_would_be() -> None:
+    experiment = classifier()
+    error = xr.zeros_like(experiment["feature_sparsity"])
+    error[dict(cell=2, seed=[0, 1, 2], snapshot_step=-1, block=1)] = xr.DataArray([0.004, 0.006, 0.02], dims="seed")
+    error[dict(cell=2, seed=3, snapshot_step=-1, block=1)] = 0.9
+    error[dict(snapshot_step=0)] = 0.9
+    experiment = lost_runs(experiment.assign(feature_sparsity_error=error), "decay50", [3])
+    figure = blocks.draw(experiment)
+    check_legible(figure)
+    assert [[text.get_text() for text in ax.texts] for ax in figure.axes[:5]] == [[], ["± 0.6"], [], [], []]
+    assert "standard error of the sparsity at the end by the draw of units" in " ".join(said(figure).split())
+    assert "draw of units" not in said(blocks.draw(classifier()))
+
+
 def test_a_schedule_has_its_colour_in_every_view() -> None:
     experiment = classifier(ALL)
     expected = {to_hex(style.colour(fraction)) for fraction in ALL.values()}

@@ -26,7 +26,7 @@ from largestep.claims import verdict
 from largestep.claims.duration import CRITERION, REORDERED, correlations
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, missing
-from largestep.measures.outcomes import has_negative
+from largestep.measures.outcomes import has_negative, survived
 from largestep.stages import TOYS
 from largestep.threshold_sweep import at_paper, paper_first
 
@@ -65,6 +65,7 @@ def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measu
             of_relu = int(block) not in negative
             if not of_relu:
                 note = "the block has negative values: these are its distinct units, active or not"
+            note = "; ".join(filter(None, (note, _of_a_draw(experiment, level, block))))
             decides = headline and place == 0 and of_relu
             yield from correlations(CLAIM, name, experiment, what, values, headline=decides, note=note)
             if place == 0 and not verdict.matched(experiment):
@@ -72,3 +73,12 @@ def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measu
             if place == 0 and "feature_sparsity_reordered" in experiment:
                 reordered = at_paper(experiment["feature_sparsity_reordered"]).isel(snapshot_step=-1).sel(block=block)
                 yield from correlations(CLAIM, name, experiment, f"{what}, {REORDERED}", reordered, note=note)
+
+
+def _of_a_draw(experiment: xr.Dataset, level: float, block: int) -> str:
+    """By how much the sparsity of a block at the end depends on which of its units are looked at."""
+    if "feature_sparsity_error" not in experiment:
+        return ""
+    error = experiment["feature_sparsity_error"].isel(snapshot_step=-1).sel(correlation_threshold=level, block=block)
+    largest = 100 * float(error.where(survived(experiment)).median("seed").max())
+    return f"standard error by the draw of units up to {largest:.2g} points" if largest > 0 else ""

@@ -13,6 +13,7 @@ from largestep.figures.curves import Panel, note, panels_of, show, sparsity_pane
 from largestep.figures.labels import schedules
 from largestep.measures.outcomes import survived
 from largestep.registered import Suits
+from largestep.threshold_sweep import at_paper
 
 NEEDS = ("feature_sparsity",)
 SUITS = Suits(images=True)
@@ -37,6 +38,13 @@ data set. The last two panels show every block at the end of training, a mark fo
 of the seeds as a bar: the share of its units that no image activates, and the effective rank of its activations, the
 exponential of the entropy of their singular values, which counts directions without a threshold. A block with negative
 values is no output of a ReLU: it has no mark of dead units, and its sparsity is the share of units that are distinct.
+{% if experiment["measures"]["units_per_block"] %}
+
+*The draw of units.* Of a block at most {{ experiment["measures"]["units_per_block"] }} units are looked at, drawn at
+random once for all runs. Where a block has more, the panel says after "±" by how many points another draw would change
+the sparsity: its standard error at the end, of the schedule in which it is largest. The paper's values carry such an
+error too: its code draws 1,000 units anew at every evaluation.
+{% endif %}
 
 *What the paper claims.* The longer the large steps last, the sparser the features, above all in the late blocks, and
 the lower the test error. With a small step size the early and middle blocks stay as they were at the start.
@@ -76,12 +84,16 @@ def draw(experiment: xr.Dataset) -> Figure:
     groups = style.parted(shown)
     figure = style.Book([style.shape(len(group))[0] * ROW_HEIGHT + AROUND for group in groups])
     said = " At the end: median and middle half over the same runs, cells in the order of the legend." if ends else ""
+    if "feature_sparsity_error" in experiment:
+        said += " ±: standard error of the sparsity at the end by the draw of units, where not all are looked at."
     letters, drawn = itertools.count(), []
     for part, group in zip(figure.pages, groups, strict=True):
         axes = part.subplots(*style.shape(len(group)), squeeze=False).ravel()
         for ax, each in zip(axes, group, strict=False):
             if isinstance(each, Panel):
                 show(ax, each, experiment, arm)
+                if "block" in each.values.coords:
+                    another_draw(ax, experiment.sel(block=int(each.values["block"])))
                 style.letter(ax, next(letters), each.title)
             else:
                 at_the_end(ax, experiment, each, arm)
@@ -97,6 +109,28 @@ def draw(experiment: xr.Dataset) -> Figure:
     for ax in sparsity:
         ax.set_ylim(0, highest)
     return figure
+
+
+def another_draw(ax: Axes, experiment: xr.Dataset) -> None:
+    """Say by how much another draw of a block's units would change its sparsity at the end, where they are a sample.
+
+    The largest of the medians of all cells over the runs that survive, in points.
+    """
+    if "feature_sparsity_error" not in experiment:
+        return
+    error = 100 * at_paper(experiment["feature_sparsity_error"]).isel(snapshot_step=-1)
+    largest = float(error.where(survived(experiment)).median("seed").max())
+    if largest > 0:
+        ax.text(
+            0.97,
+            0.95,
+            f"± {largest:.2g}",
+            transform=ax.transAxes,
+            ha="right",
+            va="top",
+            bbox=style.BEHIND_TEXT,
+            zorder=5,
+        )
 
 
 def at_the_end(ax: Axes, experiment: xr.Dataset, name: str, arm: str) -> None:
