@@ -146,6 +146,11 @@ def test_the_table_and_figure_1_run_end_to_end(tmp_path: Path, monkeypatch: pyte
         stage("tables", experiment=name, input=tree, **outputs)
         table = pd.read_csv(outputs["csv"])
         assert (table[table["measure"] == "test_error"]["published"] > 0).all()
+        for cell, settings_of in experiment.cells.items():
+            rows = table[table["cell"] == cell].groupby("measure")["published"].apply(lambda each: [*each.dropna()])
+            for measure, value in settings_of.published.model_dump(exclude_none=True).items():
+                reported = [each for each in value if each is not None] if isinstance(value, list) else [value]
+                assert rows[measure] == reported, (name, cell, measure)
     assert len(survivors) > len(cells) / 2
     for view in ("curves", "blocks", "stabilisation"):
         drawn = {kind: tmp_path / f"figures/{view}.{kind}" for kind in ("png", "pdf")}

@@ -135,6 +135,43 @@ def test_thirty_steps_are_those_written_out(
     np.testing.assert_allclose(kept["parameters"].values[0, 0, -1], networks.flatten(net), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("model", [MODEL, {"kind": "densenet", "depth": 10, "growth": 4}], ids=["resnet", "densenet"])
+def test_batchnorm_is_that_written_out(model: dict[str, Any]) -> None:
+    """By the statistics of the batch, with 1e-5; a tenth of them goes into the running ones, of variances unbiased."""
+    net = networks.draw(as_settings(model), 1, 10, (8, 8), 0).train()
+    taken: dict[torch.nn.Module, tuple[torch.Tensor, torch.Tensor]] = {}
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        # The outputs are copied, as a ReLU may overwrite them.
+        norm.register_forward_hook(lambda norm, x, y: taken.update({norm: (x[0].detach().clone(), y.detach().clone())}))
+    draw = torch.Generator().manual_seed(0)
+    net(torch.rand(16, 1, 8, 8, generator=draw))
+    assert len(norms) == len(taken) >= 7
+    for norm, (x, y) in taken.items():
+        mean, variance = x.double().mean((0, 2, 3)), x.double().var((0, 2, 3), unbiased=False)
+        count = x.numel() / x.shape[1]
+        torch.testing.assert_close(norm.running_mean.double(), 0.1 * mean, rtol=1e-4, atol=1e-6)
+        unbiased = variance * count / (count - 1)
+        torch.testing.assert_close(norm.running_var.double(), 0.9 + 0.1 * unbiased, rtol=1e-5, atol=1e-6)
+        by_hand = (x.double() - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()
+        torch.testing.assert_close(y.double(), by_hand, rtol=1e-3, atol=1e-4)
+
+
+def test_the_first_evaluation_is_that_of_the_init_and_the_last_that_of_the_network_kept(
+    data: ImageSet, tmp_path: Path
+) -> None:
+    losses, kept = train(spec(0.1, snapshots=2), data, tmp_path)
+    assert losses["step"].values[[0, -1]].tolist() == kept["snapshot_step"].values[[0, -1]].tolist() == [0, 8]
+    net = networks.draw(as_settings(MODEL), 1, 10, (8, 8), 0)
+    np.testing.assert_array_equal(kept["parameters"].values[0, 0, 0], networks.flatten(net))
+    for place in (0, -1):
+        networks.load(net, kept["parameters"].values[0, 0, place])
+        with torch.inference_mode():
+            logits = net.eval()(data.test_images.float() / 16.0)
+        expected = torch.nn.functional.cross_entropy(logits, data.test_labels).item()
+        assert losses["test_loss"].values[0, 0, place] == pytest.approx(expected, rel=1e-5)
+
+
 def test_how_often_one_evaluates_changes_no_step(data: ImageSet, tmp_path: Path) -> None:
     """Theirs draws from the generator of the order whenever it evaluates."""
     often, seldom = (

@@ -37,6 +37,12 @@ def measured(
     return image_features.features(net, measures, data, kept, label="test.images", threads=1)
 
 
+def measures_of(features: xr.Dataset) -> xr.Dataset:
+    """What the sparsity stage makes of them."""
+    runs = {name: np.arange(features.sizes[name]) for name in RUN}
+    return sparsity.measures(features.assign_coords(runs), Thresholds(correlation_thresholds=[0.95]))
+
+
 def test_features_are_the_statistics_of_every_block(data: ImageSet, kept: xr.Dataset) -> None:
     features = measured(data, kept)
     assert features["unit_active_count"].dims == (*RUN, "unit")

@@ -89,6 +89,9 @@ def test_weights_are_drawn_by_the_fan_out(kind: str) -> None:
             assert module.weight.mean().item() == pytest.approx(0.0, abs=0.06 * (2 / fan_out) ** 0.5)
             assert module.bias is None or not module.bias.any()
             checked += 1
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+            assert (module.weight == 1).all()
+            assert not module.bias.any()
     assert checked > 1
 
 

@@ -80,6 +80,13 @@ def test_figure_1_is_the_published_one() -> None:
     assert [cell.published.test_error for cell in figure.cells.values()] == [35.3, 13.7, 13.0, 12.0]
     assert (figure.training.momentum, figure.training.weight_decay) == (0.0, 5e-4)
     assert not figure.training.augmentation.flip
+    # Those of the runs without a warm-up: 0.02, 0.06 and 0.1 of the peak, and a tenth of that from 90% on.
+    for at, part in ((0.1, 0.02), (0.3, 0.06), (0.5, 0.1)):
+        sizes = Schedule(figure.cells[f"decay{round(100 * at)}"], 19_500, phase=PHASE_OF_IMAGES).sizes
+        first, second = round(at * 19_500) - 1, 17_549
+        assert (sizes[:first] == 1.5).all()
+        assert sizes[first:second] == pytest.approx(1.5 * part, rel=1e-7)
+        assert sizes[second:] == pytest.approx(0.15 * part, rel=1e-7)
 
 
 def test_there_are_ten_settings_and_figure_1() -> None:
