@@ -1,7 +1,7 @@
 """C20: what the measure of sparsity calls redundant the network can do without, and large steps leave more of it.
 
-Data: the studies of kind `pruning`, whose schedules differ in the duration of the large step alone; runs
-that have not diverged. The rise is that of the training loss by a deletion, over the loss of the best constant.
+Data: the studies of kind `pruning` and `image_pruning`, whose schedules differ in the duration of the large step alone;
+runs that have not diverged. The rise is that of the training loss by a deletion, over the loss of the best constant.
 Statistics, per seed: at the longest duration within the paper's range the rise where redundant units are deleted, below
 `TOLERANCE`, and that of as many units at random minus it, above 0; Spearman's correlation of duration, within the
 range, and the share of units that are needed, below 0. The answer rests on these, at the paper's threshold. Beside them
@@ -27,7 +27,7 @@ CLAIMS = {
     CLAIM: "Units that the measure of sparsity calls redundant can be deleted; "
     "the longer large steps last, the fewer units are needed."
 }
-KINDS = ("pruning",)
+KINDS = ("pruning", "image_pruning")
 TOLERANCE, LATEST_OF_PAPER = 0.01, 0.5
 RISE = "rise of the training loss without redundant units, over that of a constant"
 NEEDED = "share of units needed"

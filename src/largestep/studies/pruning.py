@@ -52,10 +52,10 @@ DESCRIBED = {
 
 
 class Examples(NamedTuple):
-    """Inputs (n, d), the mean loss of outputs (n, outputs) on them, and that of the best constant output."""
+    """Inputs (n, d), the mean loss of a network on them, and that of the best constant output."""
 
     inputs: Array
-    loss: Callable[[Array], float]
+    loss: Callable[[pruning.Layers], float]
     constant: float
 
 
@@ -99,13 +99,14 @@ def dataset(runs: Sequence[Trained], thresholds: Sequence[float]) -> xr.Dataset:
     )
 
 
-def squared(labels: Array, residual_factor: float) -> tuple[Callable[[Array], float], float]:
-    """The mean loss of outputs (n, 1) against labels (n,), and that of the best constant; factor as in a `Task`."""
+def _examples(inputs: Array, labels: Array, residual_factor: float) -> Examples:
+    """With the squared loss of one output; residual_factor as in a `largestep.toys.update.Task`."""
 
-    def loss(outputs: Array) -> float:
-        return float(0.5 * residual_factor * np.mean((outputs[:, 0] - labels) ** 2))
+    def loss(layers: pruning.Layers) -> float:
+        outputs = pruning.activations(layers, inputs)[1][:, 0]
+        return float(0.5 * residual_factor * np.mean((outputs - labels) ** 2))
 
-    return loss, loss(np.full((len(labels), 1), labels.mean()))
+    return Examples(inputs, loss, float(0.5 * residual_factor * labels.var()))
 
 
 def _runs(label: str, name: str, spec: StudySpec[Pruning, UsedToy], threads: int) -> Iterator[Trained]:
@@ -117,10 +118,10 @@ def _runs(label: str, name: str, spec: StudySpec[Pruning, UsedToy], threads: int
     own = {"arms": ["order"], "seeds": schedules.seeds, "evaluations": 2, "snapshots": 2}
     training = experiment.training.model_copy(update=own)
     factor = {"half_mse": 1.0, "mse": 2.0}[training.loss]
-    learnt = Examples(data["train_inputs"].values[0], *squared(data["train_labels"].values[0], factor))
+    learnt = _examples(data["train_inputs"].values[0], data["train_labels"].values[0], factor)
     test = None
     if "test_inputs" in data:
-        test = Examples(data["test_inputs"].values, *squared(data["test_labels"].values[0], factor))
+        test = _examples(data["test_inputs"].values, data["test_labels"].values[0], factor)
     net = layered(network(model, data.sizes["input"]))
     for fraction, law in _laws(schedules):
         run = f"{label}, {name} {fraction:g}"
@@ -158,10 +159,10 @@ def _of_run(run: Trained, levels: list[float], most: int, seeds: int) -> dict[st
 
 def _of_net(net: pruning.Layers, run: Trained, levels: list[float], seed: int) -> dict[str, Any]:
     twins = pruning.twins(net, run.learnt.inputs, run.normalise)
-    units, before = sum(len(each.twin) for each in twins), _loss(net, run.learnt)
+    units, before = sum(len(each.twin) for each in twins), run.learnt.loss(net)
 
     def rise(deleted: pruning.Chosen, of: Examples = run.learnt, start: float = before) -> float:
-        return (_loss(pruning.pruned(net, twins, deleted), of) - start) / of.constant
+        return (of.loss(pruning.pruned(net, twins, deleted)) - start) / of.constant
 
     by_count = np.array([rise(pruning.most_redundant(twins, count)) for count in range(units + 1)])
     generator = np.random.default_rng([AT_RANDOM, seed])
@@ -173,7 +174,7 @@ def _of_net(net: pruning.Layers, run: Trained, levels: list[float], seed: int) -
         np.mean([rise(pruning.at_random(deleted, generator)) for _ in range(DRAWS)]) for deleted in chosen
     ]
     if run.test is not None:
-        start = _loss(net, run.test)
+        start = run.test.loss(net)
         values["redundant_test_rise"] = [rise(deleted, run.test, start) for deleted in chosen]
     return values
 
@@ -183,10 +184,6 @@ def needed(rise: Array) -> float:
     beyond = ~(rise <= TOLERANCE)
     deleted = int(beyond.argmax()) - 1 if beyond.any() else len(rise) - 1
     return 1.0 - deleted / (len(rise) - 1)
-
-
-def _loss(net: pruning.Layers, examples: Examples) -> float:
-    return examples.loss(pruning.activations(net, examples.inputs)[1])
 
 
 def _units(run: Trained) -> int:
