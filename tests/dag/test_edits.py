@@ -62,7 +62,7 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     "a comment": ("schedules.py", "        # The step size stays", "        # It stays"),
     "an argument's type": ("schedules.py", "law: Warmup | Rise, progress", "law: Any, progress"),
     "a result's type": ("schedules.py", "-> float:", "-> float | None:"),
-    "a variable's type": ("schedules.py", "    risen = 0\n", "    risen: int = 0\n"),
+    "a variable's type": ("schedules.py", "    risen = 0.0\n", "    risen: float = 0.0\n"),
     "an import for types": (
         "schedules.py",
         "from typing import TYPE_CHECKING, Literal",

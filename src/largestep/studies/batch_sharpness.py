@@ -7,6 +7,7 @@ for larger ones over draws by the law of training. Seeds follow the convention o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,14 +50,22 @@ def study(spec: StudySpec[BatchSharpness, UsedToy], threads: int) -> xr.Dataset:
     settings = spec.settings
     names = sorted(settings.networks)
     seeds = max(network.seeds for network in settings.networks.values())
-    by_network = [_of_network(name, spec, seeds) for name in tqdm(names, desc=spec.study, unit="network", ascii=True)]
+    shown = tqdm(names, desc=spec.study, unit="network", ascii=True)
+    return side_by_side({name: _of_network(name, spec, seeds) for name in shown}, DESCRIBED)
+
+
+def side_by_side(
+    by_network: Mapping[str, Mapping[str, Any]], described: Mapping[str, tuple[tuple[str, ...], str, str]]
+) -> xr.Dataset:
+    """The described variables of every network, whose dimensions, units and names for people these are."""
+    seeds = max(len(each["diverged_step"]) for each in by_network.values())
     return xr.Dataset(
         {
-            name: variable(dims, np.stack([each[name] for each in by_network]), units, long_name)
-            for name, (dims, units, long_name) in DESCRIBED.items()
+            name: variable(dims, np.stack([each[name] for each in by_network.values()]), units, long_name)
+            for name, (dims, units, long_name) in described.items()
         },
         {
-            "network": variable(("network",), names, "1", "experiment that the network is from"),
+            "network": variable(("network",), list(by_network), "1", "experiment that the network is from"),
             "seed": variable(("seed",), np.arange(seeds), "1", "seed of the run"),
         },
     )

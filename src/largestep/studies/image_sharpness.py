@@ -24,9 +24,8 @@ from largestep.images.curvature import Batch, Curvature
 from largestep.images.step import Stepper
 from largestep.models import networks
 from largestep.schedules import PHASE_OF_IMAGES, Schedule
-from largestep.store import variable
 from largestep.studies.batch_sharpness import DESCRIBED as OF_TOYS
-from largestep.studies.batch_sharpness import FURTHER_SEEDS, measured_at
+from largestep.studies.batch_sharpness import FURTHER_SEEDS, measured_at, side_by_side
 
 if TYPE_CHECKING:
     from largestep.config.data import Images
@@ -53,17 +52,8 @@ def study(spec: StudySpec[ImageSharpness, UsedClassifier], threads: int) -> xr.D
     seeds = max(network.seeds for network in settings.networks.values())
     runs = sum(network.seeds for network in settings.networks.values())
     with tqdm(total=runs, desc=spec.study, unit="run", mininterval=2.0, ascii=True) as bar:
-        by_network = [_of_network(name, spec, seeds, bar) for name in names]
-    return xr.Dataset(
-        {
-            name: variable(dims, np.stack([each[name] for each in by_network]), units, long_name)
-            for name, (dims, units, long_name) in DESCRIBED.items()
-        },
-        {
-            "network": variable(("network",), names, "1", "experiment that the network is from"),
-            "seed": variable(("seed",), np.arange(seeds), "1", "seed of the run"),
-        },
-    )
+        by_network = {name: _of_network(name, spec, seeds, bar) for name in names}
+    return side_by_side(by_network, DESCRIBED)
 
 
 def _of_network(name: str, spec: StudySpec[ImageSharpness, UsedClassifier], most: int, bar: tqdm) -> dict[str, Any]:
