@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_files_and_values_lie_on_top_of_the_configuration(
 def test_bad_values_are_refused(value: str, message: str) -> None:
     with pytest.raises(config.ConfigError, match=message):
         verify.configuration([], [value])
+
+
+@pytest.mark.parametrize("status", [1, 2])
+def test_a_command_ends_where_its_configuration_cannot_be_read(status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the exit status that it has for that, and one line."""
+    options = argparse.Namespace(configfile=[Path("nowhere.yaml")], config=[])
+    with pytest.raises(SystemExit) as ended:
+        verify.configured(options, failed=status)
+    assert ended.value.code == status
+    assert capsys.readouterr().err == "error: nowhere.yaml: cannot be read: No such file or directory\n"
 
 
 def test_the_configuration_beside_the_workflow_serves_folders_that_have_none(
