@@ -39,11 +39,11 @@ def data_code(wildcards):
 
 
 def cell_spec(stage):
-    return lambda w: cell_of(w).spec(stage)
+    return signed(lambda w: cell_of(w).spec(stage))
 
 
 def cell_code(stage):
-    return lambda w: cell_of(w).code(stage)
+    return signed(lambda w: cell_of(w).code(stage))
 
 
 def part_spec(stage):

@@ -82,6 +82,13 @@ JOB = " ".join(
 )
 
 
+def signed(function):
+    """The function, of which Snakemake asks the signature for every job: Python then has it at hand."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+@signed
 def job(wildcards, threads):
     """What runs a stage: `{params.job} STAGE ...`.
 
@@ -93,9 +100,9 @@ def job(wildcards, threads):
 
 def minutes(number):
     """The run time that a job asks for, more at each attempt, as far as the site allows."""
-    return lambda wildcards, attempt: min(number * attempt, CONFIG.cluster.longest)
+    return signed(lambda wildcards, attempt: min(number * attempt, CONFIG.cluster.longest))
 
 
 def megabytes(number):
     """The memory that a job asks for, more at each attempt."""
-    return lambda wildcards, attempt: number * attempt
+    return signed(lambda wildcards, attempt: number * attempt)
