@@ -100,7 +100,9 @@ def job(wildcards, threads):
 
 def minutes(number):
     """The run time that a job asks for, more at each attempt, as far as the site allows."""
-    return signed(lambda wildcards, attempt: min(number * attempt, CONFIG.cluster.longest))
+    return signed(
+        lambda wildcards, attempt: min(number * attempt, CONFIG.cluster.longest)
+    )
 
 
 def megabytes(number):
