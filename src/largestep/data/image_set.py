@@ -109,6 +109,8 @@ def fault(images: ImageSet) -> str | None:
             return f"{part}_images has a level of {int(pixels.max())}, above white ({images.white_level})"
     if images.train_images.shape[1:] != images.test_images.shape[1:]:
         return f"train_images is {_kind(images.train_images)}, but test_images is {_kind(images.test_images)}"
+    if int(images.train_labels.min()) == int(images.train_labels.max()):
+        return f"all training images are of class {int(images.train_labels[0])}; a classifier needs two at least"
     return None
 
 
