@@ -65,7 +65,12 @@ def written(text: str) -> str | None:
 def _number(number: re.Match[str]) -> str:
     sign, digits, exponent = number.groups()
     if exponent is None:
-        return f"{sign}{digits.lstrip('0') or '0'}"
+        digits = digits.lstrip("0") or "0"
+    # YAML takes .5 for a number, but not -.5.
+    if sign and digits.startswith("."):
+        digits = f"0{digits}"
+    if exponent is None:
+        return f"{sign}{digits}"
     point = digits if "." in digits else f"{digits}.0"
     power = exponent if exponent[0] in "+-" else f"+{exponent}"
     whole = float(number[0])
