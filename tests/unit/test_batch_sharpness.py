@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,9 @@ from largestep.specs.studies import StudySpec
 from largestep.studies import batch_sharpness as study
 from largestep.toys.network import curved
 from largestep.toys.runs import Problem
+from tests import tiny_studies
 from tests.settings import as_settings, train
-
-TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
+from tests.tiny_studies import TINY
 
 
 def problem(name: str) -> Problem:
@@ -74,15 +73,12 @@ def test_where_there_is_no_gradient_there_is_none() -> None:
     assert np.isnan(study.batch_sharpness(one, np.zeros(len(one.net.initial(np.array([0]))[0])), np.array([[0]])))
 
 
-def raw(**settings: Any) -> dict[str, Any]:
-    settings_of_all = copy.deepcopy(TINY)
-    settings_of_all["studies"] = {"batch_sharpness": settings_of_all["studies"]["batch_sharpness"] | settings}
-    return settings_of_all
+raw = partial(tiny_studies.raw, "batch_sharpness")
 
 
 @pytest.fixture(scope="module")
 def measured() -> xr.Dataset:
-    return study.study(StudySpec.read(grid.study_spec(config.parse(raw(), "tiny"), "batch_sharpness")), 1)
+    return tiny_studies.run("batch_sharpness", raw())
 
 
 def test_runs_are_those_of_the_cells(measured: xr.Dataset) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,26 +10,20 @@ import pytest
 import xarray as xr
 from sklearn.isotonic import IsotonicRegression
 
-from largestep import config, grid, stages
+from largestep import config, stages
 from largestep.claims import exact_law as claim
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
 from largestep.figures import exact_law as figure
-from largestep.specs.studies import StudySpec
 from largestep.studies import exact_law as study
+from tests import tiny_studies
 from tests.settings import as_settings, train
 
-TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
-
-
-def raw(**settings: Any) -> dict[str, Any]:
-    settings_of_all = copy.deepcopy(TINY)
-    settings_of_all["studies"] = {"exact_law": settings_of_all["studies"]["exact_law"] | settings}
-    return settings_of_all
+raw = partial(tiny_studies.raw, "exact_law")
 
 
 def run(**settings: Any) -> xr.Dataset:
-    return study.study(StudySpec.read(grid.study_spec(config.parse(raw(**settings), "tiny"), "exact_law")), 1)
+    return tiny_studies.run("exact_law", raw(**settings))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +77,7 @@ def _start() -> tuple[np.ndarray, np.ndarray]:
 def test_a_diverged_run_is_counted_and_has_no_end() -> None:
     changed = raw()
     changed["experiments"]["diagonal"]["cells"]["decay50"]["step_size"] = 50.0
-    diverged = study.study(StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "exact_law")), 1)
+    diverged = tiny_studies.run("exact_law", changed)
     assert (diverged["diverged_step"] >= 0).all()
     assert np.isnan(diverged["trained"]).all()
     rows = decide(claim.measured(Results(studies={"s": diverged.assign_attrs(kind="exact_law")})))

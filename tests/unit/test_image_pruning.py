@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import xarray as xr
 from scipy.special import entr
 from torch.nn.functional import cross_entropy
 
-from largestep import config, grid
+from largestep import config
 from largestep.claims import pruning as claim
 from largestep.claims.results import Results
 from largestep.data import digits
@@ -21,10 +20,9 @@ from largestep.data.image_set import ImageSet, part
 from largestep.figures import image_pruning as figure
 from largestep.measures import pruning
 from largestep.models import networks
-from largestep.specs.studies import StudySpec
 from largestep.studies import image_pruning as study
-
-TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
+from tests import tiny_studies
+from tests.tiny_studies import TINY
 
 
 def raw(**net: Any) -> dict[str, Any]:
@@ -37,15 +35,14 @@ def raw(**net: Any) -> dict[str, Any]:
     mlp["training"]["seeds"] = 2
     decays = {f"decay{100 * at:g}": {"step_size": 0.1, "decays": [{"at": at, "divide_by": 10.0}]} for at in (0.3, 0.5)}
     mlp["cells"] = {"small": {"step_size": 0.01}, **decays}
-    about = {"kind": "image_pruning", "title": "Tiny", "paper": "none", "scale": "laptop"}
+    common = {"kind": "image_pruning", "title": "Tiny", "paper": "none", "scale": "laptop"}
     nets = {"digits_mlp": {"cells": ["small", "decay30", "decay50"], "seeds": 2} | net}
-    return changed | {"studies": {"image_pruning": about | {"networks": nets}}}
+    return changed | {"studies": {"image_pruning": common | {"networks": nets}}}
 
 
 @pytest.fixture(scope="module")
 def tiny() -> xr.Dataset:
-    spec = grid.study_spec(config.parse(raw(), "tiny"), "image_pruning")
-    return study.study(StudySpec.read(spec), 1)
+    return tiny_studies.run("image_pruning", raw())
 
 
 def test_the_loss_is_that_of_the_network() -> None:

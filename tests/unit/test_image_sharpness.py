@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from largestep import config, grid
+from largestep import config
 from largestep.claims import batch_sharpness as claim
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
@@ -26,11 +27,10 @@ from largestep.images.step import Stepper
 from largestep.models import networks
 from largestep.schedules import PHASE_OF_IMAGES, Schedule
 from largestep.specs.cells import ImageTrainSpec
-from largestep.specs.studies import StudySpec
 from largestep.studies import image_sharpness as study
+from tests import tiny_studies
 from tests.image_runs import CPU, spec, train, training
 
-TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
 Array = NDArray[np.float64]
 
 
@@ -121,15 +121,12 @@ def test_runs_are_those_of_the_cells(data: ImageSet, tmp_path: Path) -> None:
     assert study.advance(stepper, 0, np.full(len(sizes), 1e30), 2, 6, batches.count) in (3, 4)
 
 
-def raw(**settings: Any) -> dict[str, Any]:
-    settings_of_all = copy.deepcopy(TINY)
-    settings_of_all["studies"] = {"image_sharpness": settings_of_all["studies"]["image_sharpness"] | settings}
-    return settings_of_all
+raw = partial(tiny_studies.raw, "image_sharpness")
 
 
 def test_study_claim_and_figure() -> None:
     changed = raw(networks={"digits": {"cell": "decay50", "seeds": 1}})
-    dataset = study.study(StudySpec.read(grid.study_spec(config.parse(changed, "tiny"), "image_sharpness")), 1)
+    dataset = tiny_studies.run("image_sharpness", changed)
     assert np.isfinite(dataset["sharpness"]).all()
     assert np.isfinite(dataset["batch_sharpness"]).all()
     assert (dataset["point_step"] < dataset["decay_step"]).values.sum() == 2

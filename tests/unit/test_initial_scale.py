@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,9 @@ from largestep.claims.verdict import decide
 from largestep.figures import initial_scale as figure
 from largestep.specs.studies import StudySpec
 from largestep.studies import exact_law
-from largestep.studies import initial_scale as study
+from tests import tiny_studies
 from tests.settings import as_settings, law, train
-
-TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
+from tests.tiny_studies import TINY
 
 
 def raw(**settings: Any) -> dict[str, Any]:
@@ -31,8 +30,7 @@ def raw(**settings: Any) -> dict[str, Any]:
     return changed
 
 
-def run(settings: dict[str, Any]) -> xr.Dataset:
-    return study.study(StudySpec.read(grid.study_spec(config.parse(settings, "tiny"), "initial_scale")), 1)
+run = partial(tiny_studies.run, "initial_scale")
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,19 +10,19 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from largestep import config, grid, stages
+from largestep import config, stages
 from largestep.claims import noise_shape as claim
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
 from largestep.figures import noise_shape as figure
-from largestep.specs.studies import StudySpec
 from largestep.studies import noise_shape as study
 from largestep.toys.diagonal_kernels import ISOTROPIC, LABELS, PENALTY
 from largestep.toys.network import shapable
 from largestep.toys.runs import Problem, Runs
+from tests import tiny_studies
 from tests.settings import as_settings, law, train
+from tests.tiny_studies import TINY
 
-TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
 STEP = 0.05
 
 
@@ -111,14 +109,8 @@ def test_a_run_that_diverges_says_when(problem: Problem, start: NDArray[np.float
         assert 0 < shapable(problem.net).advance_shaped(end, problem.task(1), sizes, normal, PENALTY) < steps
 
 
-def raw(**settings: Any) -> dict[str, Any]:
-    changed = copy.deepcopy(TINY)
-    changed["studies"] = {"noise_shape": changed["studies"]["noise_shape"] | settings}
-    return changed
-
-
-def run(settings: dict[str, Any]) -> xr.Dataset:
-    return study.study(StudySpec.read(grid.study_spec(config.parse(settings, "tiny"), "noise_shape")), 1)
+raw = partial(tiny_studies.raw, "noise_shape")
+run = partial(tiny_studies.run, "noise_shape")
 
 
 @pytest.fixture(scope="module")

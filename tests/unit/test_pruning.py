@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,16 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from largestep import config, grid
+from largestep import config
 from largestep.claims import pruning as claim
 from largestep.claims.results import Results
 from largestep.claims.verdict import decide
 from largestep.figures import pruning as figure
 from largestep.measures import pruning, units
-from largestep.specs.studies import StudySpec
 from largestep.studies import pruning as study
+from tests import tiny_studies
+from tests.tiny_studies import TINY
 
-TINY = config.read(Path(__file__).parents[1] / "tiny/config.yaml")
 RNG = np.random.default_rng(0)
 INPUTS = RNG.standard_normal((30, 3))
 
@@ -130,14 +129,8 @@ def test_units_are_needed_from_the_first_rise_on(rise: list[float], expected: fl
     assert study.needed(np.array(rise)) == expected
 
 
-def raw(**settings: Any) -> dict[str, Any]:
-    settings_of_all = copy.deepcopy(TINY)
-    settings_of_all["studies"] = {"pruning": settings_of_all["studies"]["pruning"] | settings}
-    return settings_of_all
-
-
-def run(settings: dict[str, Any]) -> xr.Dataset:
-    return study.study(StudySpec.read(grid.study_spec(config.parse(settings, "tiny"), "pruning")), 1)
+raw = partial(tiny_studies.raw, "pruning")
+run = partial(tiny_studies.run, "pruning")
 
 
 @pytest.fixture(scope="module")
