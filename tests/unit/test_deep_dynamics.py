@@ -138,23 +138,23 @@ def test_thirty_steps_are_those_written_out(
 @pytest.mark.parametrize("model", [MODEL, {"kind": "densenet", "depth": 10, "growth": 4}], ids=["resnet", "densenet"])
 def test_batchnorm_is_that_written_out(model: dict[str, Any]) -> None:
     """By the statistics of the batch, with 1e-5; a tenth of them goes into the running ones, of variances unbiased."""
-    net = networks.draw(as_settings(model), 1, 10, (8, 8), 0).train()
+    net = networks.draw(as_settings(model), 1, 10, (8, 8), 0).double().train()
     taken: dict[torch.nn.Module, tuple[torch.Tensor, torch.Tensor]] = {}
     norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         # The outputs are copied, as a ReLU may overwrite them.
         norm.register_forward_hook(lambda norm, x, y: taken.update({norm: (x[0].detach().clone(), y.detach().clone())}))
     draw = torch.Generator().manual_seed(0)
-    net(torch.rand(16, 1, 8, 8, generator=draw))
+    net(torch.rand(16, 1, 8, 8, generator=draw, dtype=torch.float64))
     assert len(norms) == len(taken) >= 7
     for norm, (x, y) in taken.items():
-        mean, variance = x.double().mean((0, 2, 3)), x.double().var((0, 2, 3), unbiased=False)
+        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
         count = x.numel() / x.shape[1]
-        torch.testing.assert_close(norm.running_mean.double(), 0.1 * mean, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(norm.running_mean, 0.1 * mean, rtol=1e-9, atol=1e-12)
         unbiased = variance * count / (count - 1)
-        torch.testing.assert_close(norm.running_var.double(), 0.9 + 0.1 * unbiased, rtol=1e-5, atol=1e-6)
-        by_hand = (x.double() - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()
-        torch.testing.assert_close(y.double(), by_hand, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * unbiased, rtol=1e-9, atol=1e-12)
+        by_hand = (x - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()
+        torch.testing.assert_close(y, by_hand, rtol=1e-8, atol=1e-10)
 
 
 def test_the_first_evaluation_is_that_of_the_init_and_the_last_that_of_the_network_kept(

@@ -512,6 +512,9 @@ def test_caption_of_blocks_says_what_they_are_in_this_network() -> None:
     said = {name: " ".join(caption(name, "blocks").split()) for name in ("digits", "densenet_cifar10_basic")}
     assert "Blocks 1 to 4 are the stages of the residual network" in said["digits"]
     assert "blocks 2 and 3 are in the transitions" in said["densenet_cifar10_basic"]
+    for text in said.values():
+        assert "Of a block at most 1000 units are looked at" in text
+        assert "by how many points another draw would change the sparsity" in text
 
 
 def test_caption_knows_the_schedules_that_cells_name() -> None:
