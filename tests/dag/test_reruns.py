@@ -159,7 +159,10 @@ def test_trainer_of_images_edited(project: Project) -> None:
 def test_steps_of_one_toy_network_edited(project: Project) -> None:
     project.edit("src/largestep/toys/dense_kernels.py", "MANY_UNITS = 8", "MANY_UNITS = 9")
     cells = chain("points.decay2", "points.decay50", "teacher.small")
-    assert project.planned() == cells | studies("label_noise", "sharpness", "controls", "batch_sharpness") | AGGREGATES
+    assert (
+        project.planned()
+        == cells | studies("label_noise", "sharpness", "controls", "batch_sharpness", "pruning") | AGGREGATES
+    )
 
 
 def test_preparation_of_a_data_set_edited(project: Project) -> None:

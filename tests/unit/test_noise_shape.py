@@ -16,8 +16,8 @@ from largestep.claims.results import Results
 from largestep.claims.verdict import decide
 from largestep.figures import noise_shape as figure
 from largestep.studies import noise_shape as study
-from largestep.toys.diagonal_kernels import ISOTROPIC, LABELS, PENALTY
 from largestep.toys.network import shapable
+from largestep.toys.noise_shapes import ISOTROPIC, LABELS, PENALTY
 from largestep.toys.runs import Problem, Runs
 from tests import tiny_studies
 from tests.settings import as_settings, law, train

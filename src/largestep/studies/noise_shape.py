@@ -20,8 +20,8 @@ from largestep.recording import grid
 from largestep.schedules import Decay, Law, Schedule
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
-from largestep.toys.diagonal_kernels import ISOTROPIC, LABELS, PENALTY
 from largestep.toys.network import linear, shapable
+from largestep.toys.noise_shapes import ISOTROPIC, LABELS, PENALTY
 from largestep.toys.orders import Noise, Orders
 from largestep.toys.runs import Problem, Runs, data_sets
 from largestep.toys.train import BLOCK, TEST_LOSS

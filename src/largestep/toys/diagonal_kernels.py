@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from largestep.compiled import kernel
+from largestep.toys.noise_shapes import ISOTROPIC, LABELS, PENALTY
 from largestep.toys.update import Course, ascend, descend
 
 
@@ -197,10 +198,6 @@ def advance_watched(state, task, course, scales):
         if advance_plain(state, task, here) == 0:
             return step
     return len(course.step_sizes)
-
-
-# What stands for the noise of SGD in full-batch steps.
-ISOTROPIC, LABELS, PENALTY = 0, 1, 2
 
 
 @kernel
