@@ -11,7 +11,6 @@ import os
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")}
 os.environ |= THREADS  # the libraries read these when they are imported
 
-import json  # noqa: E402
 import platform  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
@@ -162,7 +161,7 @@ def _cold(case: Dense) -> Row:
             indices=indices,
             inputs=case.data["train_inputs"].values,
             labels=case.data["train_labels"].values,
-            model=json.dumps(case.spec["model"]),
+            model=case.spec.model.model_dump_json(),
         )
         command = [sys.executable, str(Path(__file__).with_name("cold.py")), str(problem), str(result)]
         environment = os.environ | {"NUMBA_CACHE_DIR": str(Path(folder, "cache"))}
@@ -176,7 +175,7 @@ def _cold(case: Dense) -> Row:
 
 def _diagonal_steps(case: Case) -> Row:
     d = case.data.sizes["input"]
-    start = np.repeat([case.spec["model"]["u"], case.spec["model"]["v"]], d)
+    start = np.repeat([case.spec.model.u, case.spec.model.v], d)
     inputs, labels = case.data["train_inputs"].values, case.data["train_labels"].values
     n = case.data.sizes["example"]
     sizes = 0.5 * case.sizes()[: 10 * PLAIN_STEPS]  # at the cell's own step size some seeds diverge early
@@ -203,7 +202,7 @@ def _diagonal_steps(case: Case) -> Row:
 
 def _ranks(name: str, case: Dense, seeds: int) -> Row:
     parameters, inputs = case.checkpoints(seeds)
-    nets, net = [case.network(flat) for flat in parameters], network(case.spec["model"], case.inputs)
+    nets, net = [case.network(flat) for flat in parameters], network(case.spec.model, case.inputs)
     ours, theirs = _Recorded(), _Recorded()
 
     def ranks() -> Array:
@@ -220,7 +219,7 @@ def _ranks(name: str, case: Dense, seeds: int) -> Row:
 def _diagonal_ranks(case: Case) -> Row:
     parameters, inputs = case.checkpoints(seeds=3)
     us, vs = np.split(parameters, 2, axis=1)
-    net = network(case.spec["model"], inputs.shape[1])
+    net = network(case.spec.model, inputs.shape[1])
     thresholds = (1e-12, 1e-15)
     ours, theirs = _Recorded(), _Recorded()
 
@@ -248,7 +247,7 @@ class _Recorded:
 
 
 def _trained(case: Case, parameters: Array, indices: NDArray[np.int64], sizes: Array) -> Array:
-    runs = Runs(Problem(case.spec["model"], case.data, case.spec["training"]["loss"]), parameters)
+    runs = Runs(Problem(case.spec.model, case.data, case.spec.training.loss), parameters)
     runs.advance(sizes, indices)
     if (runs.diverged_step >= 0).any():
         raise RuntimeError("a run diverged, which makes its steps free")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import numpy as np
 import xarray as xr
 
+from largestep.config.models import DenseNet
 from largestep.toys.runs import Problem, Runs
 
 
@@ -20,7 +20,7 @@ def main() -> None:
                 "train_labels": (("data_set", "example"), problem["labels"]),
             }
         )
-        model = json.loads(str(problem["model"]))
+        model = DenseNet.model_validate_json(str(problem["model"]))
         runs = Runs(Problem(model, data, "mse"), problem["parameters"])
         runs.advance(problem["step_sizes"], problem["indices"])
     np.save(sys.argv[2], runs.parameters)
