@@ -108,7 +108,7 @@ bench-plan: setup
 bench-study: setup
 	$(BIN)/python benchmarks/study.py $(REF)
 
-# Whether test error and sparsity depend on the precision of the arithmetic; SEEDS=N for other than 48, also "20 --cell digits_mlp.decay90".
+# Whether test error and sparsity depend on the precision of the arithmetic; SEEDS=N for other than 48, also "22 --cell digits.decay50 --width 4".
 precision: setup
 	$(BIN)/python benchmarks/precision.py $(SEEDS)
 

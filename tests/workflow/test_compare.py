@@ -51,7 +51,7 @@ def test_a_run_is_identical_with_itself(
     report = json.loads(capsys.readouterr().out)
     assert report["verdict"] == "identical"
     assert {each["verdict"] for each in (*report["cells"], *report["claims"])} == {"identical"}
-    assert len(report["claims"]) == 19
+    assert len(report["claims"]) == 22
     assert report["digits"]["unlike"] == {}
     assert "diagonal.decay50" in report["digits"]["same_cells"]
     assert contents(finished.folder) == before
@@ -124,6 +124,7 @@ def test_what_cannot_be_compared_is_one_line(
     shutil.rmtree(project.folder / "results/cells")
     refused(problem="files more; run snakemake to its end, then compare again")
     refused("--config", "no=good", problem="error: ")
+    refused("--write-reference", known, "--config", "only=[points]", problem="only: a reference is of all that a scale")
     refused("--results", "nowhere", problem="nowhere")
 
 

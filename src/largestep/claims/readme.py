@@ -36,7 +36,7 @@ def answers(summary: pd.DataFrame) -> str:
     """How many claims got which answer, and a line for each of them. summary: of `COLUMNS`, all texts."""
     counts = Counter(summary["answer"])
     said = ", ".join(f"{answer} {counts[answer]}" for answer in SYMBOLS if counts[answer])
-    lines = [f"Of {len(summary)} claims: {said}.", "", "| | the paper claims | answer | recurs |", "|---|---|---|---|"]
+    lines = [f"Of {len(summary)} claims: {said}.", "", "| | what is claimed | answer | recurs |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in summary[COLUMNS].itertuples(index=False, name=None)]
     return "\n".join(lines)
 

@@ -35,6 +35,8 @@ def main() -> None:
     options = arguments.parse_args()
     settings = verify.configured(options, failed=2)
     try:
+        if options.write_reference and settings.only:
+            raise config.ConfigError("only: a reference is of all that a scale runs; leave it out, and run the rest")
         known = None if options.write_reference else reference.read(options.reference, settings.scale)
         run = gather.gather(settings, options.results)
         if known is None:
