@@ -13,6 +13,8 @@ from largestep.config.overlays import layered
 TINY = (Path(__file__).parents[1] / "tiny/config.yaml").read_text()
 SEEDS, SIZE, TITLE = "seeds: 6,", "small: {step_size: 0.1,", "title: Tiny diagonal network"
 DIAGONAL = "experiments.diagonal"
+# Of a model that nothing else rests on.
+OF_SLICE = "v: 0.0}\n    steps: 401"
 
 
 def written(folder: Path, old: str, new: str) -> Path:
@@ -88,8 +90,8 @@ def test_refused_in_one_line_that_names_what_works(tmp_path: Path, case: str) ->
 )
 def test_what_is_named_works(tmp_path: Path, number: str, works: str) -> None:
     with pytest.raises(config.ConfigError, match=re.escape(f"{number} is text in YAML; write {works}") + "[,;]"):
-        config.load(written(tmp_path, "v: 0.0", f"v: {number}"))
-    model = config.load(written(tmp_path, "v: 0.0", f"v: {works}")).experiments["diagonal"].model
+        config.load(written(tmp_path, OF_SLICE, OF_SLICE.replace("0.0", number)))
+    model = config.load(written(tmp_path, OF_SLICE, OF_SLICE.replace("0.0", works))).studies["loss_slice"].model
     assert model.v == float(number)
 
 

@@ -60,8 +60,8 @@ def test_a_cell_is_the_same_from_a_wheel(finished: Project, tmp_path: Path) -> N
     assert len(paths) == 5
     for path in paths:
         with xr.open_dataset(folder / path) as ours, xr.open_dataset(finished.folder / path) as theirs:
-            # The checksum of every bit, the spec and the code among them; not when, how fast, with how many threads, nor
-            # which BLAS the process had loaded, that of a test all.
+            # The checksum of every bit, the spec and the code among them; not when, how fast, with how many threads and
+            # which BLAS besides: a process of the tests has loaded more than it needs.
             for key in theirs.attrs.keys() - {"created", "wall_time_s", "threads", "blas"}:
                 assert ours.attrs[key] == theirs.attrs[key], f"{path}: {key}"
             assert ours.drop_attrs().identical(theirs.drop_attrs())

@@ -66,7 +66,7 @@ def _rows(where: str, study: xr.Dataset, size: float, headline: bool) -> Iterato
             ratio = _log2_ratio(small[values].values, large[values].values)
             yield Measured(CLAIM, where, statistic, ratio, within_factor(FACTOR), gone, headline=first)
     grid = study.isel(run=np.flatnonzero(study["run"].values == "small")).isel(l0_threshold=-1)
-    grid = grid.isel(run=np.argsort(grid["log10_scale"].isel(seed=0).values))
+    grid = grid.isel(run=np.argsort(grid["log10_scale"].isel(seed=0).values, kind="stable"))
     counts, own = grid["l0"].transpose("run", "seed").values, large["l0"].values
     statistic = f"non-zeros of the small step from the largest scale minus those of large step {size:g}"
     gone = lost | (grid["diverged_step"].isel(run=-1).values >= 0)
