@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 import yaml
 
-from tests.conftest import REPOSITORY, Project, make_project
+from tests.conftest import REPOSITORY, Project, made_once, make_project
 
 PAGE = (REPOSITORY / "docs/extending.md").read_text()
 SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")[1:]}
@@ -71,9 +71,14 @@ def test_counts_are_those_of_the_page(what: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def network(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """The toy network and the optimiser setting, after a run of them alone."""
-    project = make_project(tmp_path_factory.mktemp("network"))
+    return made_once(tmp_path_factory, worker_id, "network", run_network)
+
+
+def run_network(folder: Path) -> None:
+    """Add both to a project in a folder, and run what they need."""
+    project = make_project(folder)
     added = {}
     for what in ("toy network", "optimiser setting"):
         add(project, what)
@@ -84,7 +89,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Project:
     shown = [f"results/figures/{name}.png" for name in added["studies"]]
     shown += [f"results/figures/two_layer_{view}.png" for view in added["experiments"]["two_layer"]["views"]]
     project.snakemake("--cores", "2", "--configfile", "added.yaml", "--", "results/summary.csv", *shown)
-    return project
 
 
 def test_a_network_is_measured_and_studied(network: Project) -> None:
