@@ -204,7 +204,7 @@ SAID = {
     "frozen": "no parameter requires a gradient",
     "complex": "phase is complex",
     "softmax": "puts out probabilities",
-    "sigmoid": "remove the sigmoid at its end",
+    "sigmoid": "ends in a function that is bounded (sigmoid, tanh, clamp): with outputs from 0 to 1 the loss cannot",
     "on_meta": "is on the device meta; make it dense, with values",
     "sparse": "scale is sparse; make it dense, with values",
     "of_integers": "levels is a parameter of torch.int8; register it as a buffer",

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from largestep.data.image_set import ImageSet
 from largestep.devices import memory_is_full
+from largestep.images.bounded import bounds, least_loss
 from largestep.models.custom import Custom
 from largestep.models.networks import Network, counters, flatten, inputs, load, load_counters, memory_format
 from largestep.own_code import contained, told
@@ -34,8 +35,6 @@ ROUNDING, OTHERS = 1e-4, 1e-3
 DRAWS = 16
 # Images passed at once and one by one.
 FEW = 3
-# What sends a sigmoid to its ends.
-BRIGHT = 1e3
 # Images passed at once when all are; it bounds memory.
 AT_ONCE = 512
 # What torch says, in training and in evaluation, and what to do about it.
@@ -63,6 +62,7 @@ def try_out(drawn: Callable[[int], Network], images: ImageSet, training: ImageTr
         trial.train()
         if own:
             trial.check_evaluation()
+            trial.check_end()
             trial.check_blocks()
             trial.check_state(drawn(1))
             for part, pixels in (("training", images.train_images), ("test", images.test_images)):
@@ -150,14 +150,21 @@ class _Trial:
                 "puts out probabilities, and the cross-entropy takes the softmax itself; put out logits: remove the "
                 "softmax at its end"
             )
-        # Of images this bright logits that follow the image at all are nowhere near 0 and 1.
-        bright = self._evaluated(self.net, BRIGHT * few)
-        between = bool(((together > 0) & (together < 1)).all()) and bool(((bright >= 0) & (bright <= 1)).all())
-        if between and _apart(together, bright) > OTHERS:
+
+    def check_end(self) -> None:
+        """Refuse outputs that are bounded, so narrowly that the loss stays far from 0."""
+        if ends := bounds(self.net.parameters(), self._outputs_of_few):
+            least = least_loss(*ends, self._classes)
             raise self.error(
-                "puts out numbers between 0 and 1 whatever the image, with which the loss cannot come near 0; put "
-                "out logits: remove the sigmoid at its end"
+                f"ends in a function that is bounded (sigmoid, tanh, clamp): with outputs from {ends[0]:.3g} to "
+                f"{ends[1]:.3g} the loss cannot fall below {least:.2f}; put out logits: remove that function"
             )
+
+    def _outputs_of_few(self) -> Tensor | None:
+        try:
+            return self._evaluated(self.net, self._images[:FEW])
+        except StoreError:  # A network may refuse parameters that it would never have.
+            return None
 
     def check_blocks(self) -> None:
         """Refuse a network of which there is nothing to measure."""
