@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import xarray as xr
 from scipy.special import entr
 from torch.nn.functional import cross_entropy
 
-from largestep import config
+from largestep import config, grid
 from largestep.claims import pruning as claim
 from largestep.claims.results import Results
 from largestep.data import digits
@@ -22,6 +24,7 @@ from largestep.measures import pruning
 from largestep.models import networks
 from largestep.studies import image_pruning as study
 from tests import tiny_studies
+from tests.image_runs import train
 from tests.tiny_studies import TINY
 
 
@@ -61,6 +64,23 @@ def test_the_loss_is_that_of_the_network() -> None:
         np.testing.assert_allclose(block, expected_block.detach().numpy(), atol=1e-12)
 
 
+def test_runs_are_those_of_the_cells(tiny: xr.Dataset, tmp_path: Path) -> None:
+    """The loss of the parameters with which the trainer ends, seed by seed."""
+    settings = config.parse(raw(), "tiny")
+    mlp = settings.experiments["digits_mlp"]
+    images = part(digits.prepare(mlp.data, None, None), mlp.data)
+    examples = study._examples(images, images.train_images, images.train_labels)
+    for cell in ("small", "decay30", "decay50"):
+        spec = json.loads(grid.cells(settings)[f"digits_mlp.{cell}"].spec("train"))
+        ends = train(spec, images, tmp_path / cell)[1]["parameters"].values[0, :, -1]
+        losses = []
+        for end in ends:
+            net = networks.draw(mlp.model, images.channels, images.classes, images.size, 0)
+            networks.load(net, end)
+            losses.append(examples.loss(study.layers_of(net)))
+        np.testing.assert_array_equal(tiny["train_loss"].sel(run=f"digits_mlp/{cell}"), losses)
+
+
 def _images(images: torch.Tensor, labels: torch.Tensor) -> Any:
     return ImageSet(images, labels, images, labels, white_level=16, classes=10)
 
@@ -84,11 +104,40 @@ def test_the_study_has_every_cell(tiny: xr.Dataset) -> None:
 
 @pytest.mark.parametrize(
     ("net", "message"),
-    [({"cells": ["decay70"]}, "experiment digits_mlp has no cell decay70"), ({"cells": []}, "cells")],
+    [
+        ({"cells": ["decay70"]}, "experiment digits_mlp has no cell decay70"),
+        ({"cells": []}, "cells"),
+        ({"cells": ["decay30", "decay50"]}, r"networks\.digits_mlp\.cells: one must be constant, .*, not none"),
+        ({"cells": ["small"]}, r"networks\.digits_mlp\.cells: one must have large steps, beside small"),
+    ],
 )
 def test_settings_that_do_not_fit(net: dict[str, Any], message: str) -> None:
     with pytest.raises(config.ConfigError, match=message):
         config.parse(raw(**net), "tiny")
+
+
+ONE_DECAY = [{"at": 0.7, "divide_by": 10.0}]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ({"step_size": 0.02}, r"one must be constant, the small step, not \['small', 'odd'\]"),
+        ({"step_size": 0.2, "decays": [{"at": 0.7, "divide_by": 20.0}]}, r"odd must be divided once, from 0\.1"),
+        ({"step_size": 0.1, "decays": [{"at": 0.7, "divide_by": 5.0}]}, r"odd decays to 0\.02, not to .* small, 0\.01"),
+        ({"step_size": 0.1, "decays": [*ONE_DECAY, {"at": 0.9, "divide_by": 2.0}]}, "odd must be divided once"),
+        (
+            {"step_size": 0.1, "decays": ONE_DECAY, "warmup": {"kind": "linear", "until": 0.3}},
+            "odd must be divided once, from .*, without warm-up",
+        ),
+        ({"step_size": 0.1, "warmup": {"kind": "linear", "until": 0.3}}, "odd must be divided once"),
+    ],
+)
+def test_cells_that_differ_in_more_than_the_duration_are_refused(cell: dict[str, Any], message: str) -> None:
+    changed = raw(cells=["small", "decay30", "odd"])
+    changed["experiments"]["digits_mlp"]["cells"]["odd"] = cell
+    with pytest.raises(config.ConfigError, match=message):
+        config.parse(changed, "tiny")
 
 
 def test_the_figure_has_every_cell(tiny: xr.Dataset) -> None:

@@ -175,9 +175,21 @@ def test_experiments_that_do_not_suit(change: dict[str, dict[str, float]], messa
         config.parse(changed, "tiny")
 
 
-def test_small_steps_are_small() -> None:
-    with pytest.raises(config.ConfigError, match=r"step_sizes must all be above small_step_size 0\.1"):
-        config.parse(raw(small_step_size=0.1), "tiny")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"small_step_size": 0.1}, r"step_sizes must all be above small_step_size 0\.1"),
+        ({"decay_at": 1e-6}, r"initial_scale\.decay_at: 1e-06 of 201 steps leaves no large step"),
+        (
+            {"scales": [0.001, 0.002]},
+            r"initial_scale\.scales: the largest is 0\.002, but must be \|u\| of diagonal, 0\.1",
+        ),
+        ({"scales": [0.1, 0.2]}, r"initial_scale\.scales: the largest is 0\.2"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(config.ConfigError, match=message):
+        config.parse(raw(**settings), "tiny")
 
 
 def test_the_figure_has_every_size(tiny: xr.Dataset) -> None:

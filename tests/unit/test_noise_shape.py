@@ -212,10 +212,23 @@ def test_data_without_new_sets_is_refused() -> None:
 
 
 def test_settings_that_do_not_fit() -> None:
-    with pytest.raises(config.ConfigError, match="evaluations: 201 are not fewer than the 201 steps"):
-        config.parse(raw(evaluations=201), "tiny")
-    with pytest.raises(config.ConfigError, match="needs a model of kind"):
-        config.parse(raw(experiment="points"), "tiny")
+    for settings, message in (
+        ({"evaluations": 201}, "evaluations: 201 are not fewer than the 201 steps"),
+        ({"experiment": "points"}, "needs a model of kind"),
+        ({"decayed_step_size": 0.1}, r"noise_shape\.decayed_step_size: must be below step_size 0\.1"),
+        ({"decay_at": 1e-6}, r"noise_shape\.decay_at: 1e-06 of 201 steps leaves no large step"),
+    ):
+        with pytest.raises(config.ConfigError, match=message):
+            config.parse(raw(**settings), "tiny")
+
+
+def test_a_decay_behind_the_last_step_is_refused() -> None:
+    """That of step 200 divides at 201, where the decay comes after the update."""
+    changed = raw(decay_at=0.996)
+    config.parse(changed, "tiny")
+    changed["experiments"]["diagonal"]["training"]["decay_after_update"] = True
+    with pytest.raises(config.ConfigError, match=r"decay_at: 0\.996 of 201 steps leaves no small step"):
+        config.parse(changed, "tiny")
 
 
 def test_the_figure_has_every_arm(tiny: xr.Dataset) -> None:

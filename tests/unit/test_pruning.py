@@ -226,6 +226,11 @@ def test_what_is_not_there_is_said() -> None:
     [
         ({"step_size": 0.05}, "networks.teacher: decayed_step_size must be below step_size"),
         ({"decay_at": [0.5, 0.5]}, "0.5 is listed twice"),
+        (
+            {"decay_at": [0.5, 0.5000001]},
+            r"networks\.teacher\.decay_at: 0\.5 and 0\.5000001 of \d+ steps are the same step",
+        ),
+        ({"decay_at": [1e-6, 0.5]}, r"networks\.teacher\.decay_at: 1e-06 of \d+ steps leaves no large step"),
     ],
 )
 def test_settings_that_do_not_fit(change: dict[str, Any], message: str) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from largestep.claims.rank_correlation import finite, paired_spearman, ranked_worst
 from largestep.claims.results import Results
 from largestep.claims.verdict import Measured, above, below
+from largestep.measures.pruning import TOLERANCE
 from largestep.threshold_sweep import paper_first
 
 CLAIM = "C20"
@@ -28,7 +29,7 @@ CLAIMS = {
     "the longer large steps last, the fewer units are needed."
 }
 KINDS = ("pruning", "image_pruning")
-TOLERANCE, LATEST_OF_PAPER = 0.01, 0.5
+LATEST_OF_PAPER = 0.5
 RISE = "rise of the training loss without redundant units, over that of a constant"
 NEEDED = "share of units needed"
 

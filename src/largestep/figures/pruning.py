@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from largestep.figures import style
+from largestep.measures.pruning import TOLERANCE
 from largestep.threshold_sweep import at_paper
 
 NEEDS = ("rise", "redundant_units", "redundant_rise", "random_rise", "decay_fraction", "units", "diverged_step")
@@ -22,7 +23,6 @@ survive. Dots: the units redundant at the paper's threshold, and crosses: as man
 *What to look for.* Are dots below the dashed line, a hundredth of the loss of a constant, and crosses well above? Do
 the lines of longer large steps, which are darker, cross it further to the right?
 """
-TOLERANCE = 0.01
 # The axis is linear below.
 LINEAR = 1e-3
 

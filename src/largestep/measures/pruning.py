@@ -19,6 +19,8 @@ Chosen = Sequence[NDArray[np.bool_]]
 # Weights (rows, columns) and biases (rows,), None without, of every layer from the input on.
 Layers = list[tuple[Array, Array | None]]
 NO_TWIN = -1
+# Share of the loss of the best constant that the units which are needed are worth.
+TOLERANCE = 0.01
 
 
 class Twins(NamedTuple):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from largestep import stages
 from largestep.measures import pruning
+from largestep.measures.pruning import TOLERANCE
 from largestep.schedules import Decay, Law
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 # Deletions at random, of every run; and what their generator is seeded with, beside the seed of the run.
 DRAWS, AT_RANDOM = 16, 20
-# Share of the loss of the best constant that the units which are needed are worth.
-TOLERANCE = 0.01
 DESCRIBED = {
     "rise": (("run", "seed", "deleted"), "1", "rise of the training loss over the loss of the best constant"),
     "needed": (("run", "seed"), "1", f"share of the units left before the rise first exceeds {TOLERANCE:g}"),

@@ -1,7 +1,7 @@
-"""What stands for the noise of SGD in full-batch steps (`largestep.studies.noise_shape`): all have its trace.
+"""What stands for the noise of SGD in full-batch steps (`largestep.studies.noise_shape`).
 
-`ISOTROPIC`: the same noise in all parameters; `LABELS`: noise on the labels; `PENALTY`: no noise, but the norm of each
-example's gradient in the loss.
+With noise of its trace: `ISOTROPIC`, the same in all parameters, and `LABELS`, on the labels. Without noise: `PENALTY`,
+the norm of each example's gradient in the loss.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from largestep import stages
+from largestep import decay_steps, stages
 from largestep.config.measures import Thresholds
 from largestep.config.scalars import Scale, Strict
 
@@ -63,3 +63,34 @@ class StudyOfFeatures(StudyBase):
     def thresholds(self) -> set[str]:
         """All: it takes the measures that the cells take."""
         return {*Thresholds.model_fields, "normalise_activations"}
+
+
+def check_single_examples(name: str, experiment: Any, known: str) -> None:
+    """Refuse updates that are not plain steps of one example; known: what the study has of these alone."""
+    for key in experiment.training.additions():
+        raise ValueError(f"experiment: {name} has {key}, but {known} is that of plain steps")
+    if experiment.training.batch_size != 1:
+        raise ValueError(
+            f"experiment: {name} has batch_size {experiment.training.batch_size}, the study follows single examples"
+        )
+
+
+def check_new_sets(name: str, experiment: Any) -> None:
+    """Refuse data of which a seed has no new set."""
+    if experiment.data.kind != "sparse_regression":
+        raise ValueError(f"experiment: data {experiment.data.kind} of {name} has no new set for a seed")
+
+
+def check_decays(key: str, fractions: Sequence[float], steps: int, after_update: bool) -> None:
+    """Refuse large steps of toy networks that end before the first step or at no step, or two at the same one."""
+    ends: dict[int, float] = {}
+    for at in fractions:
+        first = decay_steps.first(at, steps, images=False, after_update=after_update)
+        if not 1 <= first < steps:
+            kind = "large" if first < 1 else "small"
+            raise ValueError(f"{key}: {at:g} of {steps} steps leaves no {kind} step; move it, or train longer")
+        if first in ends:
+            raise ValueError(
+                f"{key}: {ends[first]} and {at} of {steps} steps are the same step; set them farther apart"
+            )
+        ends[first] = at

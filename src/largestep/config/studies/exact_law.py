@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from largestep.config.scalars import Arm, Count, Name, Several
-from largestep.config.studies.base import REPLICATES, StudyBase
+from largestep.config.studies.base import REPLICATES, StudyBase, check_single_examples
 
 
 class ExactLaw(StudyBase):
@@ -35,15 +35,11 @@ class ExactLaw(StudyBase):
 
     def check(self, experiments: Mapping[str, Any]) -> None:
         """Refuse updates that are not plain steps of one example, and more evaluations than steps."""
-        training = experiments[self.experiment].training
-        for key in training.additions():
-            raise ValueError(f"{self.experiment} has {key}, but the law is that of plain steps")
-        if training.batch_size != 1:
+        experiment = experiments[self.experiment]
+        check_single_examples(self.experiment, experiment, "the law")
+        if self.evaluations >= experiment.training.steps:
             raise ValueError(
-                f"{self.experiment} has batch_size {training.batch_size}, the study follows single examples"
+                f"evaluations: {self.evaluations} are not fewer than the {experiment.training.steps} steps"
             )
-        if self.evaluations >= training.steps:
-            raise ValueError(f"evaluations: {self.evaluations} are not fewer than the {training.steps} steps")
-        model = experiments[self.experiment].model
-        if abs(model.u) == abs(model.v):
-            raise ValueError(f"{self.experiment} starts with |u| = |v|, where the law has no scale")
+        if abs(experiment.model.u) == abs(experiment.model.v):
+            raise ValueError(f"experiment: {self.experiment} starts with |u| = |v|, where the law has no scale")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from largestep.config.scalars import Count, Distinct, Fraction, Name, Positive, Several
-from largestep.config.studies.base import DATA_SETS, StudyBase
+from largestep.config.studies.base import DATA_SETS, StudyBase, check_decays, check_new_sets, check_single_examples
 
 
 class InitialScale(StudyBase):
@@ -24,7 +24,8 @@ class InitialScale(StudyBase):
     decay_at: Fraction = Field(description="fraction of training at which the large steps end")
     small_step_size: Positive = Field(description="η from there on, and that of all other runs throughout")
     scales: Annotated[list[Positive], Field(min_length=2), Distinct] = Field(
-        description="α: initial value of every coordinate of u in the runs with small steps, v being 0"
+        description="α: initial value of every coordinate of u in the runs with small steps, v being 0; the largest is "
+        "that of the experiment, where the large steps start"
     )
 
     @model_validator(mode="after")
@@ -53,14 +54,14 @@ class InitialScale(StudyBase):
     def check(self, experiments: Mapping[str, Any]) -> None:
         """Refuse updates that are not plain steps of one example, other starts, and data without new sets."""
         experiment = experiments[self.experiment]
-        for key in experiment.training.additions():
-            raise ValueError(f"experiment: {self.experiment} has {key}, but the law is that of plain steps")
-        if experiment.training.batch_size != 1:
-            raise ValueError(
-                f"experiment: {self.experiment} has batch_size {experiment.training.batch_size}, the study follows "
-                "single examples"
-            )
-        if experiment.data.kind != "sparse_regression":
-            raise ValueError(f"experiment: data {experiment.data.kind} of {self.experiment} has no new set for a seed")
+        check_single_examples(self.experiment, experiment, "the law")
+        check_new_sets(self.experiment, experiment)
+        check_decays("decay_at", [self.decay_at], self.steps, experiment.training.decay_after_update)
         if experiment.model.v != 0.0:
             raise ValueError(f"experiment: {self.experiment} starts with v {experiment.model.v:g}; scales are of v 0")
+        # C22 compares the large steps with small ones from their own start.
+        if max(self.scales) != abs(experiment.model.u):
+            raise ValueError(
+                f"scales: the largest is {max(self.scales):g}, but must be |u| of {self.experiment}, "
+                f"{abs(experiment.model.u):g}, where the large steps start"
+            )

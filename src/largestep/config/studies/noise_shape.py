@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from largestep.config.scalars import Count, Fraction, Name, Positive, Several
-from largestep.config.studies.base import DATA_SETS, StudyBase
+from largestep.config.studies.base import DATA_SETS, StudyBase, check_decays, check_new_sets, check_single_examples
 
 
 class NoiseShape(StudyBase):
@@ -40,16 +40,12 @@ class NoiseShape(StudyBase):
         return {"l0_thresholds"}
 
     def check(self, experiments: Mapping[str, Any]) -> None:
-        """Refuse updates that are not plain steps of one example, and data without new sets or a test set."""
+        """Refuse updates that are not plain steps of one example, data without new sets, and steps that grow."""
         experiment = experiments[self.experiment]
-        for key in experiment.training.additions():
-            raise ValueError(f"experiment: {self.experiment} has {key}, but the noise is that of plain steps")
-        if experiment.training.batch_size != 1:
-            raise ValueError(
-                f"experiment: {self.experiment} has batch_size {experiment.training.batch_size}, the study follows "
-                "single examples"
-            )
-        if experiment.data.kind != "sparse_regression":
-            raise ValueError(f"experiment: data {experiment.data.kind} of {self.experiment} has no new set for a seed")
+        check_single_examples(self.experiment, experiment, "the noise")
+        check_new_sets(self.experiment, experiment)
+        check_decays("decay_at", [self.decay_at], self.steps, experiment.training.decay_after_update)
+        if self.decayed_step_size >= self.step_size:
+            raise ValueError(f"decayed_step_size: must be below step_size {self.step_size:g}")
         if self.evaluations >= self.steps:
             raise ValueError(f"evaluations: {self.evaluations} are not fewer than the {self.steps} steps")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from largestep.config.scalars import Count, Distinct, Fraction, Name, Positive, Strict
-from largestep.config.studies.base import StudyBase
+from largestep.config.studies.base import StudyBase, check_decays
 
 
 class PrunedNet(Strict):
@@ -41,11 +41,13 @@ class Pruning(StudyBase):
         return {"correlation_thresholds", "normalise_activations"}
 
     def check(self, experiments: Mapping[str, Any]) -> None:
-        """Refuse networks whose thresholds differ, and steps that do not shrink."""
+        """Refuse networks whose thresholds differ, steps that do not shrink, and schedules that are the same."""
         check_thresholds(self.networks, experiments)
         for name, net in self.networks.items():
             if net.decayed_step_size >= net.step_size:
                 raise ValueError(f"networks.{name}: decayed_step_size must be below step_size")
+            training = experiments[name].training
+            check_decays(f"networks.{name}.decay_at", net.decay_at, training.steps, training.decay_after_update)
 
 
 def check_thresholds(networks: Mapping[str, Any], experiments: Mapping[str, Any]) -> None:
