@@ -26,6 +26,10 @@ def test_says_what_the_default_profile_does(repository: Path, name: str) -> None
     assert profile(repository, "default").items() <= profile(repository, name).items()
 
 
+def test_waits_longer_for_files_on_a_cluster(repository: Path) -> None:
+    assert [profile(repository, name).get("latency-wait") for name in ("default", "slurm", "sge")] == [None, 120, 120]
+
+
 SITE = "cluster={account: research, partition: cpu, gpu_partition: gpu, longest: 600}"
 SLURM = ("--workflow-profile", f"{PROFILES}/slurm", "--dry-run", "--config")
 
@@ -106,6 +110,7 @@ def test_what_travels_together(project: Project) -> None:
         (("--set-resources", "tain:mem_mb=9"), "--set-resources: there is no rule tain"),
         (("--set-threads", "tain=2"), "--set-threads: there is no rule tain"),
         (("--config", "cluster={account: 'me;ls'}"), "cluster.account"),
+        (("--config", "largestep_planned=key-1"), "--config largestep_planned: is what a run tells its own jobs"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -138,6 +143,40 @@ def test_a_machine_without_the_programs_of_the_cluster(
     # Nothing was made and nothing is locked, and a plan needs no cluster.
     assert sorted((project.folder / "results").rglob("*")) == before
     assert "data" in project.snakemake(*given, "--dry-run", PATH=str(tmp_path)).stdout
+
+
+@pytest.mark.parametrize("command", ["LANG=C bash", "cd . && bash", "$SHELL_HERE", "bash;", "false || sh"])
+def test_what_only_a_shell_can_read_is_left_to_it(project: Project, command: str) -> None:
+    """Of a command that starts with an assignment, a word of the shell itself or a variable no program is missed."""
+    generic = ("--executor", "cluster-generic", "--jobs", "1", "--latency-wait", "1", "--forcerun", "spec")
+    options = (
+        "--cluster-generic-submit-cmd",
+        command,
+        "--seconds-between-status-checks",
+        "1",
+        "--max-jobs-per-second",
+        "9",
+    )
+    target = "results/specs/claims.json"
+    done = project.snakemake(*generic, *options, target, SHELL_HERE="bash")
+    assert "1 of 1 steps" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("bash 'x", "--cluster-generic-submit-cmd bash 'x: No closing quotation"),
+        ("no_such_qsub -V", "there is no program no_such_qsub here"),
+        ("./no_such_qsub", "there is no program ./no_such_qsub here"),
+    ],
+)
+def test_a_command_that_cannot_run_is_said_in_one_line(project: Project, command: str, line: str) -> None:
+    generic = ("--executor", "cluster-generic", "--jobs", "1", "--cluster-generic-submit-cmd", command)
+    done = project.snakemake(*generic, "results/data/diagonal_sgd.nc", check=False)
+    assert done.returncode != 0
+    [error] = [each for each in done.stderr.splitlines() if each.startswith("error:")]
+    assert line in error
+    assert "Traceback" not in done.stderr
 
 
 def test_a_limit_below_what_jobs_ask_for_that_do_not_run(project: Project) -> None:

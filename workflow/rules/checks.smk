@@ -1,7 +1,7 @@
 # What Snakemake takes in silence or fails on late, refused before anything starts.
 
 import importlib.util
-import shutil
+import subprocess
 
 # By their names here; a workflow that imports this one may give them others, or leave some out.
 OURS = {name: proxy.rule for name, proxy in rules._rules.items()}
@@ -49,6 +49,15 @@ def refuse_low_limits():
                 )
 
 
+def program_of(option, command):
+    """The program that a command line starts with; None where a shell must read it to say (an assignment, a variable)."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        sys.exit(f"error: {option} {command}: {error}")
+    return words[0] if words and re.fullmatch(r"[\w./][\w./+-]*", words[0]) else None
+
+
 def programs_of_the_engine():
     """What jobs are handed to a cluster, watched and cancelled with."""
     name, settings = workflow.executor_plugin.name, workflow.executor_settings
@@ -56,8 +65,27 @@ def programs_of_the_engine():
         return ["sbatch", settings.status_command or "squeue", "scancel"]
     if name != "cluster-generic":
         return []
-    commands = (settings.submit_cmd, settings.status_cmd, settings.cancel_cmd)
-    return [shlex.split(command)[0] for command in commands if command]
+    commands = {
+        kind: getattr(settings, f"{kind}_cmd")
+        for kind in ("submit", "status", "cancel")
+    }
+    programs = [
+        program_of(f"--cluster-generic-{kind}-cmd", command)
+        for kind, command in commands.items()
+        if command
+    ]
+    return [program for program in programs if program]
+
+
+def shell_knows(program):
+    """Whether the shell that the plugins use finds the program, or is it itself, as of cd."""
+    found = subprocess.run(
+        'command -v "$PROGRAM"',
+        shell=True,
+        env=os.environ | {"PROGRAM": program},
+        stdout=subprocess.DEVNULL,
+    )
+    return found.returncode == 0
 
 
 def refuse_to_start():
@@ -65,7 +93,7 @@ def refuse_to_start():
     refuse_settings_of_other_rules("--groups", workflow.group_settings.overwrite_groups)
     # The Slurm plugin (2.8) waits for ever for a job that it could not submit for want of sbatch.
     for program in programs_of_the_engine():
-        if shutil.which(program) is None:
+        if not shell_knows(program):
             sys.exit(
                 f"error: --executor {workflow.executor_plugin.name}: there is no program {program} here; start Snakemake "
                 "on a machine that may submit jobs to the cluster, or without the cluster's --workflow-profile"

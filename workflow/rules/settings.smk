@@ -13,6 +13,10 @@ else:
     values = dict(workflow.config_settings.config)
     # Of the Snakemake of a job: what that of the run planned with.
     PLANNED = values.pop("largestep_planned", None)
+    if PLANNED is not None and workflow.is_main_process:
+        sys.exit(
+            "error: --config largestep_planned: is what a run tells its own jobs, and no key of config.yaml; leave it out"
+        )
     GIVEN = {"files": [CONFIG_FILE, *above], "values": values}
 SOURCES = configuration.sources(**GIVEN)
 try:
@@ -21,14 +25,16 @@ try:
 except configuration.ConfigError as error:
     sys.exit(f"error: {error}")
 # Jobs of a cluster, and rules with `run`, have a Snakemake of their own that reads all this again, perhaps after an edit.
+# All of them compare what the aggregate depends on: what a job itself depends on, Snakemake cannot tell it.
 if not IS_MODULE:
     key = f"key-{RESULTS_KEY[:32]}"
     if workflow.is_main_process:
         workflow.config_settings.config_args.append(f"largestep_planned={key}")
     elif PLANNED not in (None, key):
         sys.exit(
-            f"error: {' + '.join(SOURCES)}: was edited while the run is on, or code was, and this job would not make what "
-            "was planned; end the run and start it again"
+            f"error: {' + '.join(SOURCES)}: was edited while the run is on, or code of a stage was, so that "
+            "results/largestep.nc would be another than the one that was planned, and so perhaps what this job makes; end "
+            "the run and start it again"
         )
 if len(SOURCES) > 1:
     logger.info(f"Settings: {' + '.join(SOURCES)}")
