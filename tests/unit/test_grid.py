@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from largestep import config, grid
 from largestep.keys import canonical
@@ -31,6 +32,16 @@ def test_training_does_not_depend_on_what_it_does_not_read(cells: dict[str, grid
     spec = cells["two_layer.small"].spec("train")
     for word in ("published", "threshold", "title", "views", "scale_", "paper"):
         assert word not in spec
+
+
+def test_the_key_of_the_results_holds_titles_and_no_views(repository: Path) -> None:
+    """What jobs of a cluster compare with what was planned."""
+    raw = yaml.safe_load((repository / "tests/tiny/config.yaml").read_text())
+    key = grid.results_key(config.parse(raw, "c"))
+    raw["experiments"]["diagonal"]["views"] = ["curves"]
+    assert grid.results_key(config.parse(raw, "c")) == key
+    raw["experiments"]["diagonal"]["title"] = "Another"
+    assert grid.results_key(config.parse(raw, "c")) != key
 
 
 def test_specs_nest(cells: dict[str, grid.Cell]) -> None:
