@@ -309,13 +309,13 @@ def test_a_network_that_draws_for_itself_goes_on_to_the_same_bits(
     data: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dropout, and normalisation by the mean over all batches, which counts them."""
-    (tmp_path / "own_net.py").write_text(
+    (tmp_path / "drawing_net.py").write_text(
         "from torch import nn\n\n\ndef net(channels, classes):\n"
         "    body = nn.Sequential(nn.Conv2d(channels, 3, 3), nn.BatchNorm2d(3, momentum=None), nn.ReLU())\n"
         "    return nn.Sequential(body, nn.Flatten(), nn.Dropout(0.5), nn.Linear(108, classes))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    settings = spec(0.05, 2) | {"model": {"kind": "own_net.net", "options": {}, "blocks": ["0"]}}
+    settings = spec(0.05, 2) | {"model": {"kind": "drawing_net.net", "options": {}, "blocks": ["0"]}}
     undisturbed = train(settings, data, tmp_path / "undisturbed")
     train_and_kill(settings, data, tmp_path, 7)
     torch.manual_seed(99)

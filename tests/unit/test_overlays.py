@@ -57,7 +57,7 @@ def test_a_schedule_takes_the_place_of_what_was_written_out(layered: Any) -> Non
     [
         ({"cells": {"small": {"step_size": 0.2}}}, False),
         ({"data": {"examples": 9}}, False),
-        ({"model": {"u": 0.2}}, False),
+        ({"model": {"u": -0.1}}, False),
         ({"training": {"steps": 301}}, False),
         ({"training": {"seeds": 9}}, True),
         ({"title": "Other words"}, True),

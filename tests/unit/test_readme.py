@@ -48,7 +48,7 @@ def test_only_what_lies_between_the_markers_changes(tmp_path: Path, monkeypatch:
     summary.write_text('claim,what the paper claims,answer,recurs\nC1,"One, two.",holds,99%\nC2,Three.,not run,\n')
     write(monkeypatch, "--summary", summary, "--readme", page)
     assert page.read_text() == (
-        f"before\n{readme.BEGIN}\nOf 2 claims: holds 1, not run 1.\n\n| | the paper claims | answer | recurs |\n"
+        f"before\n{readme.BEGIN}\nOf 2 claims: holds 1, not run 1.\n\n| | what is claimed | answer | recurs |\n"
         f"|---|---|---|---|\n| C1 | One, two. | holds | 99% |\n| C2 | Three. | not run |  |\n{readme.END}\nafter\n"
     )
 
