@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +97,14 @@ def test_it_runs_to_the_sparsity_of_the_named_block(trained: Project) -> None:
             0 < sparsity["feature_sparsity"].isel(arm=0, seed=0, snapshot_step=0, correlation_threshold=0).item() <= 1
         )
     assert planned(trained) == set()
+
+
+def test_a_random_py_of_the_users_breaks_no_rule_with_run(project: Project) -> None:
+    """Such a rule starts a Snakemake of its own, here as for users: not forked, which has imported the library's."""
+    command = [str(Path(sys.executable).parent / "snakemake"), "--cores", "1", "results/specs/aggregate.json"]
+    done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (project.folder / "results/specs/aggregate.json").exists()
 
 
 def test_a_comment_in_it_reruns_nothing(project: Project) -> None:
