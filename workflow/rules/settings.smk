@@ -28,7 +28,7 @@ except configuration.ConfigError as error:
 # All of them compare what the aggregate depends on: what a job itself depends on, Snakemake cannot tell it.
 if not IS_MODULE:
     # A random.py in the working folder replaces nothing that the Snakemake of a rule with `run` imports.
-    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.update(PYTHONSAFEPATH="1")
     key = f"key-{RESULTS_KEY[:32]}"
     if workflow.is_main_process:
         workflow.config_settings.config_args.append(f"largestep_planned={key}")
