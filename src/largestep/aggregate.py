@@ -10,9 +10,10 @@ import xarray as xr
 
 from largestep import stages, store
 from largestep.cli import file_parser, read_spec, run
+from largestep.decay_steps import decay_fraction
 from largestep.keys import digest
 from largestep.measures.stabilisation import stabilisation
-from largestep.schedules import NO_DECAY, decay_fraction
+from largestep.schedules import NO_DECAY
 from largestep.sparsity import SOURCES
 from largestep.specs.aggregates import AggregateSpec, ExperimentEntry, StudyEntry
 from largestep.specs.cells import SparsitySpec

@@ -9,6 +9,18 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from largestep.config.cells import StepSizes
+    from largestep.schedules import Law
+
+
+def decay_fraction(law: StepSizes | Law) -> float:
+    """Fraction of training spent before the first decay; 0 for a constant step size, NaN for an annealed one."""
+    if law.annealing is not None:
+        return math.nan
+    return float(law.decays[0].at) if law.decays else 0.0
 
 
 def passed(share: float, steps: int) -> Fraction:

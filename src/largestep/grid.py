@@ -13,6 +13,7 @@ from largestep.config import CellConfig, Config, ConfigError, Experiment
 from largestep.config.measures import Measures
 from largestep.config.studies.base import REPLICATES, StudyBase
 from largestep.config.training import ImageTraining
+from largestep.decay_steps import decay_fraction
 from largestep.keys import digest
 from largestep.specs.aggregates import AggregateSpec, CellEntry, ClaimsSpec, ExperimentEntry, StudyEntry, StudyLeftOut
 from largestep.specs.cells import DataSpec, FeaturesSpec, ImageTrainSpec, SparsitySpec, ToyTrainSpec, part_name
@@ -192,9 +193,7 @@ def claims_spec(config: Config) -> str:
 
 def _durations(settings: Experiment) -> int:
     """How many durations of the large-step phase an experiment has."""
-    # `schedules.decay_fraction` says the same, but its module imports NumPy, which a plan does without.
-    divided = [cell for cell in settings.cells.values() if cell.decays and cell.annealing is None]
-    return len({cell.decays[0].at for cell in divided if cell.decays[0].at > 0})
+    return len({at for at in map(decay_fraction, settings.cells.values()) if at > 0.0})
 
 
 def _check_length(key: str, spec: str) -> None:

@@ -108,7 +108,7 @@ class Schedule:
             "peak_step_size": variable((), self.peak, "1", "largest step size"),
             "decay_fraction": variable(
                 (),
-                decay_fraction(self.law),
+                decay_steps.decay_fraction(self.law),
                 "1",
                 "fraction of training before the first decay, 0 for a constant step size, NaN for an annealed one",
             ),
@@ -134,13 +134,6 @@ def second_half(steps: NDArray[np.int64], decay_step: int) -> NDArray[np.bool_]:
 def in_words(fraction: float) -> str:
     """What ends the large-step phase, for a decay after this fraction of training (see `decay_fraction`)."""
     return "cosine annealing" if np.isnan(fraction) else f"decay at {100 * fraction:.3g}%"
-
-
-def decay_fraction(law: StepSizes | Law) -> float:
-    """Fraction of training spent before the first decay; 0 for a constant step size, NaN for an annealed one."""
-    if law.annealing is not None:
-        return np.nan
-    return float(law.decays[0].at) if law.decays else 0.0
 
 
 def _warmup(law: Warmup | Rise, progress: NDArray[np.float64]) -> NDArray[np.float64]:

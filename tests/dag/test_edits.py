@@ -58,7 +58,7 @@ NOTHING: dict[str, tuple[str, str, str]] = {
     ),
     "help of an argument": ("train_images.py", "folder for what a killed job", "where a killed job"),
     "the description of a module": ("train.py", '"""Train every seed of one cell of a toy', '"""Train a toy'),
-    "a docstring": ("schedules.py", '"""Fraction of training spent', '"""Part of training spent'),
+    "a docstring": ("decay_steps.py", '"""Fraction of training spent', '"""Part of training spent'),
     "a comment": ("schedules.py", "        # The step size stays", "        # It stays"),
     "an argument's type": ("schedules.py", "law: Warmup | Rise, progress", "law: Any, progress"),
     "a result's type": ("schedules.py", "-> float:", "-> float | None:"),
@@ -106,7 +106,7 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
         after("train", *ALL) | studies(*{*STUDIES} - {"bouncing", "sde_convergence"}),
     ),
     "when the decay comes": (
-        *("schedules.py", "if law.decays else 0.0", "if law.decays else 0.00001"),
+        *("decay_steps.py", "if law.decays else 0.0", "if law.decays else 0.00001"),
         after("train", *ALL) | {"aggregate"} | studies(*{*STUDIES} - {"bouncing", "sde_convergence"}),
     ),
     "a network": (

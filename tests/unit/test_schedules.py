@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from largestep.schedules import PHASE_OF_IMAGES, Schedule, decay_fraction
+from largestep.decay_steps import decay_fraction
+from largestep.schedules import PHASE_OF_IMAGES, Schedule
 from tests.settings import CONSTANT, as_settings
 
 

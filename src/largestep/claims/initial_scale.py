@@ -17,9 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from largestep import elementary
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, Values, above, between, within_factor
+from largestep.claims.verdict import Measured, Values, above, between, log2_ratio, within_factor
 
 CLAIM = "C22"
 CLAIMS = {CLAIM: "A large step acts on a diagonal network as the smaller initial scale that the exact law gives."}
@@ -63,7 +62,7 @@ def _rows(where: str, study: xr.Dataset, size: float, headline: bool) -> Iterato
         gone, first = lost | (small["diverged_step"].values >= 0), headline and run == "law"
         for what, values in (("non-zeros", "l0"), ("test losses", "test_loss")):
             statistic = RATIO.format(what, called, size)
-            ratio = _log2_ratio(small[values].values, large[values].values)
+            ratio = log2_ratio(small[values].values, large[values].values)
             yield Measured(CLAIM, where, statistic, ratio, within_factor(FACTOR), gone, headline=first)
     grid = study.isel(run=np.flatnonzero(study["run"].values == "small")).isel(l0_threshold=-1)
     grid = grid.isel(run=np.argsort(grid["log10_scale"].isel(seed=0).values, kind="stable"))
@@ -81,9 +80,3 @@ def _one(study: xr.Dataset, run: str, size: float) -> xr.Dataset:
     """One kind of run of a step size, at the largest threshold."""
     chosen: NDArray[np.bool_] = (study["run"].values == run) & (study["step_size"].values == size)
     return study.isel(run=int(np.flatnonzero(chosen)[0]), l0_threshold=-1)
-
-
-def _log2_ratio(one: Values, other: Values) -> Values:
-    positive = (one > 0.0) & (other > 0.0)
-    ratio = np.divide(one, other, out=np.full(len(one), np.nan), where=positive)
-    return np.asarray(elementary.log2(ratio))

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import xarray as xr
 
 from largestep import elementary
 from largestep.claims.results import Results
-from largestep.claims.verdict import Measured, above, within_factor
+from largestep.claims.verdict import Measured, above, log2_ratio, within_factor
 
 CLAIM = "C21"
 CLAIMS = {
@@ -62,10 +61,8 @@ def _rows(where: str, study: xr.Dataset, arm: str, called: str) -> Iterator[Meas
             headline=coarsest and arm in HEADLINES,
         )
         if arm == "label_noise" and coarsest:
-            positive = (counts[0] > 0) & (counts[1] > 0)
-            ratio = np.divide(counts[0], counts[1], out=np.full(len(lost), np.nan), where=positive)
             statistic = f"log2 of the ratio of non-zeros at threshold {at} of {called} and SGD"
-            yield Measured(CLAIM, where, statistic, elementary.log2(ratio), within_factor(FACTOR), lost, headline=True)
+            yield Measured(CLAIM, where, statistic, log2_ratio(*counts), within_factor(FACTOR), lost, headline=True)
     losses = [elementary.log10(each["test_loss"].isel(step=-1).values) for each in (one, sgd)]
     statistic = f"log10 test loss of {called} minus that of SGD"
     yield Measured(CLAIM, where, statistic, losses[0] - losses[1], MORE, lost, headline=arm in HEADLINES)

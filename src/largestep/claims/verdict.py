@@ -80,6 +80,13 @@ def within_factor(factor: float) -> Criterion:
     return between(-math.log2(factor), math.log2(factor))
 
 
+def log2_ratio(one: Values, other: Values) -> Values:
+    """log2 of each value over the other's; NaN where either is not positive."""
+    positive = (one > 0.0) & (other > 0.0)
+    ratio = np.divide(one, other, out=np.full(len(one), np.nan), where=positive)
+    return np.asarray(elementary.log2(ratio))
+
+
 @dataclass(frozen=True)
 class Measured:
     """One statistic of one claim in one experiment.

@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from largestep import stages
 from largestep.compiled import use_threads
+from largestep.decay_steps import decay_fraction
 from largestep.measures.thresholds import l0_norm
 from largestep.recording import grid
-from largestep.schedules import Decay, Law, Schedule, decay_fraction, is_large, second_half
+from largestep.schedules import Decay, Law, Schedule, is_large, second_half
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
 from largestep.toys.network import linear

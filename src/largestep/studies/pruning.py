@@ -20,7 +20,8 @@ from largestep.measures.pruning import TOLERANCE
 from largestep.schedules import Decay, Law
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
-from largestep.toys.network import layered, network
+from largestep.toys.network import layered
+from largestep.toys.runs import Problem
 from largestep.toys.train import train
 
 if TYPE_CHECKING:
@@ -110,21 +111,21 @@ def _examples(inputs: Array, labels: Array, residual_factor: float) -> Examples:
 
 def _runs(label: str, name: str, spec: StudySpec[Pruning, UsedToy], threads: int) -> Iterator[Trained]:
     experiment, schedules = spec.experiments[name], spec.settings.networks[name]
-    drawn, model = experiment.data.data, experiment.model
+    drawn = experiment.data.data
     data = stages.worker("data", drawn.kind).draw(drawn, 0)
     # Its evaluations would take longer than the training.
     untested = data.drop_vars(("test_inputs", "test_labels"), errors="ignore")
     own = {"arms": ["order"], "seeds": schedules.seeds, "evaluations": 2, "snapshots": 2}
     training = experiment.training.model_copy(update=own)
-    factor = {"half_mse": 1.0, "mse": 2.0}[training.loss]
+    problem = Problem(experiment.model, data, training.loss)
+    factor, net = problem.residual_factor, layered(problem.net)
     learnt = _examples(data["train_inputs"].values[0], data["train_labels"].values[0], factor)
     test = None
     if "test_inputs" in data:
         test = _examples(data["test_inputs"].values, data["test_labels"].values[0], factor)
-    net = layered(network(model, data.sizes["input"]))
     for fraction, law in _laws(schedules):
         run = f"{label}, {name} {fraction:g}"
-        losses, snapshots = train(model, training, law, untested, label=run, threads=threads)
+        losses, snapshots = train(experiment.model, training, law, untested, label=run, threads=threads)
         last = snapshots["parameters"].isel(arm=0, snapshot_step=-1).values
         gone = losses["diverged_step"].isel(arm=0).values
         nets = [None if step >= 0 else net.matrices(one) for one, step in zip(last, gone, strict=True)]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from largestep import decay_steps, stages
 from largestep.config.measures import Thresholds
-from largestep.config.scalars import Scale, Strict
+from largestep.config.scalars import Fraction, Name, Scale, Several, Strict
 
 TOYS = frozenset(stages.TOYS)
 # What the seeds of a study or of an arm replicate.
@@ -63,6 +63,39 @@ class StudyOfFeatures(StudyBase):
     def thresholds(self) -> set[str]:
         """All: it takes the measures that the cells take."""
         return {*Thresholds.model_fields, "normalise_activations"}
+
+
+class StudyOfNewSets(StudyBase):
+    """A study of SGD, by single examples, on the diagonal network of an experiment, with a data set a seed."""
+
+    experiment: Name = Field(description="experiment whose data, diagonal network and training are taken over")
+    steps: Several = Field(description="length in updates")
+    decay_at: Fraction = Field(description="fraction of training at which the large step ends")
+
+    def replicates(self) -> dict[str, str]:
+        """Data sets."""
+        return {"": DATA_SETS}
+
+    def uses(self) -> dict[str, list[str]]:
+        """The experiment, without its cells: the schedules are the study's own."""
+        return {self.experiment: []}
+
+    def models(self) -> frozenset[str]:
+        """Diagonal networks alone know the law of their scale and the noise of SGD."""
+        return frozenset({"diagonal"})
+
+    def thresholds(self) -> set[str]:
+        """What counts as non-zero."""
+        return {"l0_thresholds"}
+
+    def check_updates(self, experiment: Any, known: str) -> None:
+        """Refuse updates that are not plain steps of one example, data without new sets, and no large or small step.
+
+        known: as in `check_single_examples`.
+        """
+        check_single_examples(self.experiment, experiment, known)
+        check_new_sets(self.experiment, experiment)
+        check_decays("decay_at", [self.decay_at], self.steps, experiment.training.decay_after_update)
 
 
 def check_single_examples(name: str, experiment: Any, known: str) -> None:
