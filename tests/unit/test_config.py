@@ -565,6 +565,9 @@ def test_overlay_and_scale_from_the_command_line(tmp_path: Path) -> None:
     done = project.snakemake("--cores", "1", "--config", "extra=1", check=False)
     assert done.returncode != 0
     assert "config.yaml + --config extra=1: extra: unknown key" in done.stdout + done.stderr
+    # Of two --config flags Snakemake loses the first without a word.
+    done = project.snakemake("--dry-run", "--cores", "1", "--config", "scale=laptop")
+    assert "Settings: config.yaml + --config scale=laptop" in done.stdout + done.stderr
 
 
 def test_scales_include_the_smaller(repository: Path) -> None:
