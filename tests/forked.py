@@ -84,11 +84,6 @@ def run(
     return subprocess.CompletedProcess([module, *arguments], status, *printed)
 
 
-def start_anew() -> None:
-    """Let processes from here on be forked off another server, whose sets are in another order."""
-    _server.cache_clear()
-
-
 @cache
 def _server() -> tuple[str, str]:
     """The socket of a server that ends with this process, and what stands for Python there."""

@@ -34,11 +34,16 @@ def main() -> None:
     digests: dict[str, str] = {}
     for name in options.cells:
         for part, dataset in cell(grid.cells(settings)[name], options.steps, options.threads).items():
-            digests[f"{name} {part}"] = content_digest(dataset)
+            digests[f"cells/{name}/{part}"] = digest(dataset)
     for name in options.studies:
-        digests[f"study {name}"] = content_digest(study(grid.study_spec(settings, name), options.threads))
+        digests[f"studies/{name}"] = digest(study(grid.study_spec(settings, name), options.threads))
     blas = sorted({str(each.get("architecture")) for each in threadpool_info() if each["user_api"] == "blas"})
     json.dump({"machine": attributes(), "blas": blas, "digests": digests}, sys.stdout)
+
+
+def digest(dataset: xr.Dataset) -> str:
+    """Of the values; what a store says of them is not what a processor decides."""
+    return content_digest(dataset.drop_attrs())
 
 
 def cell(chosen: grid.Cell, steps: int | None, threads: int) -> dict[str, xr.Dataset]:
@@ -48,16 +53,16 @@ def cell(chosen: grid.Cell, steps: int | None, threads: int) -> dict[str, xr.Dat
     training, drawn, model, own = train.training, train.data.data, train.model, {"label": "test", "threads": threads}
     if steps:
         training = training.model_copy(update={"steps": steps, "seeds": 2, "evaluations": 10, "snapshots": 2})
-    data = stages.worker("data", drawn.kind).draw(drawn, training.seeds)
+    data = stages.worker("data", drawn.kind).draw(drawn, train.data.draws)
     losses, snapshots = stages.worker("train", model.kind).train(model, training, train.schedule, data, **own)
     features = stages.worker("features", model.kind).features(model, spec.features.measures, data, snapshots, **own)
     features = features.assign_coords({name: snapshots.variables[name] for name in snapshots.coords})
     return {
         "data": data,
-        "losses": losses,
-        "parameters": snapshots,
+        "train": losses,
+        "snapshots": snapshots,
         "features": features,
-        "measures": measures(features, spec.measures),
+        "sparsity": measures(features, spec.measures),
     }
 
 

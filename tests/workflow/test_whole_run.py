@@ -1,4 +1,4 @@
-"""The whole workflow on tiny settings: what it makes, and that it makes the same twice."""
+"""The whole workflow on tiny settings: what it makes."""
 
 from __future__ import annotations
 
@@ -8,43 +8,10 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import pytest
 import xarray as xr
-import yaml
 
 from largestep import store
-from tests import forked
-from tests.conftest import REPOSITORY, Project, make_project
-
-STUDIES = yaml.safe_load((REPOSITORY / "tests/tiny/config.yaml").read_text())["studies"]
-
-
-def test_same_stores_from_one_core_and_from_two(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> None:
-    """Bit for bit: the digest covers every byte of data and every attribute but times and the machine.
-
-    A cell of every toy network and the studies of them; test_stale shows it of tables and figures, the kills of
-    tests/reliability show it of image classifiers.
-    """
-    again = make_project(tmp_path_factory.mktemp("again"))
-    forked.start_anew()
-    cells = ("diagonal.decay50", "points.decay50", "teacher.small")
-    studies = [name for name in STUDIES if name != "image_sharpness"]
-    targets = [f"results/cells/{cell}/sparsity.nc" for cell in cells]
-    targets += [f"results/studies/{name}.nc" for name in studies]
-    again.snakemake("--cores", "1", *targets)
-    # Only now: where tests run in several processes, another makes it meanwhile.
-    finished = request.getfixturevalue("finished")
-    stores = sorted(path.relative_to(again.folder) for path in again.folder.glob("results/**/*.nc"))
-    # Data sets; of each network training, snapshots, features and sparsity.
-    assert len(stores) == 3 + 3 * 4 + len(studies)
-    for path in stores:
-        with (
-            xr.open_dataset(finished.folder / path) as first,
-            xr.open_dataset(again.folder / path) as second,
-        ):
-            assert first.attrs["content_sha256"] == second.attrs["content_sha256"], path
+from tests.conftest import Project
 
 
 def test_makes_what_the_contract_names(finished: Project) -> None:
