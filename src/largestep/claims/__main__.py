@@ -33,6 +33,7 @@ from largestep.claims import (
     regimes,
     saddles,
     sde,
+    several_decays,
     stabilisation,
     support,
 )
@@ -69,6 +70,7 @@ MODULES = (
     pruning,
     noise_shape,
     initial_scale,
+    several_decays,
 )
 # Of a row, only for the summary.
 NOT_IN_TABLE = ("headline", "beside", "companion", "margin")
