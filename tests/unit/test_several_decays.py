@@ -219,4 +219,4 @@ def test_the_figure_has_every_schedule(tiny: xr.Dataset) -> None:
     assert [len(ax.lines) for ax in drawn.axes] == [2 + 4] * 4  # two decays, four schedules
     alive = np.flatnonzero((tiny["diverged_step"].sel(network="diagonal") < 0).all("schedule"))
     middle = tiny["l0"].sel(network="diagonal", schedule="several").isel(seed=alive, l0_threshold=0).median("seed")
-    np.testing.assert_allclose(drawn.axes[0].lines[2].get_ydata(), middle)
+    np.testing.assert_allclose(drawn.axes[0].lines[4].get_ydata(), middle)

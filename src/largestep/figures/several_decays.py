@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -22,12 +24,12 @@ decay go from the first of them straight to the last.
 *What is claimed.* The paper uses the schedules of He et al. (2016), decayed "potentially multiple times", and explains
 one decay; C23 asks of the others what follows from it.
 
-*What to look for.* Do features stay where the first plateau left them, or fall further between the dotted lines, where
-the dashed line already takes the smallest steps? Does the test loss fall at each dotted line?
+*What to look for.* Do features stay where the first plateau left them, or fall further between the two upright
+lines, where the dashed line already takes the smallest steps? Does the test loss fall at each of them?
 """
 # Where each schedule's large steps end, as a share of training, decides its colour.
 NAMES = {"several": "several decays", "early": "one early", "late": "one late", "small": "small steps"}
-DASHED = style.LINE_STYLES[1]
+SOLID, DASHED, DOTTED = style.LINE_STYLES
 
 
 @style.house()
@@ -40,9 +42,9 @@ def draw(study: xr.Dataset) -> Figure:
         run = study.sel(network=name)
         what, values = _features(run)
         alive = np.flatnonzero((run["diverged_step"].values < 0).all(axis=0))
-        lost = f"{run.sizes['seed'] - len(alive)} of {run.sizes['seed']} seeds diverge"
+        lost = f"{run.sizes['seed'] - len(alive)} of {run.sizes['seed']} diverged"
         sizes = ", ".join(f"{size:g}" for size in run["step_size"].values)
-        titles = f"{name.replace('_', ' ')}\n{sizes}; {lost}", "test loss"
+        titles = f"{name.replace('_', ' ')}, {lost}\nη {sizes}", "test loss"
         for row, (shown, title) in enumerate(zip((values, run["test_loss"]), titles, strict=True)):
             ax = axes[row, place]
             _curves(ax, run, shown.transpose("schedule", "seed", "point").isel(seed=alive).values)
@@ -52,16 +54,16 @@ def draw(study: xr.Dataset) -> Figure:
         style.log_axis(axes[1, place])
     entries = [Line2D([], [], color=shade, linestyle=line, label=NAMES[kind]) for kind, shade, line in _styles(study)]
     style.key(figure, entries, "Schedules", columns=4)
-    style.note(figure, f"{style.BAND_NOTE} Dotted: the step size is divided under several decays.")
+    style.note(figure, f"{style.BAND_NOTE} Upright: the decays of several.")
     return figure
 
 
-def _styles(study: xr.Dataset) -> list[tuple[str, str, object]]:
+def _styles(study: xr.Dataset) -> list[tuple[str, str, Any]]:
     """Schedule, colour and line, by when the first step size ends."""
     run = study.isel(network=0)
     steps = float(run["point_step"].values[-1])
     first, last = (float(run["decay_step"].values[place]) / steps for place in (0, -1))
-    lasts = {"several": (first, "-"), "early": (first, DASHED), "late": (last, "-"), "small": (0.0, "-")}
+    lasts = {"small": (0.0, SOLID), "late": (last, DOTTED), "several": (first, SOLID), "early": (first, DASHED)}
     return [(kind, style.colour(fraction), line) for kind, (fraction, line) in lasts.items()]
 
 

@@ -128,7 +128,7 @@ class _Followed:
         training = experiment.training
         self._orders = Orders(range(seeds), problem.examples, training.batch_size, training.sampling)
 
-    def each(self, sizes: dict[str, Array], points: NDArray[np.int64], first: int) -> list[dict[str, Array]]:
+    def each(self, sizes: dict[str, Array], points: NDArray[np.int64], first: int) -> list[dict[str, Any]]:
         """What is measured of every schedule at the points; all but `SMALL` share the first so many of them."""
         small = self._follow(self._runs.branch(), copy.deepcopy(self._orders), sizes[SMALL], points)
         shared = self._follow(self._runs, self._orders, sizes[SEVERAL], points[:first])
@@ -139,7 +139,7 @@ class _Followed:
             by_schedule.append(joined | {"diverged_step": rest["diverged_step"]})
         return [*by_schedule, small]
 
-    def _follow(self, runs: Runs, orders: Orders, sizes: Array, points: NDArray[np.int64]) -> dict[str, Array]:
+    def _follow(self, runs: Runs, orders: Orders, sizes: Array, points: NDArray[np.int64]) -> dict[str, Any]:
         """Values (seeds, points, ...) before the updates at these points."""
         at_point = []
         for now in points:
@@ -149,7 +149,7 @@ class _Followed:
             at_point.append(
                 {"train_loss": runs.loss(), "test_loss": runs.test_loss()} | self._features(runs.parameters)
             )
-        values = {key: np.stack([each[key] for each in at_point], axis=1) for key in at_point[0]}
+        values: dict[str, Any] = {key: np.stack([each[key] for each in at_point], axis=1) for key in at_point[0]}
         return values | {"diverged_step": runs.diverged_step}
 
     def _features(self, parameters: Array) -> dict[str, Array]:
