@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from largestep.specs.studies import StudySpec, UsedToy
 
 Array = NDArray[np.float64]
-SEVERAL, EARLY, LATE, SMALL = SCHEDULES = ("several", "early", "late", "small")
+SCHEDULES = ("several", "early", "late", "small")
+SEVERAL, EARLY, LATE, SMALL = SCHEDULES
 ALONG = ("network", "schedule", "seed", "point")
 DESCRIBED = {
     "train_loss": (ALONG, "loss on the training set"),
