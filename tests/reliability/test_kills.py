@@ -19,7 +19,7 @@ from tests.image_runs import spec
 from tests.reliability.conftest import Counted
 from tests.settings import as_settings
 
-KILLS = int(os.environ.get("LARGESTEP_KILLS", "3"))
+KILLS = int(os.environ.get("LARGESTEP_KILLS", "2"))
 # A job is killed at a random moment after its first save. All kills together leave it most of its work to do.
 SHARE = 0.4
 SETTINGS = {"kind": "digits", "examples": 1000, "test_examples": 100, "seed": 0}

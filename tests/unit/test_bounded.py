@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from largestep.images.bounded import bounds
 
 IMAGES = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-INITS = 40
+INITS = 8
 
 
 class Cosine(nn.Module):
