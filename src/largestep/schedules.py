@@ -50,6 +50,11 @@ class Law:
     annealing: None = None
 
 
+def large_then_small(large: float, until: float, small: float) -> Law:
+    """A large step size until a fraction of training, then a small one."""
+    return Law(large, [Decay(until, large / small)])
+
+
 @dataclass(frozen=True)
 class Schedule:
     """The step size of every step of a run, and when it ceases to be large.

@@ -11,7 +11,7 @@ import xarray as xr
 from largestep import stages, store
 from largestep.cli import existing, run, spec_parser
 from largestep.measures import RUN, rescaling
-from largestep.measures.thresholds import effective_rank, l0_norm, rank
+from largestep.measures.thresholds import effective_rank, l0_norms, rank
 from largestep.measures.units import feature_sparsity, reordered_sparsity, sampling_error, signed
 from largestep.specs.cells import SparsitySpec
 from largestep.store import variable
@@ -75,7 +75,7 @@ def measures(features: xr.Dataset, thresholds: Thresholds) -> xr.Dataset:
         )
     if "predictor" in features:
         sweep = thresholds.l0_thresholds
-        norms = np.stack([l0_norm(features["predictor"].values, t) for t in sorted(sweep)], axis=-1)
+        norms = l0_norms(features["predictor"].values, sweep)
         dataset["l0"] = variable(
             (*RUN, "l0_threshold"), norms, "1", "number of non-zero coordinates of the predictor u * v"
         )

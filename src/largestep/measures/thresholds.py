@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
@@ -53,3 +55,8 @@ def l0_norm(values: Array, threshold: float) -> Array:
     """
     count = np.sum(np.abs(values) > threshold, axis=-1)
     return np.asarray(np.where(np.isnan(values).any(axis=-1), np.nan, count))
+
+
+def l0_norms(values: Array, thresholds: Iterable[float]) -> Array:
+    """`l0_norm` at every threshold, in ascending order, (..., thresholds)."""
+    return np.stack([l0_norm(values, threshold) for threshold in sorted(thresholds)], axis=-1)

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from largestep import elementary, stages
 from largestep.compiled import use_threads
-from largestep.measures.thresholds import l0_norm
-from largestep.schedules import Decay, Law, Schedule
+from largestep.measures.thresholds import l0_norms
+from largestep.schedules import Law, Schedule, large_then_small
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
 from largestep.toys.network import lawful, linear
@@ -58,7 +58,7 @@ def study(spec: StudySpec[InitialScale, UsedToy], threads: int) -> xr.Dataset:
     data_set = np.tile(data_sets("data", settings.seeds), len(runs))
     flat, shape = end.reshape(-1, end.shape[-1]), end.shape[:2]
     predictors, levels = linear(problem.net).predictor(end), sorted(thresholds)
-    non_zeros = np.stack([l0_norm(predictors, level) for level in levels], axis=-1)
+    non_zeros = l0_norms(predictors, levels)
     along = ("run", "seed")
     return xr.Dataset(
         {
@@ -87,7 +87,7 @@ def _runs(
     count = 3 * len(settings.step_sizes) + len(settings.scales)
     with tqdm(total=count, desc=label, unit="run", mininterval=2.0, ascii=True) as bar:
         for size in settings.step_sizes:
-            law = Law(size, [Decay(settings.decay_at, size / settings.small_step_size)])
+            law = large_then_small(size, settings.decay_at, settings.small_step_size)
             schedule = Schedule(law, settings.steps, after_update)
             ends, log_a = _followed(problem, seeds, schedule, sampling)
             middle = np.median(log_a, axis=1, keepdims=True) / 2.0

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from largestep import stages
 from largestep.compiled import use_threads
-from largestep.measures.thresholds import l0_norm
+from largestep.measures.thresholds import l0_norms
 from largestep.recording import grid
-from largestep.schedules import Decay, Law, Schedule
+from largestep.schedules import Schedule, large_then_small
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
 from largestep.toys.network import linear, shapable
@@ -43,7 +43,7 @@ def study(spec: StudySpec[NoiseShape, UsedToy], threads: int) -> xr.Dataset:
     experiment = spec.experiments[settings.experiment]
     drawn, training, thresholds = experiment.data.data, experiment.training, experiment.measures.l0_thresholds
     problem = Problem(experiment.model, stages.worker("data", drawn.kind).draw(drawn, settings.seeds), training.loss)
-    law = Law(settings.step_size, [Decay(settings.decay_at, settings.step_size / settings.decayed_step_size)])
+    law = large_then_small(settings.step_size, settings.decay_at, settings.decayed_step_size)
     schedule = Schedule(law, settings.steps, training.decay_after_update)
     times = grid(settings.steps, settings.evaluations)
     start = problem.net.initial(np.arange(settings.seeds))
@@ -53,7 +53,7 @@ def study(spec: StudySpec[NoiseShape, UsedToy], threads: int) -> xr.Dataset:
         by_arm.append(arm.losses(schedule.sizes, times) | {"end": arm.runs.parameters, "gone": arm.runs.diverged_step})
     train_loss, test_loss, end, gone = (np.stack([arm[key] for arm in by_arm]) for key in by_arm[0])
     predictors, levels = linear(problem.net).predictor(end), sorted(thresholds)
-    non_zeros = np.stack([l0_norm(predictors, level) for level in levels], axis=-1)
+    non_zeros = l0_norms(predictors, levels)
     along = ("arm", "seed", "step")
     return xr.Dataset(
         {

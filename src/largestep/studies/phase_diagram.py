@@ -19,9 +19,9 @@ from tqdm import tqdm
 from largestep import stages
 from largestep.compiled import use_threads
 from largestep.decay_steps import decay_fraction
-from largestep.measures.thresholds import l0_norm
+from largestep.measures.thresholds import l0_norms
 from largestep.recording import grid
-from largestep.schedules import Decay, Law, Schedule, is_large, second_half
+from largestep.schedules import Schedule, is_large, large_then_small, second_half
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
 from largestep.toys.network import linear
@@ -108,7 +108,7 @@ def _decayed_at_each(
     losses, on_support, off_support = (np.full((len(evaluations), len(runs.diverged_step)), np.nan) for _ in range(3))
     points, evaluated, decayed = [], 0, settings.decayed_step_size
     for decay_at in settings.decay_at:
-        law = Law(step_size, [Decay(decay_at, step_size / decayed)])
+        law = large_then_small(step_size, decay_at, decayed)
         due = Schedule(law, training.steps, training.decay_after_update).decay_step
         before = int(is_large(evaluations, due).sum())
         # A run about to diverge has infinite losses.
@@ -136,7 +136,7 @@ def _decayed_at_each(
         points.append(
             {name: np.where(alive, each, np.nan) for name, each in values.items()}
             | {
-                "l0": np.stack([l0_norm(predictors, threshold) for threshold in thresholds], axis=-1),
+                "l0": l0_norms(predictors, thresholds),
                 "diverged_step": after.diverged_step,
             }
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from largestep import stages
 from largestep.measures import pruning
 from largestep.measures.pruning import TOLERANCE
-from largestep.schedules import Decay, Law
+from largestep.schedules import Law, large_then_small
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
 from largestep.toys.network import layered
@@ -135,7 +135,7 @@ def _runs(label: str, name: str, spec: StudySpec[Pruning, UsedToy], threads: int
 def _laws(schedules: PrunedNet) -> Iterator[tuple[float, Law]]:
     yield 0.0, Law(schedules.decayed_step_size)
     for at in schedules.decay_at:
-        yield at, Law(schedules.step_size, [Decay(at, schedules.step_size / schedules.decayed_step_size)])
+        yield at, large_then_small(schedules.step_size, at, schedules.decayed_step_size)
 
 
 def _of_run(run: Trained, levels: list[float], most: int, seeds: int) -> dict[str, Any]:
