@@ -109,14 +109,15 @@ def stages(times: Path) -> dict[str, list[float]]:
 def report(ours: dict[str, list[float]], other: dict[str, list[float]], name: str) -> float:
     """Print both by stage; returns the ratio of the sums."""
     print(f"{processor()}, {os.cpu_count()} cores; CPU seconds of all jobs")
-    print(f"{'stage':12s}{'jobs, this tree':>17s}{'jobs, ' + name[:9]:>17s}{'ratio':>8s}")
+    print(f"{'stage':15s}{'jobs, this tree':>17s}{'jobs, ' + name[:9]:>17s}{'ratio':>8s}")
     rows = [(stage, ours.get(stage, []), other.get(stage, [])) for stage in {**other, **ours}]
     rows.sort(key=lambda row: -sum(row[2]))
     rows.append(("all", [t for each in ours.values() for t in each], [t for each in other.values() for t in each]))
     ratio = np.nan
     for stage, mine, theirs in rows:
         ratio = sum(mine) / sum(theirs) if theirs else np.nan
-        print(f"{stage:12s}{len(mine):5d}{sum(mine):10.1f} s{len(theirs):5d}{sum(theirs):10.1f} s{ratio:7.2f}x")
+        said = f"{ratio:7.2f}x" if theirs else f"{'–':>8s}"
+        print(f"{stage:15s}{len(mine):5d}{sum(mine):10.1f} s{len(theirs):5d}{sum(theirs):10.1f} s{said}")
     return ratio
 
 
