@@ -358,7 +358,8 @@ def test_table_has_the_columns_of_the_contract() -> None:
     )
     table = command.as_table(decided)
     assert ",".join(table.columns) == (
-        "claim,experiment,statistic,estimate,low,high,seeds,diverged,without_value,unit,criterion,verdict,survivors,note"
+        "claim,experiment,statistic,estimate,low,high,seeds,diverged,without_value,unit,criterion,verdict,survivors,note,"
+        "headline"
     )
     lines = command.as_markdown(table).splitlines()
     assert "\\|x\\|" in lines[2]

@@ -11,10 +11,13 @@ import pytest
 from largestep import cli
 from largestep.claims import readme
 from largestep.claims.__main__ import MODULES, statements
+from largestep.claims.summary import THIS_DATA_SET
 from largestep.compare import reference
+from largestep.config.studies.base import NO_DATA, ONE_DATA_SET
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = ROOT / "docs/results/summary.csv"
+HEAD = ",".join(readme.COLUMNS)
 PAGE = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
 
 
@@ -42,26 +45,48 @@ def test_the_shipped_summary_is_that_of_the_reference() -> None:
     assert reference.SHIPPED.stat().st_size < 1e6
 
 
+def test_answers_for_one_data_set_say_so() -> None:
+    """In the shipped summary, and so in README: those none of whose seeds has a data set of its own."""
+    summary = pd.read_csv(SUMMARY, keep_default_na=False)
+    units = summary["replicated over"].str.replace(r": \d+", "", regex=True).str.split("; ").map(set)
+    alone = units.map(lambda each: each - {NO_DATA} == {ONE_DATA_SET})
+    assert alone.any()
+    assert (summary["scope"] == alone.map({True: THIS_DATA_SET, False: ""})).all()
+    assert (ROOT / "README.md").read_text().count(f"{THIS_DATA_SET} |") == alone.sum()
+
+
+def test_the_shipped_intervals_are_those_of_the_evidence() -> None:
+    """Every claim with an answer has its clearest support or what speaks least for it, with an interval."""
+    summary = pd.read_csv(SUMMARY).set_index("claim")
+    for which in ("support", "objection"):
+        for row in summary[summary[f"{which} estimate"].notna()].to_dict("records"):
+            estimate, low, high = (row[f"{which} {name}"] for name in ("estimate", "low", "high"))
+            assert low <= estimate <= high
+            assert f"({row[f'{which} experiment']}) is {estimate:.3g} [{low:.3g}, {high:.3g}]" in row["evidence"]
+    answered = summary[summary["answer"] != "not run"]
+    assert (answered["support low"].notna() | answered["objection low"].notna()).all()
+
+
 def test_only_what_lies_between_the_markers_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page, summary = tmp_path / "README.md", tmp_path / "summary.csv"
     page.write_text(PAGE)
-    summary.write_text('claim,what the paper claims,answer,recurs\nC1,"One, two.",holds,99%\nC2,Three.,not run,\n')
+    summary.write_text(
+        'claim,what the paper claims,answer,scope,recurs\nC1,"One, two.",holds,for this data set,99%\n'
+        "C2,Three.,not run,,\n"
+    )
     write(monkeypatch, "--summary", summary, "--readme", page)
     assert page.read_text() == (
         f"before\n{readme.BEGIN}\nOf 2 claims: holds 1, not run 1.\n\n| | what is claimed | answer | recurs |\n"
-        f"|---|---|---|---|\n| C1 | One, two. | holds | 99% |\n| C2 | Three. | not run |  |\n{readme.END}\nafter\n"
+        f"|---|---|---|---|\n| C1 | One, two. | holds for this data set | 99% |\n| C2 | Three. | not run |  |\n"
+        f"{readme.END}\nafter\n"
     )
 
 
 @pytest.mark.parametrize(
     ("page", "summary", "problem"),
     [
-        ("no markers", "claim,what the paper claims,answer,recurs\n", "README.md: needs the lines"),
-        (
-            f"{readme.END}\n{readme.BEGIN}\n",
-            "claim,what the paper claims,answer,recurs\n",
-            "README.md: needs the lines",
-        ),
+        ("no markers", f"{HEAD}\n", "README.md: needs the lines"),
+        (f"{readme.END}\n{readme.BEGIN}\n", f"{HEAD}\n", "README.md: needs the lines"),
         (PAGE, "claim,answer\n", "summary.csv: is no summary of claims"),
         (PAGE, "", "summary.csv: is no summary of claims"),
     ],
@@ -82,5 +107,5 @@ def test_the_shipped_evidence_is_that_of_the_shipped_summary() -> None:
     cells = [[cell.strip() for cell in row.split(" | ")] for row in rows if row.startswith("| C")]
     summary = pd.read_csv(SUMMARY, keep_default_na=False)
     assert [(row[0].removeprefix("| "), row[2]) for row in cells] == list(
-        zip(summary["claim"], summary["answer"], strict=True)
+        zip(summary["claim"], (summary["answer"] + " " + summary["scope"]).str.rstrip(), strict=True)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,10 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from largestep.claims.summary import HEADINGS, MATCHED, Line, as_rst, asked, conclude, evidence, summarise, tally
+from largestep.claims import __main__ as command
+from largestep.claims import readme
+from largestep.claims.summary import MATCHED, Line, as_rst, asked, conclude, evidence, summarise, tally
+from largestep.claims.summary_table import COLUMNS, for_reading, summary_table
 from largestep.claims.verdict import Answer, Row
 from largestep.figures import scorecard, style
 from largestep.store import StoreError
@@ -136,6 +140,51 @@ def test_a_line_says_on_what_it_rests() -> None:
     assert (plain.units, plain.survivors, plain.matched) == ("", "", "")
 
 
+@pytest.mark.parametrize(
+    ("units", "scope"),
+    [
+        (("runs on one data set",), "for this data set"),
+        (("runs on one data set", "runs on one data set", "draws, without data"), "for this data set"),
+        (("runs on one data set", "data sets"), ""),
+        (("data sets",), ""),
+        (("draws, without data",), ""),
+        ((), ""),
+    ],
+)
+def test_an_answer_for_one_data_set_says_so(units: tuple[str, ...], scope: str) -> None:
+    """In words, wherever it is read; rows that it does not rest on do not count."""
+    others = [row("refuted", headline=False, unit="data sets"), row("not run", unit="data sets")]
+    lines = summarise([*(row("supported", unit=unit) for unit in units), *others], {"C1": "One."})
+    said = f"{lines[0].answer} {scope}".rstrip()
+    assert lines[0].scope == scope
+    assert summary_table(lines)["scope"].tolist() == [scope]
+    assert for_reading(lines)["answer"].tolist() == [said]
+    assert f"**{lines[0].answer}** {scope}".rstrip() + "\n" in as_rst(lines)
+    assert f"| {said} |" in readme.answers(summary_table(lines))
+    assert ("For one data set: 1 of 2." in lines[0].evidence) == (units == ("runs on one data set", "data sets"))
+
+
+def test_the_telling_statistics_have_columns_of_their_own() -> None:
+    """With all digits of the table of claims: its row can be found by experiment and statistic."""
+    rows = [
+        row("supported", "C1", "vague", 1.5),
+        row("supported", "C1", "clear", 9.0, estimate=-1 / 3, unit="data sets"),
+        row("undecided", "C1", "open"),
+        row("supported", "C2", "one"),
+        row("undecided", "C10", "open", diverged=4),
+    ]
+    table = summary_table(summarise(rows, STATEMENTS)).set_index("claim")
+    claims = command.as_table([each for each in rows if each.experiment == "clear"])
+    for column in ("statistic", "estimate", "low", "high", "criterion", "verdict", "seeds", "diverged", "unit"):
+        assert table[f"support {column}"]["C1"] == claims[column][0]
+    assert table["objection experiment"].fillna("").tolist() == ["open", "", "open"]
+    assert table["support experiment"].fillna("").tolist() == ["clear", "one", ""]
+    assert table["objection diverged"]["C10"] == 4
+    read = pd.read_csv(StringIO(table.to_csv()), keep_default_na=False)
+    assert read["support estimate"].tolist() == [str(-1 / 3), "-0.5", ""]
+    assert read["support seeds"].tolist() == ["20", "20", ""]
+
+
 def test_evidence_names_the_weakest_of_many_supported() -> None:
     rows = [row("supported", experiment=name, margin=margin) for name, margin in (("b", 2.0), ("a", 5.0), ("c", 1.2))]
     text = evidence(rows)
@@ -173,14 +222,15 @@ def test_the_first_page_shows_the_summary(scale: str, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     lines = [
-        Line("C1", AWKWARD, "holds", "99%", "1 / 0 / 0", "20", "data sets: 1", "", "", AWKWARD),
-        Line("C2", "Two.", "does not hold", "52%", "0 / 1 / 0", "20", "data sets: 1", "", "", "why"),
+        Line("C1", AWKWARD, "holds", "for this data set", "99%", "1 / 0 / 0", "20", "", "", "", AWKWARD),
+        Line("C2", "Two.", "does not hold", "", "52%", "0 / 1 / 0", "20", "data sets: 1", "", "", "why"),
     ]
     (tmp_path / "results/summary.rst").write_text(as_rst(lines))
     body = page(scale, ["results/claims.csv", "results/summary.csv"])
     assert "Of 2 claims: holds 1, does not hold 1." in body
     assert body.count(AWKWARD) == 2
     assert "<td>52%</td>" in body
+    assert "<strong>holds</strong> for this data set" in body
     assert body.index("Which claims hold") < body.index("<strong>does not hold</strong>") < body.index("What is asked")
     assert ("digits_matched" in body) == (scale != "laptop")
     assert "was made without" not in body
@@ -225,13 +275,12 @@ def card() -> Figure:
         ],
         columns=["claim", "experiment", "verdict"],
     )
-    blank = [""] * (len(HEADINGS) - 3)
     lines = [
-        ("C1", "One.", "holds in part", *blank),
-        ("C2", "Two.", "not run", *blank),
-        ("C10", "T" * 30, "holds", *blank),
+        ("C1", "One.", "holds in part", "for this data set"),
+        ("C2", "Two.", "not run", ""),
+        ("C10", "T" * 30, "holds", ""),
     ]
-    return scorecard.draw(claims, pd.DataFrame(lines, columns=list(HEADINGS)))
+    return scorecard.draw(claims, pd.DataFrame(lines, columns=COLUMNS[:4]))
 
 
 def test_scorecard_has_a_row_per_claim_and_a_column_per_experiment() -> None:
@@ -241,9 +290,10 @@ def test_scorecard_has_a_row_per_claim_and_a_column_per_experiment() -> None:
     assert [text.get_text() for text in statements.texts] == ["C1", "One.", "C2", "Two.", "C10", "T" * 30]
     drawn = {(line.get_xdata()[0], line.get_ydata()[0]): line.get_marker() for line in ax.lines}
     assert drawn == {(0, 0): "D", (1, 1): "_", (1, 2): "o"}
-    words = [text.get_text() for text in figure.findobj(Text)]
+    words = [" ".join(text.get_text().split()) for text in figure.findobj(Text)]
     assert any(text.endswith("Not run: 1 of 3 experiments and studies (claims.csv).") for text in words)
-    assert {"holds", "holds in part", "not run"} <= set(words)
+    assert {"holds", "holds in part †", "not run"} <= set(words)
+    assert any("(summary.csv); † for this data set. Not run" in text for text in words)
 
 
 def test_scorecard_fits_its_page(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ from largestep.claims import (
 )
 from largestep.claims.recurrence import with_recurrence
 from largestep.claims.results import Results
-from largestep.claims.summary import HEADINGS, as_rst, summarise
+from largestep.claims.summary import as_rst, summarise
+from largestep.claims.summary_table import for_reading, summary_table
 from largestep.claims.verdict import Measured, Row, decide
 from largestep.cli import existing, file_parser, read_spec, run
 from largestep.specs.aggregates import ClaimsSpec
@@ -73,7 +74,7 @@ MODULES = (
     several_decays,
 )
 # Of a row, only for the summary.
-NOT_IN_TABLE = ("headline", "beside", "companion", "margin")
+NOT_IN_TABLE = ("beside", "companion", "margin")
 
 
 def main() -> None:
@@ -91,10 +92,11 @@ def main() -> None:
     statistics = measured(results)
     rows = decide(statistics)
     lines = with_recurrence(summarise(rows, statements(MODULES)), statistics)
-    short = pd.DataFrame([dataclasses.astuple(line) for line in lines], columns=list(HEADINGS))
-    for table, csv, md in ((as_table(rows), options.csv, options.md), (short, options.summary_csv, options.summary_md)):
-        store.write_text(csv, table.to_csv(index=False))
-        store.write_text(md, as_markdown(table))
+    table = as_table(rows)
+    store.write_text(options.csv, table.to_csv(index=False))
+    store.write_text(options.md, as_markdown(table))
+    store.write_text(options.summary_csv, summary_table(lines).to_csv(index=False))
+    store.write_text(options.summary_md, as_markdown(for_reading(lines)))
     store.write_text(options.summary_rst, as_rst(lines))
 
 

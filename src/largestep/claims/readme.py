@@ -12,7 +12,7 @@ from largestep.claims.summary import SYMBOLS
 from largestep.cli import existing, parser, run
 
 BEGIN, END = "<!-- answers: make readme -->", "<!-- end of answers -->"
-COLUMNS = ["claim", "what the paper claims", "answer", "recurs"]
+COLUMNS = ["claim", "what the paper claims", "answer", "scope", "recurs"]
 
 
 def main() -> None:
@@ -37,7 +37,10 @@ def answers(summary: pd.DataFrame) -> str:
     counts = Counter(summary["answer"])
     said = ", ".join(f"{answer} {counts[answer]}" for answer in SYMBOLS if counts[answer])
     lines = [f"Of {len(summary)} claims: {said}.", "", "| | what is claimed | answer | recurs |", "|---|---|---|---|"]
-    lines += [f"| {' | '.join(row)} |" for row in summary[COLUMNS].itertuples(index=False, name=None)]
+    lines += [
+        f"| {claim} | {statement} | {f'{answer} {scope}'.rstrip()} | {recurs} |"
+        for claim, statement, answer, scope, recurs in summary[COLUMNS].itertuples(index=False, name=None)
+    ]
     return "\n".join(lines)
 
 

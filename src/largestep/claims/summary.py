@@ -5,6 +5,7 @@ verdict. The claim *holds* if all of them are supported, and *mostly holds* if t
 it *does not hold* if more of them are refuted than supported; the evidence is *mixed* if some are refuted otherwise;
 the claim *holds in part* if fewer are supported and none is refuted; and it is *undecided* if none is supported or
 refuted. It is undecided too if all have too few seeds, and *not run* if there is no headline statistic at all.
+An answer whose statistics all rest on one data set for each experiment is one *for this data set*.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from largestep.claims.verdict import FEWEST_SEEDS, Row
+from largestep.config.studies.base import NO_DATA, ONE_DATA_SET
 
 Conclusion = Literal["holds", "mostly holds", "holds in part", "mixed", "does not hold", "undecided", "not run"]
 MOSTLY = 0.75
@@ -42,26 +44,36 @@ HEADINGS = (
     "matched loss",
     "evidence",
 )
+# What an answer is for if no seed of its statistics has a data set of its own.
+THIS_DATA_SET = "for this data set"
 # Of the page, which leaves to the evidence what the table has in columns of its own.
 WIDTHS = (5, 25, 13, 7, 11, 46)
 # Headings under which a claim counts statistics that its answer does not rest on.
 MATCHED, PUBLISHED = "At matched training loss", "On the paper's own schedules"
 # How the statistics end that ask the same of rescaled units.
 RESCALED = ", units rescaled"
+# How the evidence calls the statistic that speaks least for the claim, by its verdict.
+OBJECTIONS = {
+    "refuted": "Clearest refutation",
+    "undecided": "Undecided, for one",
+    "supported": "Weakest support",
+}
 # Experiments named in a sentence; the others are counted.
 MOST_NAMES = 4
 
 
 @dataclass(frozen=True)
 class Line:
-    """One claim: what the paper says, the answer, in how many samples of the seeds it recurs (see `recurrence`), how
-    many statistics it rests on say what, on how many seeds they rest, of what, how many say otherwise among the
-    survivors alone, what those at matched training loss say if it has any, and the evidence.
+    """One claim: what the paper says, the answer, its scope if that is one data set, in how many samples of the seeds
+    it recurs (see `recurrence`), how many statistics it rests on say what, on how many seeds they rest, of what, how
+    many say otherwise among the survivors alone, what those at matched training loss say if it has any, and the
+    evidence. support, objection: the statistics that speak for it most clearly, and least (`telling`).
     """
 
     claim: str
     statement: str
     answer: Conclusion
+    scope: str
     recurs: str
     counts: str
     seeds: str
@@ -69,6 +81,13 @@ class Line:
     survivors: str
     matched: str
     evidence: str
+    support: Row | None = None
+    objection: Row | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The answer with what it is for."""
+        return f"{self.answer} {self.scope}".rstrip()
 
 
 def summarise(rows: Iterable[Row], statements: Mapping[str, str]) -> list[Line]:
@@ -87,10 +106,12 @@ def summarise(rows: Iterable[Row], statements: Mapping[str, str]) -> list[Line]:
 def _line(claim: str, statement: str, own: list[Row]) -> Line:
     counted = asked(own)
     numbers, units = [row.seeds for row in counted], Counter(row.unit for row in counted if row.unit)
+    support, objection = telling(counted)
     return Line(
         claim,
         statement,
         conclude(own),
+        scope(counted),
         "",
         tally(counted),
         _range(numbers),
@@ -98,6 +119,8 @@ def _line(claim: str, statement: str, own: list[Row]) -> Line:
         f"{len(differing(counted))} otherwise" if any(row.survivors for row in counted) else "",
         tally([row for row in own if row.beside == MATCHED]) if any(row.beside == MATCHED for row in own) else "",
         evidence(own),
+        support,
+        objection,
     )
 
 
@@ -122,6 +145,11 @@ def conclude(rows: list[Row]) -> Conclusion:
     return "holds in part" if counts["supported"] else "undecided"
 
 
+def scope(rows: list[Row]) -> str:
+    """`THIS_DATA_SET` if these statistics all rest on one data set, those that have data; else nothing."""
+    return THIS_DATA_SET if {row.unit for row in rows} - {NO_DATA} == {ONE_DATA_SET} else ""
+
+
 def tally(rows: list[Row]) -> str:
     """How many of these statistics are supported, refuted and undecided."""
     counts = Counter(row.verdict for row in rows)
@@ -138,7 +166,11 @@ def evidence(rows: list[Row]) -> str:
     said = []
     counted = asked(rows)
     if counted:
-        said += [f"{how}: {describe(row)}." for how, row in _telling(counted).items()]
+        support, objection = telling(counted)
+        said += [f"Clearest support: {describe(support)}."] if support else []
+        said += [f"{OBJECTIONS[objection.verdict]}: {describe(objection)}."] if objection else []
+        one = sum(row.unit == ONE_DATA_SET for row in counted)
+        said += [f"For one data set: {one} of {len(counted)}."] if one and not scope(counted) else []
     if changed := differing(counted):
         said.append(f"Survivors alone would say otherwise: {_names(changed)}.")
     for beside in dict.fromkeys(row.beside for row in rows if row.beside):
@@ -201,7 +233,7 @@ def as_rst(lines: list[Line]) -> str:
         (
             line.claim,
             _plain(line.statement),
-            f"{SYMBOLS[line.answer]} **{line.answer}**",
+            f"{SYMBOLS[line.answer]} **{line.answer}** {line.scope}".rstrip(),
             line.recurs,
             line.counts,
             _plain(line.evidence),
@@ -213,25 +245,18 @@ def as_rst(lines: list[Line]) -> str:
     return f"{in_a_sentence(lines)}\n\n.. list-table::\n   :header-rows: 1\n   :widths: {widths}\n\n{body}\n"
 
 
-def _telling(rows: list[Row]) -> dict[str, Row]:
-    """At most two statistics: the clearest for and against, or else an undecided one or the weakest support.
+def telling(rows: list[Row]) -> tuple[Row | None, Row | None]:
+    """The clearest support, and the clearest refutation, or else an undecided statistic or the weakest support.
 
-    A statistic is the clearer, the more half-widths of its interval lie between it and its criterion.
+    A statistic is the clearer, the more half-widths of its interval lie between it and its criterion. None where there
+    is no support, and where there is no other statistic than it.
     """
     by_verdict: dict[str, list[Row]] = {"supported": [], "refuted": [], "undecided": []}
     for row in rows:
         by_verdict[row.verdict].append(row)
-    clearest = {key: sorted(of_verdict, key=lambda row: -row.margin) for key, of_verdict in by_verdict.items()}
-    said = {}
-    if by_verdict["supported"]:
-        said["Clearest support"] = clearest["supported"][0]
-    if by_verdict["refuted"]:
-        said["Clearest refutation"] = clearest["refuted"][0]
-    elif by_verdict["undecided"]:
-        said["Undecided, for one"] = clearest["undecided"][0]
-    elif len(rows) > 1:
-        said["Weakest support"] = clearest["supported"][-1]
-    return said
+    supported, refuted, undecided = (sorted(own, key=lambda row: -row.margin) for own in by_verdict.values())
+    objections = refuted or undecided or supported[:0:-1]
+    return next(iter(supported), None), next(iter(objections), None)
 
 
 def _too_few_seeds(rows: list[Row]) -> list[Row]:

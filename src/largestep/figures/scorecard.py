@@ -42,9 +42,11 @@ MARGINS = 1.9
 STATEMENT = 61
 # What the paper claims, beside the symbols.
 WIDTHS = (2.75, 3.35)
+# Of an answer that has a scope.
+DAGGER = " †"
 NOTE = (
     "A symbol sums up all statistics of a claim in one experiment or study, at every threshold and in both arms; the "
-    "answer on the right rests on the headline statistics alone (summary.csv)."
+    "answer on the right rests on the headline statistics alone (summary.csv)"
 )
 
 
@@ -57,7 +59,7 @@ def main() -> None:
     arguments.add_argument("--pdf", required=True, type=Path, help="the same for print")
     options = arguments.parse_args()
     claims = _read(options.claims, {"claim", "experiment", "verdict"})
-    summary = _read(options.summary, {"claim", "what the paper claims", "answer"})
+    summary = _read(options.summary, {"claim", "what the paper claims", "answer", "scope"})
     style.save(draw(claims, summary), options.png, options.pdf)
 
 
@@ -82,7 +84,10 @@ def draw(claims: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     style.key(figure, entries, "Statistics of the claim in this experiment or study", columns=3)
     asked = claims["experiment"].nunique()
     absent = asked - len(columns)
-    text = NOTE + (f" Not run: {absent} of {asked} experiments and studies (claims.csv)." if absent else "")
+    scopes = "".join(f";{DAGGER} {scope}" for scope in dict.fromkeys(summary["scope"]) if scope)
+    text = f"{NOTE}{scopes}." + (
+        f" Not run: {absent} of {asked} experiments and studies (claims.csv)." if absent else ""
+    )
     figure.supxlabel(fill(text, style.WHOLE_PAGE), fontsize=style.RC["font.size"], color="#404040", x=0.01, ha="left")
     return figure
 
@@ -118,7 +123,10 @@ def _axes(ax: Axes, columns: list[str], summary: pd.DataFrame) -> None:
     ax.set_ylim(len(summary) - 0.4, -0.6)
     ax.tick_params(length=0)
     answers = ax.secondary_yaxis("right")
-    answers.set_yticks(range(len(summary)), summary["answer"], fontsize=6.5)
+    said = [
+        answer + (DAGGER if scope else "") for answer, scope in zip(summary["answer"], summary["scope"], strict=True)
+    ]
+    answers.set_yticks(range(len(summary)), said, fontsize=6.5)
     answers.tick_params(length=0)
     answers.spines["right"].set_visible(False)
 

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from largestep.config.studies.base import ONE_DATA_SET
 from largestep.figures.labels import ARMS
 
 NOTHING = "–"
+# What a verdict is for where the seeds replicate runs on one data set.
+THIS_DATA_SET = "this data set"
 Row = dict[str, str]
 
 
@@ -76,13 +79,14 @@ def verdicts(rows: Iterable[Row]) -> Table:
             _between(row["estimate"], row["low"], row["high"]),
             row["criterion"],
             row["verdict"],
+            THIS_DATA_SET if row["unit"] == ONE_DATA_SET else row["unit"],
             row["seeds"],
             row["diverged"],
         )
         for row in rows
     ]
-    head = ("claim", "of", "statistic", "estimate [95% interval]", "asked", "verdict", "seeds", "diverged")
-    return Table(head, said, frozenset({3, 6, 7}))
+    head = ("claim", "of", "statistic", "estimate [95% interval]", "asked", "verdict", "for", "seeds", "diverged")
+    return Table(head, said, frozenset({3, 7, 8}))
 
 
 def number(text: str) -> str:
