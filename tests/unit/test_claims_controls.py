@@ -11,6 +11,7 @@ import xarray as xr
 
 from largestep.claims import controls, over_regularisation, permitting, verdict
 from largestep.claims.results import Results
+from largestep.claims.summary import MATCHED
 from largestep.claims.verdict import Measured, Row, decide
 from largestep.specs.aggregates import StudyLeftOut
 from tests.draws import DRAWS
@@ -100,6 +101,50 @@ def test_duration_alone_follows_the_effect(effect: float, answer: str) -> None:
     headlines = [row.statistic for row in rows if row.headline]
     assert len(headlines) == 3
     assert all("decay at up to 50%" in statistic for statistic in headlines)
+
+
+def along(lists: dict[str, list[Any]], worth: float) -> xr.Dataset:
+    """Runs of which later points fit less far, and predict as they fit, but for a factor worth the more the later."""
+    points = len(next(iter(lists.values())))
+    rates = 9.0 - np.arange(points)[:, None, None] + 0.2 * np.random.default_rng(1).standard_normal((points, SEEDS, 1))
+    train = np.exp(-rates * np.linspace(0.0, 1.0, 51))
+    test = (20.0 + np.log(train)) * np.exp(-worth * np.arange(points))[:, None, None]
+    study = sweep(lists, train_loss=train[..., -1], test_loss=test[..., -1])
+    for name, values in (("train_loss", train), ("test_loss", test)):
+        study[f"{name}_along"] = (("point", "seed", "evaluation"), values)
+    return study
+
+
+@pytest.mark.parametrize(("worth", "matched"), [(0.0, 0.0), (0.2, -1.0), (-0.2, 1.0)])
+@pytest.mark.parametrize(
+    ("lists", "which", "beside"),
+    [
+        ({"decay_at": list(DECAYS)}, "decay_at", MATCHED),
+        ({"step_size": [0.3, 0.1, 0.2], "warmup_from": [0.3, 0.1, 0.2]}, "step_size", ""),
+    ],
+)
+def test_sweeps_are_compared_at_one_training_loss_too(
+    lists: dict[str, list[Any]], which: str, beside: str, worth: float, matched: float
+) -> None:
+    """What fit alone does is taken away; the rows are no headlines, and those of duration count as matched ones."""
+    study = along({key: sorted(values) for key, values in lists.items()}, worth).isel(point=slice(None, None, -1))
+    rows = [each for each in controls.measured(results(study)) if "at matched training loss" in each.statistic]
+    assert [(each.claim, each.headline, each.beside) for each in rows] == [("C4", False, beside)] * 2
+    # Where fit explains all, what is left is rounding, whose ranks say nothing.
+    assert worth == 0.0 or (rows[0].values == matched).all()
+    assert which in rows[0].statistic
+    # Up to 50% there are three durations; there are three sizes too.
+    np.testing.assert_allclose(rows[1].values, -2.0 * worth / np.log(2.0), atol=1e-9)
+
+
+def test_a_seed_that_diverges_has_no_matched_loss() -> None:
+    study = along({"decay_at": list(DECAYS)}, 0.0)
+    study["diverged_step"][1, :7] = 3
+    for name in ("train_loss_along", "test_loss_along"):
+        study[name][1, :7, 5:] = np.nan
+    row = verdict_of(controls.measured(results(study)), "test loss at matched training loss")
+    assert (row.seeds, row.diverged) == (SEEDS - 7, 7)
+    assert not any("matched" in each.statistic for each in controls.measured(results(sweep({"decay_at": [0.1, 0.2]}))))
 
 
 @pytest.mark.usefixtures("fewer_resamples")

@@ -157,6 +157,23 @@ def test_a_point_is_trained_like_a_cell(study: xr.Dataset) -> None:
     np.testing.assert_array_equal(point["l0"].sel(l0_threshold=1e-4), np.sum(np.abs(u * v) > 1e-4, axis=-1))
 
 
+def test_losses_along_training_are_those_of_a_cell(study: xr.Dataset) -> None:
+    """In sweeps of duration and of size; the base, which others share, has them too."""
+    training = DIAGONAL["training"] | {"arms": ["data"], "evaluations": sweep.EVALUATIONS, "snapshots": 1}
+    schedule = CONSTANT | {"step_size": 0.1, "decays": [{"at": 0.3, "divide_by": 2.0}]}
+    data = stages.worker("data", "sparse_regression").draw(as_settings(DIAGONAL["data"]["data"]), 3)
+    losses, _ = train({"cell": "x", "model": DIAGONAL["model"], "training": training, "schedule": schedule}, data)
+    for name in ("train_loss", "test_loss"):
+        along = study[f"{name}_along"].transpose("point", "seed", "evaluation")
+        np.testing.assert_array_equal(along[0], losses[name].isel(arm=0).transpose("seed", "step"))
+        np.testing.assert_allclose(along.isel(evaluation=-1)[:2], study[name][:2], rtol=1e-12)
+        assert along[[0, 1, 4]].notnull().all()
+        assert along[[2, 3]].isnull().all()
+        short = sweep._along(losses.isel(arm=0, step=slice(7)), name, 3, follow=True)
+        assert short.shape == (3, sweep.EVALUATIONS + 1)
+        np.testing.assert_array_equal(np.unique(short[0]), np.unique(along[0, 0, :7]))
+
+
 def test_equal_points_have_equal_results_and_are_the_base(study: xr.Dataset) -> None:
     assert study["base"].values.tolist() == [0, 1, 0, 0, 1, 0]
     assert study["sweep"].values.tolist() == ["duration"] * 2 + ["sharp"] * 2 + ["size"] * 2

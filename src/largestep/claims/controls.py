@@ -8,7 +8,7 @@ training, at the paper's threshold; feature sparsity is the mean over the hidden
 seeds is below 0. The answers rest on duration alone within the range of the paper, up to 50% of training, in the
 sweeps through the base of their study. Sweeps at a larger step, which were set up after a first look at results,
 later decays, which leave less and less time to fit, the effective rank, which has no threshold, and the size of the
-step are asked as well.
+step are asked as well, and the test loss also at one training loss (`matched_loss`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from largestep.claims import matched_loss
 from largestep.claims.duration import CLAIMS as CLAIMS
 from largestep.claims.duration import GENERALISATION, REORDERED, SIMPLICITY
 from largestep.claims.rank_correlation import finite, paired_spearman, ranked_worst
 from largestep.claims.results import Results
-from largestep.claims.summary import RESCALED
+from largestep.claims.summary import MATCHED, RESCALED
 from largestep.claims.verdict import Measured, below, missing, not_asked
 from largestep.measures.outcomes import survived
 from largestep.threshold_sweep import at_paper
@@ -104,6 +105,7 @@ def _duration(where: str, points: xr.Dataset) -> Iterator[Measured]:
     of_paper = f"{DURATION}, decay at up to {100 * LATEST_OF_PAPER:g}%"
     for claim, what, values, main in _measures(early):
         yield _row(claim, where, early, "decay_at", values, f"{what}, {of_paper}", headline=main and through_base)
+    yield from _matched(where, early, "decay_at", of_paper, beside=MATCHED)
     if early.sizes["point"] < points.sizes["point"]:
         for claim, what, values, main in _measures(points):
             if _everywhere(what, main):
@@ -117,6 +119,27 @@ def _size(where: str, points: xr.Dataset) -> Iterator[Measured]:
     for claim, what, values, main in _measures(left):
         if _everywhere(what, main):
             yield _row(claim, where, left, "step_size", values, f"{what}, {SIZE}", note)
+    yield from _matched(where, left, "step_size", SIZE)
+
+
+def _matched(where: str, points: xr.Dataset, key: str, which: str, beside: str = "") -> Iterator[Measured]:
+    """C4 at one training loss; none where there is no test set, or a single point."""
+    if "test_loss_along" not in points or points.sizes["point"] < 2:
+        return
+    points = points.sortby(key)
+    train, test = (
+        points[f"{name}_along"].transpose("point", "seed", ...).values for name in ("train_loss", "test_loss")
+    )
+    yield from matched_loss.compared(
+        GENERALISATION,
+        where,
+        points[key].values,
+        (train, test),
+        ~np.asarray(survived(points).all("point").values),
+        correlation=f"Spearman correlation of {key} and test loss at matched training loss, {which}",
+        ratio=f"log2 ratio of test loss, largest over smallest {key}, {which}",
+        beside=beside,
+    )
 
 
 def _everywhere(what: str, main: bool) -> bool:

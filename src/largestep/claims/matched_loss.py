@@ -3,6 +3,7 @@
 A run whose large steps last longer has less time to fit, and its test loss is also that of a worse fit. Per seed, all
 runs compared are read at the largest of their final training losses: where the training loss of a run last comes down
 to it, the test loss is interpolated between the two records around, linearly in the logarithm of the training loss.
+`controls` asks the same of sweeps.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from largestep import elementary
 from largestep.claims import verdict
@@ -56,22 +58,39 @@ def rows(claim: str, name: str, experiment: xr.Dataset, measure: str) -> Iterato
     for arm in large["arm"].values:
         runs, where = large.sel(arm=arm), verdict.label(name, arm)
         train, test = (runs[each].transpose("cell", "seed", "step").values for each in ("train_loss", measure))
-        lost = ~np.asarray(survived(runs).all("cell").values)
-        matched = finite(at_largest_final_loss(train, test))
-        ratio = f"log2 ratio of {what}, longest over shortest large-step phase"
-        yield Measured(
+        yield from compared(
             claim,
             where,
-            f"Spearman correlation of duration and {what} at matched training loss, large-step cells only",
-            paired_spearman(durations, matched),
-            CRITERION,
-            lost,
-            beside=MATCHED,
+            durations,
+            (train, test),
+            ~np.asarray(survived(runs).all("cell").values),
+            correlation=f"Spearman correlation of duration and {what} at matched training loss, large-step cells only",
+            ratio=f"log2 ratio of {what}, longest over shortest large-step phase",
         )
-        yield Measured(
-            claim, where, f"{ratio}, at matched training loss", _log2_ratio(matched), CRITERION, lost, beside=MATCHED
-        )
-        yield Measured(claim, where, ratio, _log2_ratio(finite(test[..., -1])), CRITERION, lost)
+
+
+def compared(
+    claim: str,
+    where: str,
+    quantity: Values,
+    curves: tuple[Values, Values],
+    lost: NDArray[np.bool_],
+    *,
+    correlation: str,
+    ratio: str,
+    beside: str = MATCHED,
+) -> Iterator[Measured]:
+    """Correlation with a quantity, and log2 ratio of last to first, at matched training loss; the ratio at the end.
+
+    quantity: (runs,), in order. curves: training and test losses, (runs, seeds, records). lost: (seeds,), which have a
+    run that diverged. correlation, ratio: what the table calls them. beside: the heading of those at matched loss.
+    """
+    train, test = curves
+    matched = finite(at_largest_final_loss(train, test))
+    ratio_matched = f"{ratio}, at matched training loss"
+    yield Measured(claim, where, correlation, paired_spearman(quantity, matched), CRITERION, lost, beside=beside)
+    yield Measured(claim, where, ratio_matched, _log2_ratio(matched), CRITERION, lost, beside=beside)
+    yield Measured(claim, where, ratio, _log2_ratio(finite(test[..., -1])), CRITERION, lost)
 
 
 def _log2_ratio(measures: Values) -> Values:

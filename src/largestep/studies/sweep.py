@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 EVALUATIONS = 50
 SCHEDULE = ("step_size", "warmup_from", "decay_at", "decayed_step_size")
+# What sweeps vary whose losses are compared where the runs have fitted equally: those are kept along training.
+FOLLOWED = ("decay_at", "step_size")
 TRAINING = ("steps", "batch_size", "sampling", "momentum", "weight_decay", "label_noise", "sam_radius")
 
 
@@ -34,6 +36,7 @@ def study(spec: StudySpec[Sweep, UsedToy], threads: int) -> xr.Dataset:
 
     Returns the measures at the end of training, of dimensions (point, seed, ...), NaN where a run diverged, and for
     every point its settings, its sweep, the quantity varied, and its value as text and, if it is a number, as `x`.
+    With a test set, the losses along training, (point, seed, evaluation), NaN but for the sweeps of `FOLLOWED`.
     """
     settings = spec.settings
     experiment = spec.experiments[settings.experiment]
@@ -45,11 +48,13 @@ def study(spec: StudySpec[Sweep, UsedToy], threads: int) -> xr.Dataset:
         for name, sweep in sorted(settings.sweeps.items())
         for point in points_of(sweep)
     ]
+    followed = {point for _, vary, point in points if vary in FOLLOWED}
     measured: dict[Point, xr.Dataset] = {}
     for name, vary, point in points:
         if point not in measured:
             label = f"{spec.study}.{name}: {vary} {getattr(point, vary)}"
-            measured[point] = _measured(label, point, settings, experiment, data, threads)
+            follow = point in followed
+            measured[point] = _measured(label, point, settings, experiment, data, threads, follow=follow)
     joined = xr.concat([measured[point] for _, _, point in points], dim="point", data_vars="all", coords="minimal")
     described = _described(points, data.sizes["example"])
     described["base"] = variable(
@@ -99,16 +104,16 @@ def _given(settings: Held | Varied | ToyTraining) -> dict[str, Any]:
 
 
 def _measured(
-    label: str, point: Point, settings: Sweep, experiment: UsedToy, data: xr.Dataset, threads: int
+    label: str, point: Point, settings: Sweep, experiment: UsedToy, data: xr.Dataset, threads: int, *, follow: bool
 ) -> xr.Dataset:
     """Losses, ranks and sparsity of every seed of one point, of dimensions (seed, ...)."""
     # Parameters are kept at the first and the last step; only the last ones are measured.
     own = {"arms": [settings.arm], "seeds": settings.seeds, "evaluations": EVALUATIONS, "snapshots": 1}
     training = experiment.training.model_copy(update=own | {key: getattr(point, key) for key in TRAINING})
     model, read = experiment.model, experiment.measures
-    # Its evaluations would take longer than the training.
-    untested = data.drop_vars(("test_inputs", "test_labels"), errors="ignore")
-    losses, snapshots = train(model, training, law(point), untested, label=label, threads=threads)
+    # Evaluations on the test set would take longer than the training, and most points need none.
+    tested = data if follow else data.drop_vars(("test_inputs", "test_labels"), errors="ignore")
+    losses, snapshots = train(model, training, law(point), tested, label=label, threads=threads)
     last = snapshots.isel(snapshot_step=[-1])
     features = stages.worker("features", model.kind).features(model, read, data, last, label=label, threads=threads)
     features = features.assign_coords({name: last.variables[name] for name in RUN})
@@ -118,6 +123,8 @@ def _measured(
     dataset["train_loss"] = losses["train_loss"].isel(step=-1, drop=True)
     if "test_inputs" in data:
         dataset["test_loss"] = test_loss(model, training.loss, data, last).isel(arm=0, snapshot_step=0)
+        for name in ("train_loss", "test_loss"):
+            dataset[f"{name}_along"] = _along(losses, name, settings.seeds, follow=follow)
     half = second_half(losses["step"].values, int(losses["decay_step"][0]))
     level = losses["train_loss"].isel(step=half).mean("step", skipna=False).values
     dataset["phase_loss"] = variable(
@@ -134,6 +141,16 @@ def _measured(
         "whether the run ends with a block that no training example activates",
     )
     return dataset
+
+
+def _along(losses: xr.Dataset, name: str, seeds: int, *, follow: bool) -> xr.Variable:
+    """A loss at every evaluation, (seed, evaluation), NaN where it is not followed; short runs repeat evaluations."""
+    values = np.full((seeds, EVALUATIONS + 1), np.nan)
+    if follow:
+        which = np.round(np.linspace(0, losses.sizes["step"] - 1, EVALUATIONS + 1)).astype(int)
+        values = losses[name].isel(step=which).transpose("seed", "step").values
+    what = f"{name.replace('_', ' ').replace('train', 'training')} at even distances along training, last at its end"
+    return variable(("seed", "evaluation"), values, "1", what)
 
 
 def _described(points: list[tuple[str, str, Point]], examples: int) -> xr.Dataset:
