@@ -22,7 +22,7 @@ CELLS = {
 STUDIES = {
     *("label_noise", "bouncing", "phase_diagram", "loss_slice"),
     *("flows", "sde_convergence", "sharpness", "controls", "batch_sharpness", "exact_law"),
-    *("image_sharpness", "pruning", "noise_shape", "initial_scale", "several_decays"),
+    *("image_sharpness", "pruning", "noise_shape", "initial_scale", "several_decays", "valley_walls"),
 }
 # Whose step sizes follow no schedule.
 UNSCHEDULED = {"bouncing", "sde_convergence"}

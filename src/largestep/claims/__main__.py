@@ -36,6 +36,7 @@ from largestep.claims import (
     several_decays,
     stabilisation,
     support,
+    valley_walls,
 )
 from largestep.claims.recurrence import with_recurrence
 from largestep.claims.results import Results
@@ -72,6 +73,7 @@ MODULES = (
     noise_shape,
     initial_scale,
     several_decays,
+    valley_walls,
 )
 # Of a row, only for the summary.
 NOT_IN_TABLE = ("beside", "companion", "margin")
