@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from largestep.figures import style
+from largestep.figures.labels import DEAD
 from largestep.threshold_sweep import at_paper
 
-NEEDS = ("test_loss", "diverged_step", "point_step", "decay_step", "step_size")
+NEEDS = ("test_loss", "dead", "diverged_step", "point_step", "decay_step", "step_size")
 CAPTION = """
 *What is plotted.* SGD whose step size is divided several times, and once: features (upper row) and test loss (lower
 row) along training, a column for each network, medians and middle halves over the seeds on which no schedule diverges.
@@ -44,7 +45,8 @@ def draw(study: xr.Dataset) -> Figure:
         alive = np.flatnonzero((run["diverged_step"].values < 0).all(axis=0))
         lost = f"{run.sizes['seed'] - len(alive)} of {run.sizes['seed']} diverged"
         sizes = ", ".join(f"{size:g}" for size in run["step_size"].values)
-        titles = f"{name.replace('_', ' ')}, {lost}\nη {sizes}", "test loss"
+        died = int((run["dead"].sel(schedule="several").isel(point=-1) > 0).sum())
+        titles = f"{name.replace('_', ' ')}, {lost}\nη {sizes}; {died} dead", "test loss"
         for row, (shown, title) in enumerate(zip((values, run["test_loss"]), titles, strict=True)):
             ax = axes[row, place]
             _curves(ax, run, shown.transpose("schedule", "seed", "point").isel(seed=alive).values)
@@ -54,7 +56,7 @@ def draw(study: xr.Dataset) -> Figure:
         style.log_axis(axes[1, place])
     entries = [Line2D([], [], color=shade, linestyle=line, label=NAMES[kind]) for kind, shade, line in _styles(study)]
     style.key(figure, entries, "Schedules", columns=4)
-    style.note(figure, f"{style.BAND_NOTE} Upright: the decays of several.")
+    style.note(figure, f"{style.BAND_NOTE} Upright: the decays of several. {DEAD}")
     return figure
 
 

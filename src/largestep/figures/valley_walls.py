@@ -7,10 +7,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from largestep.figures import style
+from largestep.figures.labels import DEAD
 
-NEEDS = ("crosses", "cosine", "repeats", "shown_loss", "window_step", "decay_step", "steps", "diverged_step")
+NEEDS = ("crosses", "cosine", "repeats", "shown_loss", "window_step", "decay_step", "steps", "dead", "diverged_step")
 CAPTION = """
 *What is plotted.* The walk of SGD, a column for each network. Upper row, one run: the training loss on all examples
 along the straight lines from iterate to iterate, which are dots, in the last window of the large-step phase and in the
@@ -18,8 +20,8 @@ last of all. Lower row, all runs that survive, window by window: the share of up
 between the ends, and the mean cosine of the angle between successive updates by different examples; medians and middle
 halves.
 
-*What is claimed.* Xing et al. (2018), whom the paper quotes: SGD bounces between the walls of a valley, most of whose
-floor it never sees. C24 asks it of networks with more than one parameter.
+*What is claimed.* Xing et al. (2018), whom the paper quotes: SGD bounces between the walls of a valley, well above its
+floor, and small steps let it go down there. C24 asks it of networks with more than one parameter.
 
 *What to look for.* Do the lines of large steps sag between their dots, and those of small ones fall from dot to dot? Is
 the share above one half, and the cosine below 0, left of the dotted line?
@@ -37,9 +39,11 @@ def draw(study: xr.Dataset) -> Figure:
     for place, name in enumerate(names):
         run = study.sel(network=name)
         alive = np.flatnonzero(run["diverged_step"].values < 0)
-        seeds = run.sizes["seed"]
+        seeds, dead = run.sizes["seed"], int((run["dead"] > 0).sum())
         _walk(axes[0, place], run)
-        style.letter(axes[0, place], place, f"{name.replace('_', ' ')}, {seeds - len(alive)} of {seeds} diverged")
+        style.letter(
+            axes[0, place], place, f"{name.replace('_', ' ')}, {seeds - len(alive)} of {seeds} diverged, {dead} dead"
+        )
         _windows(axes[1, place], run.isel(seed=alive))
         style.letter(axes[1, place], len(names) + place, "all runs")
     axes[0, 0].set_ylabel("training loss on the lines (no unit)")
@@ -51,7 +55,7 @@ def draw(study: xr.Dataset) -> Figure:
         Line2D([], [], color=COSINE, label="cosine of successive updates"),
     ]
     style.key(figure, entries, "One run (above), all runs (below)", columns=4)
-    style.note(figure, f"{style.BAND_NOTE} Dotted: the step size is divided. Dashed: one half, and 0.")
+    style.note(figure, f"{style.BAND_NOTE} Dotted: the step size is divided. Dashed: one half, and 0. {DEAD}")
     return figure
 
 
@@ -69,6 +73,7 @@ def _walk(ax: Axes, run: xr.Dataset) -> None:
         ax.plot(x, along, color=shade, linewidth=0.9)
         ax.plot(x[:: places - 1], along[:: places - 1], "o", color=shade, markersize=2.5)
     ax.set_xlabel("update of the window")
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     style.log_axis(ax)
 
 
