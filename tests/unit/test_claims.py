@@ -367,6 +367,7 @@ def test_table_has_the_columns_of_the_contract() -> None:
 
 
 def test_every_claim_of_the_paper_is_stated_once() -> None:
+    assert len(set(command.MODULES)) == len(command.MODULES)
     assert set(command.statements(command.MODULES)) == {f"C{number}" for number in range(1, 25)}
     for sentence in command.statements(command.MODULES).values():
         assert sentence.endswith(".")

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from largestep import stages
 from largestep.compiled import use_threads
 from largestep.measures import pruning, units
-from largestep.measures.thresholds import l0_norm
-from largestep.schedules import Decay, Law, Schedule
+from largestep.measures.thresholds import l0_norms
+from largestep.schedules import Decay, Law, Schedule, large_then_small
 from largestep.store import variable
 from largestep.threshold_sweep import coordinate
 from largestep.toys.network import Linear, layered
@@ -88,8 +88,8 @@ def laws(step_sizes: Sequence[float], decay_at: Sequence[float]) -> dict[str, La
     several = [Decay(at, before / after) for at, (before, after) in zip(decay_at, pairwise(step_sizes), strict=True)]
     return {
         SEVERAL: Law(first, several),
-        EARLY: Law(first, [Decay(decay_at[0], first / last)]),
-        LATE: Law(first, [Decay(decay_at[-1], first / last)]),
+        EARLY: large_then_small(first, decay_at[0], last),
+        LATE: large_then_small(first, decay_at[-1], last),
         SMALL: Law(last),
     }
 
@@ -157,9 +157,8 @@ class _Followed:
         """Non-zeros of the predictor, or sparsity of the last hidden layer, by threshold, and which runs are dead."""
         net, measures = self._problem.net, self._measures
         if isinstance(net, Linear):
-            predictors = net.predictor(parameters)
-            counts = [l0_norm(predictors, level) for level in sorted(measures.l0_thresholds)]
-            return {"l0": np.stack(counts, axis=-1), "dead": np.zeros(len(parameters))}
+            counts = l0_norms(net.predictor(parameters), measures.l0_thresholds)
+            return {"l0": counts, "dead": np.zeros(len(parameters))}
         examples, levels = self._problem.examples, sorted(measures.correlation_thresholds)
         sparsity, dead = np.full((len(parameters), len(levels)), np.nan), np.full(len(parameters), np.nan)
         for run in np.flatnonzero(np.isfinite(parameters).all(axis=1)):
