@@ -21,6 +21,7 @@ from largestep.claims.summary import MATCHED, Line, as_rst, asked, conclude, evi
 from largestep.claims.summary_table import COLUMNS, for_reading, summary_table
 from largestep.claims.verdict import Answer, Row
 from largestep.figures import scorecard, style
+from largestep.report import tables
 from largestep.store import StoreError
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +163,20 @@ def test_an_answer_for_one_data_set_says_so(units: tuple[str, ...], scope: str) 
     assert f"**{lines[0].answer}** {scope}".rstrip() + "\n" in as_rst(lines)
     assert f"| {said} |" in readme.answers(summary_table(lines))
     assert ("For one data set: 1 of 2." in lines[0].evidence) == (units == ("runs on one data set", "data sets"))
+
+
+def test_the_report_says_for_what_a_verdict_is(tmp_path: Path) -> None:
+    """Beside the verdict of every statistic."""
+    units = ("runs on one data set", "data sets", "draws, without data")
+    table = command.as_table([row("supported", unit=unit) for unit in units])
+    table.to_csv(tmp_path / "claims.csv", index=False)
+    shown = tables.verdicts(tables.rows_of(tmp_path / "claims.csv"))
+    place = shown.head.index("verdict")
+    assert shown.head[place + 1] == "for"
+    assert [each[place : place + 2] for each in shown.rows] == [
+        ("supported", scope) for scope in ("this data set", "data sets", "draws, without data")
+    ]
+    assert {shown.head[index] for index in shown.numbers} == {"estimate [95% interval]", "seeds", "diverged"}
 
 
 def test_the_telling_statistics_have_columns_of_their_own() -> None:
