@@ -19,9 +19,15 @@ def said(figure: Figure) -> str:
 
 
 def check_legible(figure: Figure) -> None:
-    """Nothing below 7 points, off the page, without labels, or without its letter."""
+    """At most 2 x 3 panels a page; nothing below 7 points, off the page, without labels, or without its letter."""
     with style.house():
         figure.draw_without_rendering()
+    for part in figure.pages if isinstance(figure, style.Book) else [figure]:
+        grids = [spec.get_gridspec() for ax in part.axes if (spec := ax.get_subplotspec()) is not None]
+        assert len(grids) <= style.MOST_PANELS
+        assert max(grid.ncols for grid in grids) <= style.MOST_COLUMNS
+        for legend in part.legends:
+            assert legend.get_window_extent().width <= figure.bbox.width
     for text in texts(figure):
         assert text.get_fontsize() >= 7, text
     for ax in figure.axes:

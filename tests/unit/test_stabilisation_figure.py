@@ -52,8 +52,23 @@ def draw(experiment: xr.Dataset) -> str:
 def test_has_a_panel_for_every_cell_with_a_decay_and_one_for_the_trends() -> None:
     figure = stabilisation.draw((dataset := with_phase()).merge(measured(dataset)))
     titles = [ax.get_title(loc="left")[4:] for ax in figure.axes]
-    assert titles == 2 * [*(f"loss, decay at {part}%" for part in (10, 30, 50)), "trend before decay"]
+    losses = [f"decay at {part}%\n0 of 4 diverged" for part in (10, 30, 50)]
+    assert titles == 2 * [*losses, "trend before decay"]
     assert "small step" not in said(figure)
+
+
+def test_labels_every_cell_where_it_is_and_has_no_legend() -> None:
+    """Two cells of the same duration as well: by the letters of their panels."""
+    dataset = with_phase(arms=("order",)).sel(cell=["decay30", "decay50"])
+    dataset["decay_fraction"][:] = 0.5
+    figure = stabilisation.draw(dataset.merge(measured(dataset)))
+    first, second, trends = figure.axes
+    assert {first.get_title(loc="left").splitlines()[0], second.get_title(loc="left").splitlines()[0]} == {
+        "a   decay at 50%, decay30",
+        "b   decay at 50%, decay50",
+    }
+    assert [label.get_text() for label in trends.get_yticklabels()] == ["a  50%", "b  50%"]
+    assert not any(page.legends for page in figure.pages)
 
 
 def test_shows_level_onset_and_trend() -> None:

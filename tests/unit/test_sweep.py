@@ -232,6 +232,17 @@ def test_figure_has_a_panel_for_every_sweep_on_a_page_for_every_measure(study: x
         assert len({ax.get_ylim() for ax in page.axes}) == 1
 
 
+def test_pages_of_one_measure_have_the_same_ticks(study: xr.Dataset) -> None:
+    """Nine sweeps: two pages for every measure, of which the first is a loss on a logarithmic axis."""
+    more = [study.assign(sweep=("point", [f"{name}{part}" for name in study["sweep"].values])) for part in range(3)]
+    first, second, *_ = figure.draw(xr.concat(more, "point", data_vars="minimal", coords="minimal")).pages
+    assert len(first.axes) + len(second.axes) == 9
+    for ax in (*first.axes, *second.axes):
+        assert ax.get_yscale() == "log"
+        assert ax.get_ylim() == first.axes[0].get_ylim()
+        assert not len(ax.yaxis.get_minorticklocs())
+
+
 Change = Callable[[dict[str, Any]], object]
 
 

@@ -139,6 +139,7 @@ def losses(ax: Axes, study: xr.Dataset) -> None:
             color="white",
             markeredgecolor="black",
             markeredgewidth=0.6,
+            clip_on=False,
             zorder=4,
         )
         if inside(ranges[place]):

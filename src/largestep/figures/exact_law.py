@@ -50,5 +50,9 @@ def draw(study: xr.Dataset) -> Figure:
     if not alive.any():
         for ax in axes:
             style.empty(ax)
-    style.note(figure, f"{int((~alive).sum())} of {len(alive)} runs diverged. Dotted: the step size is divided.")
+    style.note(
+        figure,
+        f"b, c: a line for each run; a: all coordinates of all of them. {int((~alive).sum())} of {len(alive)} runs "
+        "diverged and are left out. Dotted: the step size is divided.",
+    )
     return figure

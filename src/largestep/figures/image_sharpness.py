@@ -29,9 +29,7 @@ SHADES = {"batch_sharpness": style.ALGORITHMS["sgd"][1], "sharpness": style.ALGO
 def draw(study: xr.Dataset) -> Figure:
     """One panel per network."""
     figure = edge.panels(study, _curves, "sharpness × η / 2 (no unit)")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    style.key_of_panels(figure, "Curvature over that of the edge of stability", columns=2)
     style.note(figure, f"{style.BAND_NOTE} {edge.NOTE}")
     return figure
 

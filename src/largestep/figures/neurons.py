@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -37,9 +35,8 @@ open ones. One run proves nothing: the figure of the curves shows the spread ove
 
 {{ lost }}
 """
-COLUMNS = 4
-# Inches: what the square panels share across, what each needs besides, and what the figure needs besides.
-WIDTH = 6.2
+# Inches: a square panel's side, what each needs besides, and what the figure needs besides.
+SIDE = 2.0
 LABELS = 0.65
 LEGENDS = 0.55
 TEACHER = "#009e73"
@@ -51,9 +48,8 @@ def draw(experiment: xr.Dataset) -> Figure:
     arm = str(experiment["arm"].values[0])
     cells = schedules(experiment)
     alive = survived(experiment).sel(arm=arm)
-    columns = min(COLUMNS, len(cells))
-    rows = math.ceil(len(cells) / columns)
-    figure = Figure(figsize=(style.TEXT_WIDTH, rows * (WIDTH / max(columns, 3) + LABELS) + LEGENDS))
+    rows, columns = style.shape(len(cells))
+    figure = Figure(figsize=(style.TEXT_WIDTH, rows * (SIDE + LABELS) + LEGENDS))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     reach = 0.0
     for index, (ax, schedule) in enumerate(zip(axes, cells, strict=False)):

@@ -66,7 +66,8 @@ def draw(study: xr.Dataset) -> Figure:
         style.log_axis(ax)
     style.note(
         figure,
-        f"{style.BAND_NOTE} Diverged of {study.sizes['seed']}: {', '.join(lost)}. Dotted: the step size is divided.",
+        f"{style.BAND_NOTE} Diverged of {study.sizes['seed']}: {', '.join(lost)}. Dotted: the step size is divided. "
+        "Colours in a as in b and c.",
     )
     return figure
 

@@ -23,6 +23,8 @@ survive. Dots: the units redundant at the paper's threshold, and crosses: as man
 *What to look for.* Are dots below the dashed line, a hundredth of the loss of a constant, and crosses well above? Do
 the lines of longer large steps, which are darker, cross it further to the right?
 """
+# Inches: of a row of panels, and of legend and notes together.
+ROW_HEIGHT, AROUND = 2.1, 0.9
 # The axis is linear below.
 LINEAR = 1e-3
 
@@ -31,9 +33,10 @@ LINEAR = 1e-3
 def draw(study: xr.Dataset) -> Figure:
     """One panel per network."""
     names = list(dict.fromkeys(study["network"].values.tolist()))
-    figure = Figure(figsize=(style.TEXT_WIDTH, 2.8))
-    axes = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
-    for place, (ax, name) in enumerate(zip(axes, names, strict=True)):
+    rows, columns = style.shape(len(names))
+    figure = Figure(figsize=(style.TEXT_WIDTH, rows * ROW_HEIGHT + AROUND))
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for place, (ax, name) in enumerate(zip(axes.ravel(), names, strict=False)):
         runs = study.isel(run=np.flatnonzero(study["network"].values == name)).sortby("decay_fraction")
         lost = sum(_line(ax, runs.isel(run=one)) for one in range(runs.sizes["run"]))
         if not ax.lines:
@@ -42,8 +45,11 @@ def draw(study: xr.Dataset) -> Figure:
         ax.set_yscale("symlog", linthresh=LINEAR)
         ax.set_xlabel("units deleted (%)")
         style.letter(ax, place, f"{name.replace('_', ' ')}\n{lost} of {int(runs['seeds_run'].sum())} runs diverged")
-        ax.legend(fontsize=style.RC["legend.fontsize"])
-    axes[0].set_ylabel("rise of the training loss\n(share of a constant's)")
+    for ax in axes.ravel()[len(names) :]:
+        ax.remove()
+    for ax in axes[:, 0]:
+        ax.set_ylabel("rise of the training loss\n(share of a constant's)")
+    style.key_of_panels(figure, "Schedules", columns=4)
     style.note(figure, f"{style.BAND_NOTE} Dots: redundant units. Crosses: as many at random. Dashed: a hundredth.")
     return figure
 

@@ -30,7 +30,7 @@ same.
 """
 HEIGHT = 2.8
 # Points: the width of a line, what each line that lies on it adds, and the white rim of a line in another's colour.
-WIDTH, WIDER, RIM = 1.2, 1.5, 0.4
+WIDTH, WIDER, RIM = 1.2, 1.0, 0.4
 # Step sizes closer than this are one line to the eye.
 ALIKE = 0.01
 # Of the largest: annealed step sizes, which end at 0, are not followed farther down for their own sake.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,11 +13,10 @@ from matplotlib.ticker import MaxNLocator
 
 from largestep.figures import style
 from largestep.figures.curves import which_loss
-from largestep.figures.labels import Schedule, schedules
+from largestep.figures.labels import ARMS, Schedule, outcomes, schedules
 from largestep.measures.outcomes import survived
 from largestep.measures.stabilisation import FEWEST_POINTS, FLAT
 from largestep.registered import Suits
-from largestep.schedules import in_words
 
 NEEDS = ("train_loss", "stabilisation_slope")
 SUITS = Suits(decays=True)
@@ -30,7 +30,7 @@ stabilises, when that would take dropping more than half of the phase, or when i
 with its whole interval, or when its loss is mere rounding error. The blue line is the *level*, the mean of the loss
 from the onset to the decay, as the median over the runs that stabilise. The last panel has the *trend* of every run:
 by how many decades (factors of ten) its loss changes over the second half of the phase, by least squares on log10 of
-the loss, with a 95% block-bootstrap interval. Runs are sorted; the schedules come in the order of the legend. Where
+the loss, with a 95% block-bootstrap interval. Runs are sorted; the schedules come in the order of their panels. Where
 the grey range ends, the loss changes by a factor of two.
 
 *What the paper claims.* {% if training["batch_size"] == "full" %}At a large step size the training loss of SGD stays
@@ -53,6 +53,9 @@ BEYOND = 0.5
 # Decades either way; steeper runs are drawn at the edge.
 STEEPEST = 1.5
 LEVEL = "#0072B2"
+# What the labels of all of these cells begin with.
+LARGE = "large step, "
+UPON_THE_RANGE: dict[str, Any] = {"bbox": style.BEHIND_TEXT, "zorder": 5}
 
 
 @style.house()
@@ -64,20 +67,21 @@ def draw(experiment: xr.Dataset) -> Figure:
     pages = [(arm, group) for arm in arms for group in style.parted([*cells, None])]
     figure = style.Book([style.shape(len(group))[0] * ROW_HEIGHT + AROUND for _, group in pages])
     said = " ".join([note(), which_loss(shown)] if "test_error" in shown else [note()])
-    letters = itertools.count()
+    numbers, names = itertools.count(), dict[str, str]()
     for part, (arm, group) in zip(figure.pages, pages, strict=True):
         axes = part.subplots(*style.shape(len(group)), squeeze=False).ravel()
         for ax, schedule in zip(axes, group, strict=False):
             if schedule is None:
-                slopes(ax, shown.sel(arm=arm), cells)
-                style.letter(ax, next(letters), "trend before decay")
+                slopes(ax, shown.sel(arm=arm), cells, names)
+                style.letter(ax, next(numbers), "trend before decay")
                 continue
             loss(ax, shown.sel(cell=schedule.cell, arm=arm), schedule)
             ax.set_ylabel("cross-entropy (nat)" if "test_error" in shown else "squared error (no unit)")
-            style.letter(ax, next(letters), f"loss, {in_words(schedule.decay_fraction)}")
+            names[schedule.cell] = style.letters(index := next(numbers))
+            style.letter(ax, index, f"{schedule.label.removeprefix(LARGE)}\n{outcomes(shown, schedule.cell, arm)}")
         for ax in axes[len(group) :]:
             ax.remove()
-        style.legend(part, shown, arm)
+        style.heading(part, ARMS[arm])
         style.note(part, said, shown)
     return figure
 
@@ -88,7 +92,7 @@ def note() -> str:
         "Loss: every run that never diverges, and the median over them. Blue line: level of the stable loss, its mean "
         "over time, from the onset to the decay (median over the runs that stabilise); ticks at the top: their onsets. "
         "Dotted line: the step size is divided. Trend: change of log10 loss over the second half of the large-step "
-        f"phase, run by run, with 95% block-bootstrap intervals; cells as in the legend. Grey: within ±{FLAT:g}, "
+        f"phase, run by run, with 95% block-bootstrap intervals, by the letter of its panel. Grey: within ±{FLAT:g}, "
         f"where the loss counts as flat. Beyond ±{STEEPEST:g}: drawn at the edge."
     )
 
@@ -122,8 +126,11 @@ def loss(ax: Axes, runs: xr.Dataset, schedule: Schedule) -> None:
     ax.text(0.03, 0.04, said, transform=ax.transAxes, va="bottom", bbox=style.BEHIND_TEXT, zorder=5)
 
 
-def slopes(ax: Axes, runs: xr.Dataset, cells: list[Schedule]) -> None:
-    """The slope of every run of one arm with its interval, cell by cell, beside the range that counts as flat."""
+def slopes(ax: Axes, runs: xr.Dataset, cells: list[Schedule], names: dict[str, str]) -> None:
+    """The slope of every run of one arm with its interval, cell by cell, beside the range that counts as flat.
+
+    names: the letter of each cell's own panel.
+    """
     ax.axvspan(-FLAT, FLAT, color=style.tint(style.CONSTANT, 0.25), linewidth=0)
     ax.axvline(0, color="black", linewidth=0.6)
     for place, schedule in enumerate(cells):
@@ -136,10 +143,13 @@ def slopes(ax: Axes, runs: xr.Dataset, cells: list[Schedule]) -> None:
         ax.hlines(heights, low, high, color=style.tint(shade, 0.4), linewidth=0.5)
         ax.plot(np.clip(slope, -STEEPEST, STEEPEST), heights, ".", color=shade, markersize=2.2, markeredgewidth=0)
         if not len(slope):
-            ax.text(0.5, place + 0.5, "not measured", transform=ax.get_yaxis_transform(), ha="center", va="center")
+            across = ax.get_yaxis_transform()
+            ax.text(0.5, place + 0.5, "not measured", transform=across, ha="center", va="center", **UPON_THE_RANGE)
     ax.set_xlim(-STEEPEST, STEEPEST)
     ax.set_ylim(len(cells), 0)
-    ax.set_yticks(np.arange(len(cells)) + 0.5, [f"{100 * each.decay_fraction:.3g}%" for each in cells])
+    ax.set_yticks(
+        np.arange(len(cells)) + 0.5, [f"{names[each.cell]}  {100 * each.decay_fraction:.3g}%" for each in cells]
+    )
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("change (decades)")
-    ax.set_ylabel("decay at")
+    ax.set_ylabel("panel, decay at")

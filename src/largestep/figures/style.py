@@ -216,6 +216,16 @@ def key(part: Figure | SubFigure, entries: Sequence[Artist], title: str, columns
     part.add_artist(made)
 
 
+def key_of_panels(figure: Figure, title: str, columns: int) -> None:
+    """One `key` of what is labelled in any panel, each label once; none where nothing is."""
+    entries: dict[str, Artist] = {}
+    for ax in figure.axes:
+        for entry, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, entry)
+    if entries:
+        key(figure, list(entries.values()), title, columns)
+
+
 def tint(shade: str, strength: float) -> str:
     """A colour mixed with white: 1 leaves it as it is, 0 gives white."""
     red, green, blue = (1.0 - strength * (1.0 - part) for part in to_rgb(shade))
@@ -223,9 +233,19 @@ def tint(shade: str, strength: float) -> str:
 
 
 def letter(ax: Axes, index: int, title: str) -> None:
-    """Title of a panel after its letter; after z come aa, ab and so on."""
+    """Title of a panel after its letter."""
+    ax.set_title(f"{letters(index)}   {title}")
+
+
+def letters(index: int) -> str:
+    """What the panel of this index is called; after z come aa, ab and so on."""
     before, last = divmod(index, len(ascii_lowercase))
-    ax.set_title(f"{ascii_lowercase[before - 1] if before else ''}{ascii_lowercase[last]}   {title}")
+    return f"{ascii_lowercase[before - 1] if before else ''}{ascii_lowercase[last]}"
+
+
+def heading(part: SubFigure, text: str) -> None:
+    """What is true of all panels of a page, above them, where these are labelled one by one and need no legend."""
+    part.suptitle(text, x=0.01, ha="left", fontsize=RC["legend.title_fontsize"])
 
 
 def note(figure: Figure | SubFigure, text: str, shown: xr.Dataset | None = None) -> None:

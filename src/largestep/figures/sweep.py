@@ -92,10 +92,13 @@ def draw(study: xr.Dataset) -> Figure:
     letters = itertools.count()
     first: dict[int | None, Axes] = {}
     for part, (index, group) in zip(figure.pages, pages, strict=True):
-        axes = part.subplots(*style.shape(len(group)), squeeze=False, sharey=True)
-        if index in first:
-            axes[0, 0].sharey(first[index])
-        first.setdefault(index, axes[0, 0])
+        axes = part.subplots(*style.shape(len(group)), squeeze=False)
+        for ax in axes.ravel():
+            # Not by subplots: the panels of other pages would keep their own ticks.
+            if first.setdefault(index, ax) is not ax:
+                ax.sharey(first[index])
+        for ax in axes[:, 1:].ravel():
+            ax.tick_params(labelleft=False)
         for ax, sweep in zip(axes.ravel(), group, strict=False):
             style.letter(ax, next(letters), f"{sweep.replace('_', ' ')}\n{schedule(points[sweep])}")
             if index is None:
@@ -223,8 +226,8 @@ def note(study: xr.Dataset) -> str:
     """How to read the figure."""
     said = (
         f"{study.sizes['seed']} seeds, the same at every point. Markers: median over the runs that never diverge; "
-        "bars: their middle half (25–75%). A panel varies one quantity; all else is that of the base, but for the "
-        "step sizes given above it (large → decayed). Values are equally spaced. Losses are squared errors; those "
-        f"before the decay are cut at {NO_LEVEL:g}. Rank: of the Jacobian."
+        f"bars: their middle half (25–75%); none where fewer than {FEWEST} are left. A panel varies one quantity; all "
+        "else is that of the base, but for the step sizes given above it (large → decayed). Values are equally spaced. "
+        f"Losses are squared errors; those before the decay are cut at {NO_LEVEL:g}. Rank: of the Jacobian."
     )
     return f"{said} {DEAD} Dead runs are not left out." if study["dead"].any() else said
