@@ -28,7 +28,7 @@ SMALL_AND_LARGE = {"small": 0.0, "decay10": 0.1, "decay50": 0.5}
 OTHERS = {"constant": 0.0, "he": 0.5, "linear_warmup": 0.5, "cosine": np.nan}
 ALL = {"small": 0.0, "decay10": 0.1, "decay30": 0.3, "decay50": 0.5, "cosine": np.nan}
 # What the panels with the training loss of decay50 are called, in the views curves and stabilisation.
-LOSS_OF_DECAY50 = {"training loss", "loss, decay at 50%"}
+LOSS_OF_DECAY50 = {"training loss", "decay at 50%"}
 MODELS = {
     "resnet18": {"kind": "resnet18", "width": 2, "normalisation": "batch"},
     "densenet": {"kind": "densenet", "depth": 100, "growth": 1},
@@ -122,7 +122,9 @@ def test_curves_and_stabilisation_draw_the_training_loss_in_evaluation_mode() ->
     experiment = experiment.merge(phase.stabilisation(experiment))
     runs = experiment["train_loss"].sel(arm="order", cell="decay50").transpose("seed", "step")
     for view in (curves, stabilisation):
-        (ax,) = (ax for ax in view.draw(experiment).axes if ax.get_title(loc="left")[4:] in LOSS_OF_DECAY50)
+        (ax,) = (
+            ax for ax in view.draw(experiment).axes if ax.get_title(loc="left")[4:].splitlines()[0] in LOSS_OF_DECAY50
+        )
         thickest = max(
             (
                 line

@@ -31,6 +31,10 @@ onload = () => {
     others: links.filter((href) => href[0] != "#" && !href.startsWith("https://")),
     sideways: document.documentElement.scrollWidth - innerWidth,
     smallest: Math.min(...sizes),
+    drawn: Math.min(...all.filter((each) => each.src.startsWith("data:image/png")).map(
+      (each) => each.width / each.naturalWidth * 250 * 7 / 72)),
+    cut: [...document.querySelectorAll(".first, .first div")].filter(
+      (each) => each.scrollWidth > each.clientWidth).length,
     failed: window.failed || [],
   }), "*");
 };
@@ -101,6 +105,8 @@ def test_a_figure_is_shown_page_by_page_with_what_it_says_of_itself(finished: Pr
 def test_in_a_browser(report: Path, tmp_path: Path, width: int) -> None:
     # All pictures at once, not those below the window when somebody gets there.
     text = report.read_text().replace('loading="lazy"', "").replace("<head>", f"<head>{ASKED}", 1)
+    # As long as the names of the study at laptop scale.
+    text = text.replace("asked: below", "(diagonal_controls_new_data/duration_larger_step), asked: below")
     (tmp_path / "asked.html").write_text(text)
     around = tmp_path / "around.html"
     around.write_text(AROUND.format(width=width))
@@ -114,6 +120,9 @@ def test_in_a_browser(report: Path, tmp_path: Path, width: int) -> None:
     # Tables that are wider scroll by themselves, so that text fits the width of the window.
     assert shown["sideways"] <= 0
     assert shown["smallest"] >= 11
+    # Figures too, whose text is of 7 points at 250 pixels an inch; and the verdicts are read without scrolling.
+    assert shown["drawn"] >= 8
+    assert shown["cut"] == 0
     assert not re.findall(r"CONSOLE.*", done.stderr)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +42,6 @@ alone.
 
 {{ lost }}
 """
-MOST_COLUMNS = 3
 LAYERS_HEIGHT, ROW_HEIGHT, HEADING = 2.3, 1.5, 1.0
 UNITS = "‖W − W₀‖ / ‖W₀‖"
 # What the convolutions of shortcuts are called in state dictionaries.
@@ -71,25 +69,28 @@ def draw(experiment: xr.Dataset) -> Figure:
     """A panel of all layers at the end of training and one of every part along it, over the experiment's first arm."""
     arm = str(experiment["arm"].values[0])
     experiment = experiment.sel(arm=[arm])
-    parts = experiment["layer"].values
-    rows = math.ceil(len(parts) / MOST_COLUMNS)
-    columns = math.ceil(len(parts) / rows)
-    figure = Figure(figsize=(style.TEXT_WIDTH, LAYERS_HEIGHT + rows * ROW_HEIGHT + HEADING))
-    grid = figure.add_gridspec(rows + 1, columns, height_ratios=[LAYERS_HEIGHT, *[ROW_HEIGHT] * rows])
+    groups = style.parted(experiment["layer"].values.tolist())
+    heights = [LAYERS_HEIGHT, *(style.shape(len(group))[0] * ROW_HEIGHT for group in groups)]
+    figure = style.Book([height + HEADING for height in heights])
     letters = itertools.count()
     layers = layers_of([str(name) for name in experiment["weight"].values])
-    ax = figure.add_subplot(grid[0, :])
+    first, *others = figure.pages
+    ax = first.subplots()
     all_layers(ax, experiment, arm, layers)
     style.letter(ax, next(letters), "every layer at the end of training")
-    axes = [figure.add_subplot(grid[1 + place // columns, place % columns]) for place in range(len(parts))]
-    for ax, part in zip(axes, parts, strict=True):
-        distance = experiment["distance"].sel(layer=part)
-        nothing = xr.full_like(experiment["decay_fraction"], np.nan)
-        # All start at 0, which a logarithmic axis cannot show.
-        show(ax, Panel(str(part), UNITS, distance.where(distance > 0), nothing, logarithmic=True), experiment, arm)
-        style.letter(ax, next(letters), str(part))
-    style.legend(figure, experiment, arm)
-    style.note(figure, note(layers), experiment)
+    for page, group in zip(others, groups, strict=True):
+        axes = page.subplots(*style.shape(len(group)), squeeze=False).ravel()
+        for ax, part in zip(axes, group, strict=False):
+            distance = experiment["distance"].sel(layer=part)
+            nothing = xr.full_like(experiment["decay_fraction"], np.nan)
+            # All start at 0, which a logarithmic axis cannot show.
+            show(ax, Panel(part, UNITS, distance.where(distance > 0), nothing, logarithmic=True), experiment, arm)
+            style.letter(ax, next(letters), part)
+        for ax in axes[len(group) :]:
+            ax.remove()
+    for page in figure.pages:
+        style.legend(page, experiment, arm)
+        style.note(page, note(layers), experiment)
     return figure
 
 

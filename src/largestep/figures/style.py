@@ -252,7 +252,8 @@ def note(figure: Figure | SubFigure, text: str, shown: xr.Dataset | None = None)
     """Lines at the bottom of the figure that say how to read it, and what dead runs are where some are shown."""
     if shown is not None and dead(shown).any():
         text += f" {DEAD} Dead runs are not left out."
-    figure.supxlabel(fill(text, WHOLE_PAGE), fontsize=RC["font.size"], color="#404040", x=0.01, ha="left")
+    lines = fill(text, WHOLE_PAGE, break_on_hyphens=False)
+    figure.supxlabel(lines, fontsize=RC["font.size"], color="#404040", x=0.01, ha="left")
 
 
 def empty(ax: Axes, why: str = LOST) -> None:
