@@ -128,7 +128,9 @@ SOMETHING: dict[str, tuple[str, str, str, set[str]]] = {
     "the steps of a toy network": (
         *("toys/dense_kernels.py", "MANY_UNITS = 8", "MANY_UNITS = 9"),
         after("train", "points", "teacher")
-        | studies("label_noise", "sharpness", "batch_sharpness", "controls", "pruning"),
+        | studies(
+            "label_noise", "sharpness", "batch_sharpness", "controls", "pruning", "several_decays", "valley_walls"
+        ),
     ),
     "the Jacobian of a toy network": (
         *("toys/dense.py", "where=c > 0)", "where=c > 1e-300)"),

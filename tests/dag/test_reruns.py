@@ -161,7 +161,11 @@ def test_steps_of_one_toy_network_edited(project: Project) -> None:
     cells = chain("points.decay2", "points.decay50", "teacher.small")
     assert (
         project.planned()
-        == cells | studies("label_noise", "sharpness", "controls", "batch_sharpness", "pruning") | AGGREGATES
+        == cells
+        | studies(
+            "label_noise", "sharpness", "controls", "batch_sharpness", "pruning", "several_decays", "valley_walls"
+        )
+        | AGGREGATES
     )
 
 
