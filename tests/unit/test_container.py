@@ -15,8 +15,10 @@ def instructions(repository: Path) -> list[tuple[str, str]]:
 
 
 def test_python_is_one_that_the_package_takes(repository: Path) -> None:
-    [(_, given)] = [each for each in instructions(repository) if each[0] == "ARG"]
+    given, base = [rest for name, rest in instructions(repository) if name == "ARG"]
     minor = int(re.fullmatch(r"PYTHON=3\.(\d+)", given)[1])  # type: ignore[index]
+    assert base == "BASE=docker.io/library/python:${PYTHON}-slim-bookworm"
+    assert ("FROM", "${BASE}") in instructions(repository)
     wanted = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["requires-python"]
     low, high = map(int, re.fullmatch(r">=3\.(\d+),<3\.(\d+)", wanted).groups())  # type: ignore[union-attr]
     assert low <= minor < high
