@@ -42,7 +42,7 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "misspelt key that is required",
         lambda c: experiment(c)["cells"].update(small={"stepsize": 0.1}),
         "experiments.diagonal.cells.small.stepsize",
-        "unknown key; check its spelling or remove it (and 1 more)",
+        "unknown key; check its spelling or remove it; did you mean step_size? (and 1 more)",
     ),
     (
         "a divisor that makes the step larger",
@@ -359,9 +359,10 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "cell decay50 of diagonal is annealed",
     ),
     ("only what is not there", lambda c: c.update(only=["nothing"]), "only", "there is no experiment or study nothing"),
+    ("only a misspelt one", lambda c: c.update(only=["diagonall"]), "only", "did you mean diagonal?"),
     ("only what a larger scale runs", lambda c: c.update(only=["later"]), "only", "set scale to paper as well"),
     ("only studies", lambda c: c.update(only=["bouncing"]), "only", "names no experiment"),
-    ("only a text", lambda c: c.update(only="digits"), "only", "list (given: 'digits')"),
+    ("only a text", lambda c: c.update(only="digits"), "only", "must be a list; write [digits]"),
     (
         "mirror that is no address",
         lambda c: c.update(data={"mirror": "file:///etc"}),

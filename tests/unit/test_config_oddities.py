@@ -40,6 +40,22 @@ REFUSED = {
     ),
     "truth as a name": (SIZE, "on: {step_size: 0.1,", f"{DIAGONAL}.cells: on is true in YAML, not a name"),
     "number as a name": (SIZE, "1: {step_size: 0.1,", f"{DIAGONAL}.cells: 1 is 1 in YAML, not a name"),
+    "a comma in a number": (
+        SIZE,
+        "small: {step_size: 0,25,",
+        "25 is 25 in YAML, not a name; put it in quotes, or write a point",
+    ),
+    "such a number in quotes": (
+        SIZE,
+        "small: {step_size: '0,25',",
+        "step_size: '0,25' is text in YAML; write 0.25, without",
+    ),
+    "one for a list": ("[curves, progress, stab", "curves #[", f"{DIAGONAL}.views: must be a list; write [curves]"),
+    "a misspelt key": (
+        SEEDS,
+        "seds: 6,",
+        f"{DIAGONAL}.training.seds: unknown key; check its spelling or remove it; did you mean seeds?",
+    ),
     "null as a name": (SIZE, "~: {step_size: 0.1,", f"{DIAGONAL}.cells: ~ is none in YAML, not a name"),
     "a name that Snakemake takes for a loop": (SIZE, f"{'ab' * 20}: {{step_size: 0.1,", "'ab' 20 times or more"),
     "exponent without a point": (SIZE, "small: {step_size: 1e-3,", "1e-3 is text in YAML; write 1.0e-3"),

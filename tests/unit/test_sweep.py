@@ -255,7 +255,7 @@ BROKEN: list[tuple[str, Change, str, str]] = [
     ("no base", lambda s: s["base"].pop("decay_at"), "base.decay_at", "missing"),
     ("misspelt quantity", lambda s: sweep_of(s).update(batchsize=[1, 2]), "sweeps.one.batchsize", "unknown key"),
     ("one value", lambda s: sweep_of(s).update(decay_at=[0.5]), "sweeps.one.decay_at", "at least 2 items"),
-    ("not a list", lambda s: sweep_of(s).update(decay_at=0.5), "sweeps.one.decay_at", "valid list"),
+    ("not a list", lambda s: sweep_of(s).update(decay_at=0.5), "sweeps.one.decay_at", "must be a list; write [0.5]"),
     ("nothing varied", lambda s: s["sweeps"].update(one={}), "sweeps.one", "varies nothing"),
     (
         "two quantities",

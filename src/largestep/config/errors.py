@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -41,6 +42,12 @@ def shown(value: Any) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits, or a list in itself
         return f"a value of type {type(value).__name__} that is too large"
     return text if len(text) <= 60 else f"{text[:58]} …"
+
+
+def similar(name: str, names: Iterable[str]) -> str:
+    """The end of a message on a name that is not there: which one may be meant, if one of `names` is like it."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 # What a text under these keys has to be; under all others it is a name.
@@ -87,13 +94,19 @@ def one_line(error: ValidationError, source: str) -> str:
     if kind == "missing":
         message = "this key is missing"
     elif kind == "extra_forbidden":
-        message = "unknown key; check its spelling or remove it"
+        absent = [
+            each["loc"][-1] for each in problems if each["type"] == "missing" and each["loc"][:-1] == first["loc"][:-1]
+        ]
+        meant = similar(str(first["loc"][-1]), map(str, absent))
+        message = f"unknown key; check its spelling or remove it{meant}"
     elif kind in _NUMBERS and isinstance(given, str) and (number := written(given)):
         message = f"'{given}' is text in YAML; write {number}, without quotes"
     elif kind in _NUMBERS and isinstance(given, bool):
         message = f"must be a number, not {str(given).lower()}, which YAML makes of on, off, yes and no too"
     elif kind in _NUMBERS and isinstance(given, float) and given.is_integer():
         message = f"must be a whole number; write {given:.0f} (given: {given})"
+    elif kind == "list_type" and isinstance(given, str | int | float):
+        message = f"must be a list; write [{given}]"
     elif kind == "string_type" and isinstance(given, bool | int | float):
         message = f"must be text, but YAML takes this for {str(given).lower()}; put it in quotes"
     elif kind == "union_tag_invalid" and first["loc"][-1] in ("data", "model"):

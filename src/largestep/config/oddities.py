@@ -10,6 +10,7 @@ import yaml
 
 # What people take for a number and YAML 1.1 for text: an exponent without a point or sign, 09, 0o10.
 _NUMBER = re.compile(r"([-+]?)(\d+\.?\d*|\.\d+)(?:[eE]([-+]?\d+))?")
+_DECIMAL_COMMA = re.compile(r"([-+]?\d+),(\d+)")
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _MODERN_OCTAL = re.compile(r"0o[0-7]+")
 _TAG = "tag:yaml.org,2002:"
@@ -40,7 +41,8 @@ def odd(node: yaml.ScalarNode, value: Any, *, is_key: bool) -> Odd | None:
     elif kind == "str":
         problem = _number_taken_for_text(text)
     elif is_key and kind in ("bool", "int", "float", "null"):
-        problem = f"is {str(value).lower()} in YAML, not a name; put it in quotes"
+        comma = ", or write a point where it follows the comma of a number" if kind == "int" else ""
+        problem = f"is {str(value).lower()} in YAML, not a name; put it in quotes{comma}"
     elif kind in ("int", "float") and ":" in text:
         problem = f"is a number to the base 60 in YAML, {value}; write {value}, {_QUOTES}"
     elif kind == "int" and _OCTAL.fullmatch(text):
@@ -57,15 +59,15 @@ def _number_taken_for_text(text: str) -> str | None:
 
 
 def written(text: str) -> str | None:
-    """How YAML takes a text for the number that it looks like; None where it looks like none."""
-    number = _NUMBER.fullmatch(text.strip())
+    """How YAML takes a text for the number that it looks like, 0,5 too; None where it looks like none."""
+    number = _NUMBER.fullmatch(_DECIMAL_COMMA.sub(r"\1.\2", text.strip()))
     return _number(number) if number else None
 
 
 def _number(number: re.Match[str]) -> str:
     sign, digits, exponent = number.groups()
     if exponent is None:
-        digits = digits.lstrip("0") or "0"
+        digits = re.sub(r"^0+(?=\d)", "", digits)
     # YAML takes .5 for a number, but not -.5.
     if sign and digits.startswith("."):
         digits = f"0{digits}"

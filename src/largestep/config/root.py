@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from largestep.config.cells import Published
 from largestep.config.data import DataSource
+from largestep.config.errors import similar
 from largestep.config.experiments import Experiment
 from largestep.config.measures import Measures
 from largestep.config.scalars import SCALES, Count, Name, Scale, Strict
@@ -124,7 +125,8 @@ class Config(Named, Run):
         for name in self.only:
             entry = self.experiments.get(name) or self.studies.get(name)
             if entry is None:
-                raise ValueError(f"only: there is no experiment or study {name}")
+                meant = similar(name, {**self.experiments, **self.studies})
+                raise ValueError(f"only: there is no experiment or study {name}{meant}")
             if not self._reached(entry.scale):
                 raise ValueError(f"only: {name} runs at scale {entry.scale}; set scale to {entry.scale} as well")
         if self.only and not self.at_scale():
