@@ -63,9 +63,11 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("clone"), REPOSITORY / "config.yaml")
     shutil.copytree(REPOSITORY / "config", project.folder / "config")
     # Files that the pages show begin with their names.
-    for _, text in blocks("yaml"):
-        if named := re.match(r"# (\w+\.yaml)\n", text):
-            (project.folder / named[1]).write_text(text)
+    for _, text in blocks("yaml", "python"):
+        if named := re.match(r"# ([\w/]+\.(yaml|py))\n", text):
+            path = project.folder / named[1]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
     return project
 
 

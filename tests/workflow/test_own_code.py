@@ -1,54 +1,39 @@
-"""A user's own network and images join by their dotted names, and count like code of the package."""
+"""A user's own network and images, those of docs/extending.md, join by their dotted names, and count like our code."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 import yaml
 
-from tests.conftest import Project, make_project
+from tests.conftest import REPOSITORY, Project, make_project
 
 # One process runs all of them, on the one project that it trains.
 pytestmark = pytest.mark.xdist_group("own code")
 
-NET = """
-from torch import nn
-
-from my_code.shapes import UNITS
+PAGE = (REPOSITORY / "docs/extending.md").read_text()
 
 
-class Wide(nn.Module):
-    def __init__(self, channels, classes, size, units=UNITS):
-        super().__init__()
-        self.body = nn.Sequential(nn.Flatten(), nn.Linear(channels * size[0] * size[1], units), nn.ReLU())
-        self.head = nn.Linear(units, classes)
-
-    def forward(self, images):
-        return self.head(self.body(images))
-"""
-IMAGES = """
-import numpy as np
+def shown(file: str) -> str:
+    """The block of docs/extending.md that begins with the name of this file."""
+    [text] = re.findall(rf"^```\w+\n(# {re.escape(file)}\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return text
 
 
-def stripes(examples):
-    labels = np.arange(examples) % 2
-    images = np.zeros((examples, 6, 6), dtype=np.uint8)
-    images[labels == 0, ::2] = 255
-    images[labels == 1, :, ::2] = 255
-    return {"train_images": images, "train_labels": labels, "test_images": images[:8], "test_labels": labels[:8]}
-"""
+# With something of another file, too.
+NET = f"from my_code.shapes import UNITS\n{shown('my_code/nets.py').replace('units):', 'units=UNITS):')}"
 EXPERIMENT = {
-    "title": "Stripes",
-    "paper": "none",
-    "scale": "laptop",
-    "data": {"kind": "my_code.images.stripes", "options": {"examples": 32}},
-    "model": {"kind": "my_code.nets.Wide", "options": {"units": 5}, "blocks": ["body"]},
+    **yaml.safe_load(shown("rows.yaml"))["experiments"]["digits_rows"],
+    **yaml.safe_load(shown("pictures.yaml"))["experiments"]["digits_rows"],
+    # Less of it, and of no other file.
     "training": {"epochs": 2, "batch_size": 8, "seeds": 2, "arms": ["order"], "evaluations": 2, "snapshots": 2},
     "measures": {"correlation_thresholds": [0.95]},
     "views": ["curves"],
@@ -61,15 +46,24 @@ CHAIN = {
 }
 
 
+def write_stripes(file: Path, examples: int) -> None:
+    """Pictures of two classes, as a user has them."""
+    labels = np.arange(examples) % 2
+    images = np.zeros((examples, 6, 6), dtype=np.uint8)
+    images[labels == 0, ::2] = 255
+    images[labels == 1, :, ::2] = 255
+    np.savez(file, train_images=images, train_labels=labels, test_images=images[:8], test_labels=labels[:8])
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("own"))
     own = project.folder / "my_code"
     own.mkdir()
-    (own / "__init__.py").write_text("")
     (own / "nets.py").write_text(NET)
-    (own / "images.py").write_text(IMAGES)
+    (own / "images.py").write_text(shown("my_code/images.py"))
     (own / "shapes.py").write_text("UNITS = 7\n")
+    write_stripes(project.folder / EXPERIMENT["data"]["options"]["file"], examples=32)
     # Jobs must not take it for the standard library's.
     (project.folder / "random.py").write_text("raise ImportError('a file of the user')\n")
     (project.folder / "config.yaml").write_text(
@@ -124,7 +118,7 @@ def test_an_edit_of_the_images_prepares_them_again(project: Project) -> None:
 
 
 def test_a_name_that_is_not_there_is_one_line_before_any_job(project: Project) -> None:
-    project.edit("config.yaml", "my_code.nets.Wide", "my_cod.nets.Wide")
+    project.edit("config.yaml", "my_code.nets.Rows", "my_cod.nets.Rows")
     done = project.snakemake("--cores", "1", CELL, check=False)
     assert done.returncode != 0
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error:")]
@@ -135,7 +129,7 @@ def test_a_name_that_is_not_there_is_one_line_before_any_job(project: Project) -
 
 
 def test_a_class_that_is_not_there_is_one_line_of_the_job(project: Project) -> None:
-    project.edit("config.yaml", "my_code.nets.Wide", "my_code.nets.Narrow")
+    project.edit("config.yaml", "my_code.nets.Rows", "my_code.nets.Narrow")
     done = project.snakemake("--cores", "1", CELL, check=False)
     assert done.returncode != 0
     log = (project.folder / "results/logs/train/stripes.small.0.log").read_text()
