@@ -333,6 +333,15 @@ def test_a_users_own_code_counts_with_what_it_imports(own: Path, file: str) -> N
     assert own_digest() != before
 
 
+@pytest.mark.parametrize("file", ["nets.py", "parts.py", "sizes.py"])
+def test_so_it_does_in_a_folder_without_init(own: Path, file: str) -> None:
+    (own / "__init__.py").unlink()
+    before = own_digest()
+    with (own / file).open("a") as stream:
+        stream.write("MORE = 1\n")
+    assert own_digest() != before
+
+
 def test_a_users_own_code_counts_wherever_it_lies(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = own_digest()
     moved = tmp_path / "elsewhere"

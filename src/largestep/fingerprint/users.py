@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -82,12 +83,10 @@ def _user_closure(root: Path, start: Path) -> set[Path]:
             continue
         files.add(path)
         for parts in _imported(root, path):
-            # Importing a.b runs a/__init__.py as well.
+            # Importing a.b runs a/__init__.py as well, which a folder need not have.
             for length in range(1, len(parts) + 1):
-                try:
+                with contextlib.suppress(ModuleNotFoundError):
                     waiting.append(_user_module(root, parts[:length]))
-                except ModuleNotFoundError:
-                    break
     return files
 
 
