@@ -32,12 +32,13 @@ def test_makes_what_the_contract_names(finished: Project) -> None:
     assert (results / "figures/points_fits.pdf").read_bytes().startswith(b"%PDF")
     assert (results / "tables/digits.tex").stat().st_size > 0
     assert (results / "figures/loss_slice.gif").read_bytes().startswith(b"GIF89a")
-    every = [f"C{number}" for number in range(1, 23)]
+    every = [f"C{number}" for number in range(1, 25)]
     assert pd.read_csv(results / "summary.csv")["claim"].tolist() == every
     table = pd.read_csv(results / "claims.csv")
     assert set(table["claim"]) == set(every)
     assert ",".join(table.columns) == (
-        "claim,experiment,statistic,estimate,low,high,seeds,diverged,without_value,unit,criterion,verdict,survivors,note"
+        "claim,experiment,statistic,estimate,low,high,seeds,diverged,without_value,unit,criterion,verdict,survivors,note,"
+        "headline"
     )
 
 
