@@ -92,7 +92,7 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "a linear warm-up that ends with the large steps",
         lambda c: experiment(c, DIGITS)["cells"]["decay50"].update(warmup={"kind": "linear", "until": 0.5}),
         "experiments.digits",
-        "cells.decay50.warmup.until 0.5 of 8 steps leaves no step at the full step size; lower it",
+        "cells.decay50.warmup.until: 0.5 of 8 steps leaves no step at the full step size; lower it",
     ),
     (
         "BatchNorm over one value",

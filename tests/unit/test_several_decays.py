@@ -183,7 +183,7 @@ def test_what_is_not_there_is_said() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"decay_at": [0.7, 0.4]}, "decay_at must increase"),
+        ({"decay_at": [0.7, 0.4]}, r"tiny: studies\.several_decays\.decay_at: must increase"),
         ({"decay_at": [0.4, 0.5, 0.7]}, "needs 4 step_sizes, one more than decay_at has fractions"),
         ({"decay_at": [0.4, 0.4000001]}, "0.4 and 0.4000001 of 201 steps are the same step"),
         ({"points": 100}, "the shortest plateau has fewer steps than points"),
@@ -197,10 +197,17 @@ def test_settings_that_do_not_fit(settings: dict[str, Any], message: str) -> Non
         config.parse(raw(**(networks | settings)), "tiny")
 
 
-def test_other_updates_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("momentum", 0.5, "teacher has momentum, but the schedules compared are of plain steps"),
+        ("batch_size", "full", "teacher has batch_size full, but the schedules compared are of mini-batches"),
+    ],
+)
+def test_other_updates_are_refused(key: str, value: Any, message: str) -> None:
     changed = raw()
-    changed["experiments"]["teacher"]["training"]["momentum"] = 0.5
-    with pytest.raises(config.ConfigError, match="teacher has momentum, but the schedules compared are of plain steps"):
+    changed["experiments"]["teacher"]["training"][key] = value
+    with pytest.raises(config.ConfigError, match=message):
         config.parse(changed, "tiny")
 
 

@@ -166,6 +166,14 @@ def test_what_is_not_there_is_said() -> None:
     ("change", "message"),
     [
         ({"networks": {"teacher": {"step_size": 0.1}}}, "networks.teacher: has no decays, of which the first ends"),
+        (
+            {
+                "networks": {
+                    "teacher": {"step_size": 0.1, "decays": [{"at": at, "divide_by": 2} for at in (0.5, 0.501)]}
+                }
+            },
+            r"networks\.teacher\.decays: those at 0.5 and 0.501 of 201 steps are the same step",
+        ),
         ({"windows": 6}, "networks.teacher: 108 steps are needed before and after the decay at step 100"),
     ],
 )

@@ -108,7 +108,7 @@ class ScheduleConfig(Strict):
             reached = math.ceil(decay_steps.passed(self.warmup.until, steps)) - images
             if reached >= (firsts or [steps])[0]:
                 raise ValueError(
-                    f"warmup.until {self.warmup.until} of {steps} steps leaves no step at the full step size; lower it"
+                    f"warmup.until: {self.warmup.until} of {steps} steps leaves no step at the full step size; lower it"
                 )
         warmup = self.warmup.model_dump() if self.warmup else None
         divided = [(first, decay.divide_by) for first, decay in zip(firsts, self.decays, strict=True)]

@@ -41,12 +41,11 @@ def draw(study: xr.Dataset) -> Figure:
         alive = np.flatnonzero(run["diverged_step"].values < 0)
         seeds, dead = run.sizes["seed"], int((run["dead"] > 0).sum())
         _walk(axes[0, place], run)
-        style.letter(
-            axes[0, place], place, f"{name.replace('_', ' ')}, {seeds - len(alive)} of {seeds} diverged, {dead} dead"
-        )
+        title = f"{name.replace('_', ' ')}\n{seeds - len(alive)} of {seeds} diverged, {dead} dead"
+        style.letter(axes[0, place], place, title)
         _windows(axes[1, place], run.isel(seed=alive))
         style.letter(axes[1, place], len(names) + place, "all runs")
-    axes[0, 0].set_ylabel("training loss on the lines (no unit)")
+    axes[0, 0].set_ylabel("training loss (no unit)")
     axes[1, 0].set_ylabel("share, cosine (no unit)")
     entries = [
         Line2D([], [], color=LARGE, label="large steps"),

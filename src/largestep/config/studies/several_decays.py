@@ -50,9 +50,9 @@ class SeveralDecays(StudyBase):
         return {*THRESHOLDS, "normalise_activations"}
 
     def check(self, experiments: Mapping[str, Any]) -> None:
-        """Refuse steps that do not shrink or are not plain, plateaus without steps, no test set, mixed thresholds."""
+        """Refuse steps that do not shrink, updates unlike plain SGD, empty plateaus, no test set, mixed thresholds."""
         if sorted(self.decay_at) != self.decay_at:
-            raise ValueError("decay_at must increase")
+            raise ValueError("decay_at: must increase; write the fractions in order of time")
         for name, net in self.networks.items():
             where, training = f"networks.{name}", experiments[name].training
             if len(net.step_sizes) != len(self.decay_at) + 1:
@@ -62,6 +62,8 @@ class SeveralDecays(StudyBase):
                 raise ValueError(f"{where}: step_sizes must fall from plateau to plateau")
             for key in training.additions():
                 raise ValueError(f"{where}: {name} has {key}, but the schedules compared are of plain steps")
+            if training.batch_size == "full":
+                raise ValueError(f"{where}: {name} has batch_size full, but the schedules compared are of mini-batches")
             if not hasattr(experiments[name].data, "test_examples"):
                 raise ValueError(f"{where}: data {experiments[name].data.kind} has no test set, whose loss is compared")
             check_decays("decay_at", self.decay_at, training.steps, training.decay_after_update)

@@ -40,10 +40,17 @@ class ValleyWalls(StudyBase):
             if training.batch_size == "full":
                 raise ValueError(f"{where}: {name} has batch_size full, but the walk is that of mini-batches")
             if not sizes.decays:
-                raise ValueError(f"{where}: has no decays, of which the first ends the large-step phase")
+                raise ValueError(f"{where}: has no decays, of which the first ends the large-step phase; give one")
             phase = decay_steps.first(
                 sizes.decays[0].at, training.steps, images=False, after_update=training.decay_after_update
             )
+            try:
+                sizes.in_steps(training.steps, images=False, after_update=training.decay_after_update)
+            except ValueError as error:
+                raise ValueError(f"{where}.{error}") from error
             needed = 2 * self.windows * (self.updates + 1)
             if min(phase, training.steps - 1 - phase) < needed:
-                raise ValueError(f"{where}: {needed} steps are needed before and after the decay at step {phase}")
+                raise ValueError(
+                    f"{where}: {needed} steps are needed before and after the decay at step {phase}; lower windows or "
+                    "updates, or train longer"
+                )
