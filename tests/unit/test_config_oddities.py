@@ -50,6 +50,16 @@ REFUSED = {
         "small: {step_size: '0,25',",
         "step_size: '0,25' is text in YAML; write 0.25, without",
     ),
+    "such a number of three digits": (
+        SIZE,
+        "small: {step_size: '0,125',",
+        "step_size: '0,125' is text in YAML; write 0.125, without",
+    ),
+    "a comma that parts thousands": (
+        SEEDS,
+        "seeds: '1,000',",
+        "seeds: input should be a valid integer (given: '1,000')",
+    ),
     "one for a list": ("[curves, progress, stab", "curves #[", f"{DIAGONAL}.views: must be a list; write [curves]"),
     "a misspelt key": (
         SEEDS,

@@ -186,6 +186,7 @@ def test_what_is_not_there_is_said() -> None:
         ({"decay_at": [0.7, 0.4]}, r"tiny: studies\.several_decays\.decay_at: must increase"),
         ({"decay_at": [0.4, 0.5, 0.7]}, "needs 4 step_sizes, one more than decay_at has fractions"),
         ({"decay_at": [0.4, 0.4000001]}, "0.4 and 0.4000001 of 201 steps are the same step"),
+        ({"networks": {"teachr": NETWORKS["teacher"]}}, "there is no experiment teachr; did you mean teacher"),
         ({"points": 100}, "the shortest plateau has fewer steps than points"),
         ({"networks": {"teacher": {"step_sizes": [0.1, 0.05, 0.07]}}}, "step_sizes must fall from plateau to plateau"),
         ({"networks": {"points": {"step_sizes": [0.1, 0.07, 0.05]}}}, "data points has no test set"),

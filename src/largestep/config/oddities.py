@@ -10,7 +10,8 @@ import yaml
 
 # What people take for a number and YAML 1.1 for text: an exponent without a point or sign, 09, 0o10.
 _NUMBER = re.compile(r"([-+]?)(\d+\.?\d*|\.\d+)(?:[eE]([-+]?\d+))?")
-_DECIMAL_COMMA = re.compile(r"([-+]?\d+),(\d+)")
+# But 1,000, which may be a thousand.
+_DECIMAL_COMMA = re.compile(r"(?<!\d)([-+]?(?:0|\d+(?!,\d{3}$))),(\d+)")
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _MODERN_OCTAL = re.compile(r"0o[0-7]+")
 _TAG = "tag:yaml.org,2002:"

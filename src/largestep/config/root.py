@@ -148,7 +148,7 @@ class Config(Named, Run):
             for used, cells in study.uses().items():
                 where = f"studies.{name}: "
                 if used not in self.experiments:
-                    raise ValueError(f"{where}there is no experiment {used}")
+                    raise ValueError(f"{where}there is no experiment {used}{similar(used, self.experiments)}")
                 experiment = self.experiments[used]
                 if SCALES.index(study.scale) < SCALES.index(experiment.scale):
                     raise ValueError(f"{where}scale {study.scale} does not include experiment {used}")
