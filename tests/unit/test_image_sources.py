@@ -773,7 +773,7 @@ def test_the_command_prints_the_checksum_of_a_folder_and_takes_the_root_from_the
         ),
         (
             {"kind": "folder", "folder": "none", "sha256": "0" * 64, "size": [1, 1], "channels": 1},
-            "root/none/train: cannot",
+            r"root/none: there is no such folder; give data\.folder in config\.yaml as an absolute path",
         ),
     ],
 )

@@ -37,6 +37,11 @@ def prepare(settings: ImageFolder, root: Path, mirror: str | None) -> ImageSet:
     Raises StoreError when the folder is not so arranged, does not have the checksum or has a broken image.
     """
     folder = root / os.path.expanduser(os.path.expandvars(settings.folder))
+    if not folder.is_dir():
+        raise StoreError(
+            f"{folder}: there is no such folder; give data.folder in config.yaml as an absolute path, "
+            f"or put the images below {root}, where data.root looks"
+        )
     actual = checksum(folder)
     if actual != settings.sha256:
         raise StoreError(
