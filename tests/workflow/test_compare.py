@@ -51,7 +51,7 @@ def test_a_run_is_identical_with_itself(
     report = json.loads(capsys.readouterr().out)
     assert report["verdict"] == "identical"
     assert {each["verdict"] for each in (*report["cells"], *report["claims"])} == {"identical"}
-    assert len(report["claims"]) == 22
+    assert len(report["claims"]) == 24
     assert report["digits"]["unlike"] == {}
     assert "diagonal.decay50" in report["digits"]["same_cells"]
     assert contents(finished.folder) == before
