@@ -38,7 +38,8 @@ def test_files_and_values_lie_on_top_of_the_configuration(
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [("scale", "must be KEY=VALUE"), ("only=[", r"only=\[: only: input should be")]
+    ("value", "message"),
+    [("scale", "must be KEY=VALUE"), ("only=[", r"only=\[: only: must be a list, such as \[a, b\]")],
 )
 def test_bad_values_are_refused(value: str, message: str) -> None:
     with pytest.raises(config.ConfigError, match=message):

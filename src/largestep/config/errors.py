@@ -106,7 +106,7 @@ def one_line(error: ValidationError, source: str) -> str:
     elif kind in _NUMBERS and isinstance(given, float) and given.is_integer():
         message = f"must be a whole number; write {given:.0f} (given: {given})"
     elif kind == "list_type" and isinstance(given, str | int | float):
-        message = f"must be a list; write [{given}]"
+        message = "must be a list, such as [a, b]" if set("[]") & {*str(given)} else f"must be a list; write [{given}]"
     elif kind == "string_type" and isinstance(given, bool | int | float):
         message = f"must be text, but YAML takes this for {str(given).lower()}; put it in quotes"
     elif kind == "union_tag_invalid" and first["loc"][-1] in ("data", "model"):
