@@ -36,11 +36,8 @@ SOLID, DASHED, DOTTED = style.LINE_STYLES
 @style.house()
 def draw(study: xr.Dataset) -> Figure:
     """Two panels per network."""
-    names = [str(name) for name in study["network"].values]
-    figure = Figure(figsize=(style.TEXT_WIDTH, 4.6))
-    axes = figure.subplots(2, len(names), squeeze=False)
-    for place, name in enumerate(names):
-        run = study.sel(network=name)
+    figure, axes, of_network = style.columns(study)
+    for place, (name, run) in enumerate(of_network.items()):
         what, values = _features(run)
         alive = np.flatnonzero((run["diverged_step"].values < 0).all(axis=0))
         lost = f"{run.sizes['seed'] - len(alive)} of {run.sizes['seed']} diverged"
@@ -50,7 +47,7 @@ def draw(study: xr.Dataset) -> Figure:
         for row, (shown, title) in enumerate(zip((values, run["test_loss"]), titles, strict=True)):
             ax = axes[row, place]
             _curves(ax, run, shown.transpose("schedule", "seed", "point").isel(seed=alive).values)
-            style.letter(ax, row * len(names) + place, title)
+            style.letter(ax, row * len(of_network) + place, title)
         axes[0, place].set_ylabel(what)
         axes[1, place].set_ylabel("test loss (no unit)" if place == 0 else "")
         style.log_axis(axes[1, place])

@@ -33,18 +33,15 @@ SHARE, COSINE = style.ALGORITHMS["flow"][1], style.ALGORITHMS["catapult"][1]
 @style.house()
 def draw(study: xr.Dataset) -> Figure:
     """Two panels per network."""
-    names = [str(name) for name in study["network"].values]
-    figure = Figure(figsize=(style.TEXT_WIDTH, 4.6))
-    axes = figure.subplots(2, len(names), squeeze=False)
-    for place, name in enumerate(names):
-        run = study.sel(network=name)
+    figure, axes, of_network = style.columns(study)
+    for place, (name, run) in enumerate(of_network.items()):
         alive = np.flatnonzero(run["diverged_step"].values < 0)
         seeds, dead = run.sizes["seed"], int((run["dead"] > 0).sum())
         _walk(axes[0, place], run)
         title = f"{name.replace('_', ' ')}\n{seeds - len(alive)} of {seeds} diverged, {dead} dead"
         style.letter(axes[0, place], place, title)
         _windows(axes[1, place], run.isel(seed=alive))
-        style.letter(axes[1, place], len(names) + place, "all runs")
+        style.letter(axes[1, place], len(of_network) + place, "all runs")
     axes[0, 0].set_ylabel("training loss (no unit)")
     axes[1, 0].set_ylabel("share, cosine (no unit)")
     entries = [

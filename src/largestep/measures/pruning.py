@@ -49,6 +49,11 @@ def activations(layers: Layers, inputs: Array) -> tuple[list[Array], Array]:
     return blocks, current
 
 
+def dead(blocks: Sequence[Array]) -> bool:
+    """Whether some hidden layer (n, units) is not activated by any example, so that the network is constant."""
+    return any(not block.any() for block in blocks)
+
+
 def twins(layers: Layers, inputs: Array, normalise: bool) -> list[Twins]:
     """Those of every hidden layer on inputs (n, d); normalise: as for the measure of sparsity.
 

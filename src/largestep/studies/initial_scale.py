@@ -26,7 +26,7 @@ from largestep.threshold_sweep import coordinate
 from largestep.toys.network import lawful, linear
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs, data_sets
-from largestep.toys.train import BLOCK, TEST_LOSS
+from largestep.toys.train import TEST_LOSS, advance_to
 
 if TYPE_CHECKING:
     from largestep.config.studies.initial_scale import InitialScale
@@ -133,9 +133,7 @@ def _from_scales(problem: Problem, log_scales: Array, sizes: Array, sampling: st
     if len(seeds):
         runs = Runs(problem, start[seeds], data_sets("data", len(start))[seeds])
         orders = Orders(seeds, problem.examples, 1, sampling)
-        while runs.step < len(sizes):
-            here = sizes[runs.step : runs.step + BLOCK]
-            runs.advance(here, orders.take(len(here)))
+        advance_to(len(sizes), runs, orders, sizes)
         ends.parameters[seeds], ends.diverged_step[seeds] = runs.parameters, runs.diverged_step
     return ends
 

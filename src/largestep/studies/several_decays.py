@@ -27,7 +27,7 @@ from largestep.threshold_sweep import coordinate
 from largestep.toys.network import Linear, layered
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs, data_sets
-from largestep.toys.train import BLOCK, TEST_LOSS
+from largestep.toys.train import TEST_LOSS, advance_to
 
 if TYPE_CHECKING:
     from largestep.config.studies.several_decays import SeveralDecays
@@ -144,9 +144,7 @@ class _Followed:
         """Values (seeds, points, ...) before the updates at these points."""
         at_point = []
         for now in points:
-            while runs.step < now:
-                here = sizes[runs.step : min(int(now), runs.step + BLOCK)]
-                runs.advance(here, orders.take(len(here)))
+            advance_to(int(now), runs, orders, sizes)
             at_point.append(
                 {"train_loss": runs.loss(), "test_loss": runs.test_loss()} | self._features(runs.parameters)
             )
@@ -166,9 +164,8 @@ class _Followed:
             blocks, _ = pruning.activations(layered(net).matrices(parameters[run]), inputs)
             if not np.isfinite(blocks[-1]).all():  # of a run about to diverge
                 continue
-            dead[run] = any(not block.any() for block in blocks)
+            dead[run] = pruning.dead(blocks)
             block = units.normalised(blocks[-1]) if measures.normalise_activations else blocks[-1]
-            count = np.count_nonzero(block, axis=0).astype(np.int32)
-            later = np.triu(units.absolute_correlation(block, np.flatnonzero(count)), k=1).max(axis=1)
+            count, later = units.unit_statistics(block)[:2]
             sparsity[run] = [units.feature_sparsity(count, later, examples, level) for level in levels]
         return {"feature_sparsity": sparsity, "dead": dead}

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from largestep import stages
 from largestep.compiled import use_threads
-from largestep.measures.pruning import activations
+from largestep.measures import pruning
 from largestep.measures.walk import PLACES, cosines, crosses
 from largestep.schedules import Schedule
 from largestep.store import variable
@@ -23,7 +23,7 @@ from largestep.studies.batch_sharpness import side_by_side
 from largestep.toys.network import Layered
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs
-from largestep.toys.train import BLOCK
+from largestep.toys.train import advance_to
 
 if TYPE_CHECKING:
     from largestep.config.studies.valley_walls import ValleyWalls
@@ -71,9 +71,7 @@ def _of_network(name: str, settings: ValleyWalls, experiment: UsedToy) -> dict[s
     orders = Orders(seeds, problem.examples, training.batch_size, training.sampling)
     followed = []
     for start in starts:
-        while runs.step < start:
-            here = schedule.sizes[runs.step : min(int(start), runs.step + BLOCK)]
-            runs.advance(here, orders.take(len(here)))
+        advance_to(int(start), runs, orders, schedule.sizes)
         followed.append(_window(runs, orders, schedule.sizes[start : start + settings.updates]))
     values = {key: np.stack([each[key] for each in followed], axis=1) for key in followed[0]}
     alive = np.flatnonzero(runs.diverged_step < 0)
@@ -120,6 +118,6 @@ def _dead(problem: Problem, parameters: Array) -> Array:
     dead = np.where(np.isfinite(parameters).all(axis=1), 0.0, np.nan)
     if isinstance(problem.net, Layered):
         for run in np.flatnonzero(dead == 0.0):
-            blocks, _ = activations(problem.net.matrices(parameters[run]), problem.inputs[0])
-            dead[run] = any(not block.any() for block in blocks)
+            blocks, _ = pruning.activations(problem.net.matrices(parameters[run]), problem.inputs[0])
+            dead[run] = pruning.dead(blocks)
     return dead

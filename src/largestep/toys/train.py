@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from largestep.compiled import use_threads
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 # A block of steps is drawn and taken at once; its size bounds memory and does not change the draws.
 BLOCK = 2000
 TEST_LOSS = "loss on the test set"
+
+
+def advance_to(until: int, runs: Runs, orders: Orders, sizes: NDArray[np.float64]) -> None:
+    """Take plain steps in their orders before step `until`; sizes: of every step from the first of all on."""
+    while runs.step < until:
+        here = sizes[runs.step : min(until, runs.step + BLOCK)]
+        runs.advance(here, orders.take(len(here)))
 
 
 def train(
