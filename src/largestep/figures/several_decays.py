@@ -36,7 +36,7 @@ SOLID, DASHED, DOTTED = style.LINE_STYLES
 @style.house()
 def draw(study: xr.Dataset) -> Figure:
     """Two panels per network."""
-    figure, axes, of_network = style.columns(study)
+    figure, axes, of_network = style.panels_by_network(study)
     for place, (name, run) in enumerate(of_network.items()):
         what, values = _features(run)
         alive = np.flatnonzero((run["diverged_step"].values < 0).all(axis=0))

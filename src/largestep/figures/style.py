@@ -232,7 +232,7 @@ def tint(shade: str, strength: float) -> str:
     return to_hex((red, green, blue))
 
 
-def columns(study: xr.Dataset) -> tuple[Figure, NDArray[Any], dict[str, xr.Dataset]]:
+def panels_by_network(study: xr.Dataset) -> tuple[Figure, NDArray[Any], dict[str, xr.Dataset]]:
     """A figure with two panels (2, networks) for each network of a study, and what the study holds of each."""
     of_network = {str(name): study.sel(network=name) for name in study["network"].values}
     figure = Figure(figsize=(TEXT_WIDTH, 4.6))

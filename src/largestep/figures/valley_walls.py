@@ -33,7 +33,7 @@ SHARE, COSINE = style.ALGORITHMS["flow"][1], style.ALGORITHMS["catapult"][1]
 @style.house()
 def draw(study: xr.Dataset) -> Figure:
     """Two panels per network."""
-    figure, axes, of_network = style.columns(study)
+    figure, axes, of_network = style.panels_by_network(study)
     for place, (name, run) in enumerate(of_network.items()):
         alive = np.flatnonzero(run["diverged_step"].values < 0)
         seeds, dead = run.sizes["seed"], int((run["dead"] > 0).sum())
