@@ -85,6 +85,39 @@ def test_curvature_is_that_of_finite_differences(normalised: bool) -> None:
     assert values[0] < 0  # so that the largest is not merely the largest in size
 
 
+class Convolved(networks.Network):
+    """Convolutions of many kinds, which are computed as products of matrices or left to torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 2, (3, 2), stride=(2, 1), padding=(1, 0)),
+            nn.Tanh(),
+            nn.Conv2d(2, 2, 2, dilation=2, bias=False),
+            nn.Conv2d(2, 2, 3, padding="same", groups=2),
+            nn.Tanh(),
+            nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"),
+            nn.Flatten(),
+            nn.Linear(8, 3),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def test_convolutions_of_every_kind_have_their_curvature() -> None:
+    torch.manual_seed(0)
+    net = Convolved()
+    batches = [(torch.randn(5, 1, 7, 5), torch.arange(5) % 3) for _ in range(2)]
+    pairs = [hessian(net, batch) for batch in batches]
+    along, squares = Curvature(net, batches).along_gradients()
+    np.testing.assert_allclose(along, [g @ h @ g for g, h in pairs], rtol=1e-6)
+    np.testing.assert_allclose(squares, [g @ g for g, _ in pairs], rtol=1e-9)
+    values = np.linalg.eigvalsh(np.mean([h for _, h in pairs], axis=0))
+    assert Curvature(net, batches).sharpness() == pytest.approx(values[-1], rel=1e-5)
+
+
 def test_it_is_that_of_training_mode_and_repeats_its_bits() -> None:
     net, batches = drawn(True)
     curvature = Curvature(net.eval(), batches)
