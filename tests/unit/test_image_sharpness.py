@@ -158,7 +158,7 @@ raw = partial(tiny_studies.raw, "image_sharpness")
 
 
 def test_study_claim_and_figure() -> None:
-    changed = raw(networks={"digits": {"cell": "decay50", "seeds": 1}})
+    changed = raw()
     dataset = tiny_studies.run("image_sharpness", changed)
     assert np.isfinite(dataset["sharpness"]).all()
     assert np.isfinite(dataset["batch_sharpness"]).all()

@@ -244,7 +244,7 @@ def test_the_joint_verdict_has_the_coarser_level() -> None:
     assert decide([headline(clear, 1, np.append(vague, -0.5)), *others])[0].verdict == "undecided"
 
 
-@pytest.mark.parametrize("seeds", [6, 10, 32, 64])
+@pytest.mark.parametrize("seeds", [6, 32])
 @pytest.mark.parametrize("bound", [0.1, 0.32])
 def test_equal_values_rarely_support_an_equivalence_that_is_false(seeds: int, bound: float) -> None:
     """A share of seeds, the bound, lies a unit off: the mean lies on it. Equal values are common, support rare.
