@@ -32,4 +32,6 @@ def seed_host(seed: int) -> None:
 def seed_all(seed: int) -> None:
     """As `seed_host`, and torch's generators of GPUs."""
     seed_host(seed)
-    torch.manual_seed(seed)
+    # Until CUDA has started torch would keep every seed, with a stack trace.
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)

@@ -7,6 +7,7 @@ graph and replays it; a CPU runs the same function.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.optim.sgd import sgd
 
 from largestep.images.batches import Batches
 from largestep.images.padding import pad_channels
@@ -48,17 +50,10 @@ class Stepper:
         }
         self._smoothing = training.label_smoothing
         self._size = torch.zeros((), dtype=self._dtype, device=device)
-        self._optimizer = torch.optim.SGD(
-            _groups(net, training),
-            lr=self._size,
-            momentum=training.momentum,
-            nesterov=training.nesterov,
-            fused=True,
-        )
+        self._momentum, self._nesterov = training.momentum, training.nesterov
+        # A velocity of 0 gives what torch's first step does, and can be saved before it.
         self._velocities = [torch.zeros_like(parameter) for parameter in net.parameters()] if training.momentum else []
-        for parameter, velocity in zip(net.parameters(), self._velocities, strict=False):
-            # A velocity of 0 gives what torch's first step does, and can be saved before it.
-            self._optimizer.state[parameter]["momentum_buffer"] = velocity
+        self._groups = _groups(net, self._velocities, training)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
         self._sizes = torch.zeros(batches.count, dtype=self._dtype, device=device)
         self._losses = torch.zeros(batches.count, dtype=self._dtype, device=device)
@@ -125,12 +120,31 @@ class Stepper:
         if self._radius > 0:
             self._sharpness_aware(images, labels)
         self._size.copy_(self._sizes.index_select(0, self._position)[0])
-        self._optimizer.step()
+        self._descend()
         self._losses.index_copy_(0, self._position, loss.detach()[None])
         self._position.add_(1)
 
+    @torch.no_grad()
+    def _descend(self) -> None:
+        """One update of `torch.optim.SGD`, by its function: the class imports the compiler of GPU code, for seconds."""
+        for decay, group in self._groups.items():
+            # A user's own network may have parameters that take no part.
+            moved = [(each, gradient, velocity) for each, velocity in group if (gradient := each.grad) is not None]
+            sgd(
+                [parameter for parameter, _, _ in moved],
+                [gradient for _, gradient, _ in moved],
+                [velocity for _, _, velocity in moved],
+                weight_decay=decay,
+                momentum=self._momentum,
+                lr=self._size,
+                dampening=0.0,
+                nesterov=self._nesterov,
+                maximize=False,
+                fused=True,
+            )
+
     def _gradient(self, images: Tensor, labels: Tensor) -> Tensor:
-        self._optimizer.zero_grad()
+        self.net.zero_grad()
         with torch.autocast(**self._autocast):
             logits = self._forward(images)
         loss = cross_entropy(logits.to(self._dtype), labels, label_smoothing=self._smoothing)
@@ -179,12 +193,12 @@ class Stepper:
         return graph.replay
 
 
-def _groups(net: Network, training: ImageTraining) -> list[dict[str, Any]]:
-    """Parameters by their weight decay; those of biases and of normalisation have one dimension."""
-    decay, parameters = training.weight_decay, list(net.parameters())
-    if training.weight_decay_on == "all":
-        return [{"params": parameters, "weight_decay": decay}]
-    return [
-        {"params": [each for each in parameters if each.dim() > 1], "weight_decay": decay},
-        {"params": [each for each in parameters if each.dim() <= 1], "weight_decay": 0.0},
-    ]
+def _groups(
+    net: Network, velocities: list[Tensor], training: ImageTraining
+) -> dict[float, list[tuple[Tensor, Tensor | None]]]:
+    """By their weight decay, parameters with their velocities; those of biases and normalisation have one dimension."""
+    groups: dict[float, list[tuple[Tensor, Tensor | None]]] = {}
+    for parameter, velocity in zip_longest(net.parameters(), velocities):
+        decayed = training.weight_decay_on == "all" or parameter.dim() > 1
+        groups.setdefault(training.weight_decay if decayed else 0.0, []).append((parameter, velocity))
+    return groups
