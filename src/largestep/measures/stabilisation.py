@@ -30,7 +30,6 @@ import math
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from largestep import elementary
 from largestep.measures.outcomes import survived
@@ -153,6 +152,9 @@ def slopes(values: Array, steps: NDArray[np.int64]) -> tuple[Array, Array, Array
     less than their source, the deviations are widened to Student's t with one degree of freedom less than there
     are blocks.
     """
+    # Late, because it takes a third of a second and figures want the constants alone.
+    from scipy.special import ndtri, stdtrit
+
     n = len(steps)
     time = steps - steps.mean()
     weights = time * (steps[-1] - steps[0]) / (time**2).sum()

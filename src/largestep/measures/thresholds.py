@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 
 from largestep import elementary
 from largestep.registered import Measure, Panel, Row
@@ -45,7 +44,9 @@ def effective_rank(values: Array) -> Array:
     """
     total = values.sum(axis=-1, keepdims=True)
     shares = np.divide(values, total, out=np.zeros_like(values), where=total != 0)
-    return np.asarray(np.where(total[..., 0] == 0, 0.0, elementary.exp(entr(shares).sum(axis=-1))))
+    positive = shares > 0
+    terms = np.where(positive, -shares * elementary.log(np.where(positive, shares, 1.0)), shares)
+    return np.asarray(np.where(total[..., 0] == 0, 0.0, elementary.exp(terms.sum(axis=-1))))
 
 
 def l0_norm(values: Array, threshold: float) -> Array:
