@@ -12,6 +12,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Literal
 
@@ -126,7 +127,7 @@ class Measured:
         """Which seeds have no value because a run diverged, (seeds,)."""
         return np.zeros(len(self.values), dtype=np.bool_) if self.diverged is None else self.diverged
 
-    @property
+    @cached_property
     def usable(self) -> Values:
         """The finite values of the seeds that did not diverge."""
         return self.values[np.isfinite(self.values) & ~self.lost]

@@ -330,8 +330,9 @@ def save(figure: Figure, png: Path, pdf: Path) -> None:
     """
     text = description(figure)
     pages: Sequence[Figure | SubFigure] = figure.pages if isinstance(figure, Book) else []
+    # It keeps the renderer that measures texts: without it each legend would have one made, as large as the figure.
+    canvas = FigureCanvasAgg(figure)
     with house(), laid_out(figure, RC["savefig.dpi"]):
-        canvas = FigureCanvasAgg(figure)
         canvas.draw()
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
         tops = [image.height - round(page.bbox.y1) for page in pages] or [0]
