@@ -26,7 +26,8 @@ def network(inputs: int, layers: Sequence[Layer]) -> torch.nn.Sequential:
 def draw(inputs: int, layers: Sequence[Layer], seed: int) -> NDArray[np.float64]:
     """Initial parameters, shape (p,): each layer's weights, row by row, then its biases."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # torch.manual_seed would also keep the seed, with a stack trace, for GPUs: most of the time of a draw.
+        torch.default_generator.manual_seed(seed)
         flat = []
         for linear, layer in zip(_linears(inputs, layers), layers, strict=True):
             flat.append(_drawn(layer.weight, linear.weight))
