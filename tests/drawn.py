@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+import itertools
+from collections.abc import Sequence
 
-from largestep.figures import style
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from largestep.figures import column, style
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -40,3 +44,34 @@ def check_legible(figure: Figure) -> None:
             assert box.y1 <= figure.bbox.y1 + 1, text
     letters = [ax.get_title(loc="left")[0] for ax in figure.axes]
     assert letters == [chr(ord("a") + index) for index in range(len(letters))]
+
+
+def check_column(figure: Figure, letters: Sequence[str] = ()) -> list[list[str]]:
+    """Lay a figure out for a column, and check each page; gives the letters of the panels of each.
+
+    Text to be read in print, and nothing that overlaps, is cut off, or lacks the numbers or the label of its axes.
+    """
+    shown = []
+    with style.house():
+        for bounds in column.pages(figure, letters):
+            part: Figure | SubFigure = figure.subfigs[0] if figure.subfigs else figure
+            page = figure.bbox if bounds is None else Bbox(bounds.get_points() * figure.dpi)
+            assert abs(page.width / figure.dpi - column.WIDTH) < 0.01
+            assert page.height < 10 * figure.dpi
+            panels = {letter: ax for letter, ax in column.panels(figure).items() if ax.get_visible()}
+            around = [*part.legends, *(text for text in (part._suptitle, part._supxlabel) if text and text.get_text())]
+            boxes = {letter: ax.get_tightbbox() for letter, ax in panels.items()}
+            boxes |= {str(each): each.get_window_extent() for each in around}
+            for name, box in boxes.items():
+                assert min(box.x0 - page.x0, box.y0 - page.y0, page.x1 - box.x1, page.y1 - box.y1) > -1, name
+            for one, other in itertools.combinations(boxes, 2):
+                assert not Bbox.intersection(boxes[one].padded(-1), boxes[other].padded(-1)), (one, other)
+            written = [text for each in (*panels.values(), *around) for text in each.findobj(Text)]
+            assert min(text.get_fontsize() for text in written if text.get_text().strip()) >= 7
+            assert part.get_supxlabel()
+            for ax in panels.values():
+                assert ax.get_xlabel() or not ax.xaxis.get_tick_params()["labelbottom"]
+                assert ax.get_ylabel() or not ax.yaxis.get_tick_params()["labelleft"]
+            shown.append([*panels])
+    assert all(0 < len(page) <= column.MOST_PANELS for page in shown)
+    return shown

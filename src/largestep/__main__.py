@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": ("largestep.verify", "is everything in results/ what the configuration and the code of today ask for?"),
     "compare": ("largestep.compare.__main__", "does a run agree with the published one?"),
     "power": ("largestep.claims.power", "how often verdicts on made-up runs are right, by the number of seeds"),
+    "column": ("largestep.column", "figures again for one column of a page, as PDF"),
     "pack": ("largestep.bundle.pack", "a finished study as one file for an archive"),
     "check-bundle": ("largestep.bundle.check", "is such a file what was packed?"),
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from largestep import stages, store
 from largestep.cli import existing, parser, run
 from largestep.figures import style
@@ -22,15 +24,25 @@ def main() -> None:
     arguments.add_argument("--png", required=True, type=Path, help="picture to write")
     arguments.add_argument("--pdf", required=True, type=Path, help="the same for print")
     options = arguments.parse_args()
-    if options.experiment:
-        shown, what = store.read_group(options.input, options.experiment), f"experiment {options.experiment}"
+    figure = drawn(options.input, options.view, options.experiment, options.made_from)
+    style.save(figure, options.png, options.pdf)
+
+
+def drawn(path: Path, name: str, experiment: str | None = None, made_from: str | None = None) -> Figure:
+    """A view of one experiment of an aggregate, or of a study's store where none is given.
+
+    made_from: as of `store.read`. Raises StoreError for what cannot be read or lacks what the view needs.
+    """
+    if experiment:
+        shown, what = store.read_group(path, experiment), f"experiment {experiment}"
     else:
-        shown, what = store.read(options.input, made_from=options.made_from), "the study"
-    view = stages.worker("figures", options.view)
+        shown, what = store.read(path, made_from=made_from), "the study"
+    view = stages.worker("figures", name)
     for key in view.NEEDS:
         if key not in shown:
-            raise StoreError(f"{options.input}: {what} has no variable {key}; view {options.view} cannot be drawn")
-    style.save(view.draw(shown), options.png, options.pdf)
+            raise StoreError(f"{path}: {what} has no variable {key}; view {name} cannot be drawn")
+    figure: Figure = view.draw(shown)
+    return figure
 
 
 if __name__ == "__main__":

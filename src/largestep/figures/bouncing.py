@@ -45,7 +45,7 @@ SHARES = {
     "alternation": ("last updates that change sides of θ*", "^", "#CC79A7", -0.3),
     "alternating": ("runs all of whose last updates do", "o", "#0072B2", -0.1),
     "bouncing": ("… within the stated ranges", "D", "#009E73", 0.1),
-    "under_upper_bound": ("runs with F < 0.17 from the first update on", "s", "#D55E00", 0.3),
+    "under_upper_bound": ("runs with F < 0.17 at every update", "s", "#D55E00", 0.3),
 }
 # Empty rows above the first, in which the legend stands.
 LEGEND_ROWS = 2.4

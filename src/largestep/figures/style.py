@@ -59,8 +59,8 @@ QUANTILES = (0.25, 0.5, 0.75)
 BAND_NOTE = "Lines: median over the runs that never diverge; bands: their middle half (25–75%)."
 LOST = "every run diverged"
 NOT_POSITIVE = "no value above 0"
-# Characters of a legend's entry of which two fit side by side.
-HALF_A_PAGE = 62
+# Characters of a legend's entry of which two fit side by side, and of one that fits into a column of a page of two.
+HALF_A_PAGE, A_COLUMN = 62, 50
 # Inches of a legend: what every figure is made for, and what it can do with.
 USUAL_LEGEND, MOST_LEGEND = 0.5, 1.2
 # Characters of a line of notes.
@@ -206,7 +206,7 @@ def legend(part: Figure | SubFigure, experiment: xr.Dataset, arm: str) -> None:
 def key(part: Figure | SubFigure, entries: Sequence[Artist], title: str, columns: int) -> None:
     """A legend above the panels, under a title that heads them all; where it is too wide, in fewer columns or lines."""
     labels = [str(entry.get_label()) for entry in entries]
-    for ncols, letters in [(columns, None), (1, None), (1, WHOLE_PAGE - 20), (1, HALF_A_PAGE)]:
+    for ncols, letters in [(columns, None), (1, None), (1, WHOLE_PAGE - 20), (1, HALF_A_PAGE), (1, A_COLUMN)]:
         shown = labels if letters is None else [fill(label, letters) for label in labels]
         made = part.legend(entries, shown, title=title, loc="outside upper left", ncols=ncols, alignment="left")
         # matplotlib cuts off what is wider than the figure, without a word.
@@ -250,16 +250,18 @@ def letters(index: int) -> str:
     return f"{ascii_lowercase[before - 1] if before else ''}{ascii_lowercase[last]}"
 
 
-def heading(part: SubFigure, text: str) -> None:
+def heading(part: Figure | SubFigure, text: str) -> None:
     """What is true of all panels of a page, above them, where these are labelled one by one and need no legend."""
     part.suptitle(text, x=0.01, ha="left", fontsize=RC["legend.title_fontsize"])
 
 
-def note(figure: Figure | SubFigure, text: str, shown: xr.Dataset | None = None) -> None:
+def note(
+    figure: Figure | SubFigure, text: str, shown: xr.Dataset | None = None, *, line_length: int = WHOLE_PAGE
+) -> None:
     """Lines at the bottom of the figure that say how to read it, and what dead runs are where some are shown."""
     if shown is not None and dead(shown).any():
         text += f" {DEAD} Dead runs are not left out."
-    lines = fill(text, WHOLE_PAGE, break_on_hyphens=False)
+    lines = fill(text, line_length, break_on_hyphens=False)
     figure.supxlabel(lines, fontsize=RC["font.size"], color="#404040", x=0.01, ha="left")
 
 
@@ -309,9 +311,9 @@ class Book(Figure):
         self.pages: list[SubFigure] = list(self.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
 
 
-def parted(things: Sequence[Any]) -> list[Sequence[Any]]:
-    """What goes on each page: at most `MOST_PANELS`, as evenly as can be."""
-    count = max(1, math.ceil(len(things) / MOST_PANELS))
+def parted(things: Sequence[Any], most: int = MOST_PANELS) -> list[Sequence[Any]]:
+    """What goes on each page: at most so many, as evenly as can be."""
+    count = max(1, math.ceil(len(things) / most))
     ends = [round(len(things) * number / count) for number in range(count + 1)]
     return [things[start:end] for start, end in pairwise(ends)]
 
