@@ -13,6 +13,7 @@ from largestep import config, grid, stages
 from largestep.figures import sharpness as figure
 from largestep.specs.studies import StudySpec
 from largestep.studies import sharpness
+from tests.drawn import said
 from tests.settings import as_settings, train
 
 TINY = Path(__file__).parents[1] / "tiny" / "config.yaml"
@@ -102,7 +103,12 @@ def test_diverged_runs_are_counted_and_drawn() -> None:
     assert np.isnan(lost["sharpness"].isel(point=-1)).all()
     assert (dataset.sel(run="sgd")["diverged_step"] == -1).all()
     picture = figure.draw(dataset)
-    assert "2 of 2 diverged" in " ".join(str(text.get_text()) for text in picture.legends[0].get_texts())
+    # What a panel shows stands in its title, and how its runs ended below: a legend would say it once more.
+    assert not picture.legends
+    assert [ax.get_title(loc="left").splitlines()[0] for ax in picture.axes] == [
+        f"{letter}   {name}" for letter, name in zip("abcdef", 3 * ["SGD", "gradient descent"], strict=True)
+    ]
+    assert "gradient descent, η = 60/sharpness at the start (2 of 2 diverged)" in said(picture)
     assert [ax.texts[0].get_text() for ax in picture.axes if ax.texts] == ["every run diverged"] * 3
 
 

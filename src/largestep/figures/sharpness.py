@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -58,7 +57,8 @@ def draw(study: xr.Dataset) -> Figure:
     for row, (title, label) in enumerate(zip(TITLES, LABELS, strict=True)):
         axes[row, 0].set_ylabel(label)
         for column in range(len(names)):
-            style.letter(axes[row, column], row * len(names) + column, title)
+            name = style.ALGORITHMS[names[column]][0].partition(":")[0]
+            style.letter(axes[row, column], row * len(names) + column, f"{name}\n{title}")
     for ax in axes[0]:
         style.log_axis(ax)
     for ax in axes[2]:
@@ -69,17 +69,22 @@ def draw(study: xr.Dataset) -> Figure:
         ax.set_ylim(top=CLOSE_TO_ZERO / 2)
     low, high = axes[0, 0].get_ylim()
     axes[0, 0].set_ylim(max(low, FLOOR), high)
-    _legend(figure, study, names)
     style.note(figure, note(study))
     return figure
 
 
 def note(study: xr.Dataset) -> str:
-    """How to read the figure."""
+    """The kinds of run, with their step sizes η and how many diverged, and how to read the figure."""
+    kinds = []
+    for name in study["run"].values:
+        run = study.sel(run=name)
+        lost = int((run["diverged_step"] >= 0).sum())
+        label = style.ALGORITHMS[str(name)][0]
+        kinds.append(f"{label}, {run['rule'].item()} ({lost} of {study.sizes['seed']} diverged)")
     return (
-        f"{style.BAND_NOTE} Loss: medians over stretches of a {study.sizes['block']}th of the run; faint: their "
-        "largest losses in one seed, the first that survives. Faint below: the same seed. Dotted lines: the step size "
-        "is divided. Dashed: the edge of stability of full-batch gradient descent, and 0."
+        f"{'; '.join(kinds)}. {style.BAND_NOTE} Loss: medians over stretches of a {study.sizes['block']}th of the run; "
+        "faint: their largest losses in one seed, the first that survives. Faint below: the same seed. Dotted lines: "
+        "the step size is divided. Dashed: the edge of stability of full-batch gradient descent, and 0."
     )
 
 
@@ -116,14 +121,3 @@ def _band(ax: Axes, x: NDArray[np.float64], runs: NDArray[np.float64], single: N
     ax.plot(x, single[0], color=style.tint(shade, SINGLE), linewidth=0.6)
     ax.fill_between(x, low, high, color=shade, alpha=0.2, linewidth=0)
     ax.plot(x, middle, color=shade)
-
-
-def _legend(figure: Figure, study: xr.Dataset, names: list[str]) -> None:
-    entries = []
-    for name in names:
-        run = study.sel(run=name)
-        label, shade = style.ALGORITHMS[name]
-        lost = int((run["diverged_step"] >= 0).sum())
-        said = f"{label}, {run['rule'].item()} ({lost} of {study.sizes['seed']} diverged)"
-        entries.append(Line2D([], [], color=shade, label=said))
-    style.key(figure, entries, "Kind of run, and its step size η", columns=1)
