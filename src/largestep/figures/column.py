@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure, SubFigure
@@ -57,6 +58,8 @@ def pages(figure: Figure, letters: Sequence[str] = ()) -> Iterator[Bbox | None]:
     """
     named = panels(figure)
     asked = [named[letter] for letter in letters or named]
+    # It keeps one renderer to measure all texts.
+    FigureCanvasAgg(figure)
     _lay_out(figure)
     _complete(list(named.values()))
     heights = {ax: (ax.bbox.height / figure.dpi, _tall(ax) / figure.dpi) for ax in asked}
