@@ -19,7 +19,7 @@ reproduce: setup
 
 # Is all that lies in results/ what config.yaml and the code of today would make? Lists what is not, and why.
 verify: setup
-	$(BIN)/python -m largestep.verify
+	$(BIN)/python -m largestep verify
 
 # Does the run in results/ agree with the published one?
 compare: setup

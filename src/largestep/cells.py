@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from largestep import config, grid, store, verify
-from largestep.cli import parser, run
+from largestep.cli import command_parser, run
 
 # The state of a cell is the first of these that one of its stores is in.
 WORST = ("damaged", "foreign", "stale", "missing")
@@ -26,8 +26,7 @@ def main() -> None:
     """Run the command of the name under which this module was called."""
     name = sys.argv[0].rpartition(" ")[2]
     commands = {"cells": listed, "show": shown, "why": explained}
-    arguments = parser(name, __doc__)
-    arguments.prog = f"python -m largestep {name}"
+    arguments = command_parser(name, __doc__)
     if name != "cells":
         arguments.add_argument("cell", metavar="CELL", help="a cell, as EXPERIMENT.NAME")
     verify.add_configuration(arguments)

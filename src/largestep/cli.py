@@ -22,6 +22,11 @@ def parser(stage: str, description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"python -m largestep.{stage}", description=description)
 
 
+def command_parser(command: str, description: str | None) -> argparse.ArgumentParser:
+    """An argument parser for `python -m largestep COMMAND`, one of those of `largestep.__main__`."""
+    return argparse.ArgumentParser(prog=f"python -m largestep {command}", description=description)
+
+
 def spec_parser(
     stage: str, description: str | None, read: Callable[[str], Spec], *, threads: bool = False
 ) -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from largestep import aggregate, config, grid, stages, store
-from largestep.cli import parser, run
+from largestep.cli import command_parser, run
 from largestep.data import image_set
 from largestep.keys import digest
 from largestep.specs.aggregates import AggregateSpec
@@ -97,7 +97,7 @@ class Checked:
 
 def main() -> None:
     """Print what is not fresh, and how many files are."""
-    arguments = parser("verify", __doc__)
+    arguments = command_parser("verify", __doc__)
     add_configuration(arguments)
     arguments.add_argument("--results", type=Path, default=Path("results"), help="folder to check (default: results)")
     arguments.add_argument("--stores", action="store_true", help="do not make tables and figures again to compare them")

@@ -24,7 +24,7 @@ from largestep import verify
 from largestep.bundle import METADATA, PROVENANCE, SUMS
 from largestep.bundle.crate import PROFILES
 from largestep.bundle.pack import attributes_of, is_store
-from largestep.cli import existing, parser, run
+from largestep.cli import command_parser, existing, run
 from largestep.specs.aggregates import AggregateSpec
 from largestep.store import StoreError
 from largestep.verify import Finding
@@ -35,7 +35,7 @@ RUN_AGAIN = "get the file again, or pack the study anew"
 
 def main() -> None:
     """Print what is wrong with a bundle."""
-    arguments = parser("check-bundle", __doc__)
+    arguments = command_parser("check-bundle", __doc__)
     arguments.prog = "python -m largestep check-bundle"
     arguments.add_argument("bundle", type=existing, metavar="FILE", help="a zip that largestep pack has made")
     arguments.add_argument("--json", action="store_true", help="print JSON")

@@ -23,7 +23,7 @@ from pathlib import Path
 from largestep import __version__, config, store, verify
 from largestep.bundle import METADATA, PROVENANCE, SUMS
 from largestep.bundle.crate import Study, crate
-from largestep.cli import parser, run
+from largestep.cli import command_parser, run
 from largestep.data import image_set
 from largestep.store import StoreError
 
@@ -57,7 +57,7 @@ Content = Path | bytes
 
 def main() -> None:
     """Pack what the command line asks for, and say what came of it."""
-    arguments = parser("pack", __doc__)
+    arguments = command_parser("pack", __doc__)
     arguments.prog = "python -m largestep pack"
     verify.add_configuration(arguments)
     arguments.add_argument("--results", type=Path, default=Path("results"), help="finished study (default: results)")

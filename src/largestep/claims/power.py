@@ -19,7 +19,7 @@ from scipy.stats import norm
 
 from largestep.claims.rank_correlation import paired_spearman, ranked_worst
 from largestep.claims.verdict import Measured, Row, Values, below, decide_samples
-from largestep.cli import parser, run
+from largestep.cli import command_parser, run
 
 DURATIONS = np.array([0.1, 0.3, 0.5])
 # Shares of runs that diverge, by duration.
@@ -48,7 +48,7 @@ class Rates:
 
 def main() -> None:
     """Print the table, in Markdown or JSON."""
-    arguments = parser("power", __doc__)
+    arguments = command_parser("power", __doc__)
     arguments.prog = "python -m largestep power"
     arguments.add_argument("--samples", type=int, default=1000, help="samples of seeds per line (default: %(default)s)")
     arguments.add_argument("--seeds", type=int, nargs="+", default=[20, 50, 100], help="seeds (default: 20 50 100)")

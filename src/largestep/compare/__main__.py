@@ -16,14 +16,14 @@ import sys
 from pathlib import Path
 
 from largestep import __version__, config, store, verify
-from largestep.cli import parser
+from largestep.cli import command_parser
 from largestep.compare import gather, reference
 from largestep.compare.judge import SEVERITY, judge
 
 
 def main() -> None:
     """Compare, or make a reference; see the module's docstring."""
-    arguments = parser("compare", __doc__)
+    arguments = command_parser("compare", __doc__)
     arguments.prog = "python -m largestep compare"
     verify.add_configuration(arguments)
     arguments.add_argument("--results", type=Path, default=Path("results"), help="finished run (default: results)")

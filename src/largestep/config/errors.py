@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from largestep.config import meant
 from largestep.config.data import DATA_KINDS
 from largestep.config.kinds import CUSTOM
 from largestep.config.models import MODEL_KINDS
@@ -44,12 +44,6 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:58]} …"
 
 
-def similar(name: str, names: Iterable[str]) -> str:
-    """The end of a message on a name that is not there: which one may be meant, if one of `names` is like it."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 # What a text under these keys has to be; under all others it is a name.
 _PATTERNS = {
     "mirror": "the address of a server; write it like https://example.org/datasets",
@@ -83,8 +77,11 @@ def _keys(location: tuple[int | str, ...]) -> list[int | str]:
     ]
 
 
-def one_line(error: ValidationError, source: str) -> str:
-    """The first problem that validation found, and how many there are."""
+def one_line(error: ValidationError, source: str, raw: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """The first problem that validation found, and how many there are.
+
+    raw: what was validated. schema: the JSON schema that it was to meet.
+    """
     # A misspelt key is unknown and leaves another one missing: the spelling is the problem to name.
     problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
@@ -92,13 +89,14 @@ def one_line(error: ValidationError, source: str) -> str:
     given = first.get("input")
     kind = first["type"]
     if kind == "missing":
-        message = "this key is missing"
+        message = f"this key is missing{meant.entry(raw, first['loc'])}"
     elif kind == "extra_forbidden":
         absent = [
             each["loc"][-1] for each in problems if each["type"] == "missing" and each["loc"][:-1] == first["loc"][:-1]
         ]
-        meant = similar(str(first["loc"][-1]), map(str, absent))
-        message = f"unknown key; check its spelling or remove it{meant}"
+        name = str(first["loc"][-1])
+        likely = meant.similar(name, map(str, absent)) or meant.similar(name, meant.keys(schema, first["loc"]))
+        message = f"unknown key; check its spelling or remove it{likely}"
     elif kind in _NUMBERS and isinstance(given, str) and (number := written(given)):
         message = f"'{given}' is text in YAML; write {number}, without quotes"
     elif kind in _NUMBERS and isinstance(given, bool):
@@ -114,6 +112,12 @@ def one_line(error: ValidationError, source: str) -> str:
         own = ", or the dotted name of your own" if first["loc"][0] == "experiments" else ""
         wrong = given.get("kind") if isinstance(given, Mapping) else given
         message = f"unknown kind {shown(wrong)}; choose one of {', '.join(known)}{own}"
+    elif kind == "union_tag_invalid" and first["loc"][0] == "studies":
+        known = [each.strip(" '") for each in first["ctx"]["expected_tags"].split(",")]
+        wrong = first["ctx"]["tag"]
+        message = f"unknown kind {shown(wrong)}{meant.similar(wrong, known) or '; docs/config.md lists the kinds'}"
+    elif kind == "union_tag_not_found":
+        message = f"the key kind is missing{meant.entry(raw, first['loc'])}"
     elif kind == "string_pattern_mismatch" and first["loc"][-1] in _PATTERNS:
         message = f"{shown(given)} is not {_PATTERNS[str(first['loc'][-1])]}"
     elif kind == "string_pattern_mismatch":

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from largestep.config.cells import Published
 from largestep.config.data import DataSource
-from largestep.config.errors import similar
 from largestep.config.experiments import Experiment
+from largestep.config.meant import similar
 from largestep.config.measures import Measures
 from largestep.config.scalars import SCALES, Count, Name, Scale, Strict
 from largestep.config.schedules import ScheduleConfig
@@ -97,11 +97,14 @@ class Config(Named, Run):
         """Give the values of the table to their cells; refuse those without a cell, or given twice."""
         for name, table in self.published.items():
             if name not in self.experiments:
-                raise ValueError(f"published.{name}: there is no experiment {name}")
+                raise ValueError(f"published.{name}: there is no experiment {name}{similar(name, self.experiments)}")
             experiment = self.experiments[name]
             for cell, values in table.items():
                 if cell not in experiment.cells:
-                    raise ValueError(f"published.{name}.{cell}: experiment {name} has no cell {cell}")
+                    raise ValueError(
+                        f"published.{name}.{cell}: experiment {name} has no cell {cell}"
+                        f"{similar(cell, experiment.cells)}"
+                    )
                 if experiment.cells[cell].published != Published():
                     raise ValueError(f"published.{name}.{cell}: the cell itself has published values; keep one of them")
                 try:
@@ -156,7 +159,9 @@ class Config(Named, Run):
                     raise ValueError(f"{where}needs a model of kind {sorted(study.models())}, which {used} is not")
                 for cell in cells:
                     if cell not in experiment.cells:
-                        raise ValueError(f"{where}experiment {used} has no cell {cell}")
+                        raise ValueError(
+                            f"{where}experiment {used} has no cell {cell}{similar(cell, experiment.cells)}"
+                        )
                     if experiment.cells[cell].annealing is not None:
                         raise ValueError(
                             f"{where}cell {cell} of {used} is annealed; name one that is constant or divided"
