@@ -10,7 +10,9 @@ from typing import Any
 
 from largestep import stages
 from largestep.config import CellConfig, Config, ConfigError, Experiment
+from largestep.config.data import CustomImages, ImageFolder
 from largestep.config.measures import Measures
+from largestep.config.models import CustomModel
 from largestep.config.studies.base import REPLICATES, StudyBase
 from largestep.config.training import ImageTraining
 from largestep.decay_steps import decay_fraction
@@ -188,7 +190,20 @@ def claims_spec(config: Config) -> str:
                 for run, unit in study.replicates().items()
             },
         },
+        own=[
+            *(name for name, each in here.items() if _is_own(each)),
+            *(
+                name
+                for name, study in studies_here.items()
+                if any(_is_own(config.experiments[used]) for used in study.uses())
+            ),
+        ],
     ).text()
+
+
+def _is_own(settings: Experiment) -> bool:
+    """Whether the network or the images of an experiment are a user's own."""
+    return isinstance(settings.model, CustomModel) or isinstance(settings.data, CustomImages | ImageFolder)
 
 
 def _durations(settings: Experiment) -> int:

@@ -15,8 +15,10 @@ import xarray as xr
 from largestep import config, grid
 from largestep.claims import __main__ as command
 from largestep.claims import blocks, duration, verdict
+from largestep.claims.own import with_own
 from largestep.claims.rank_correlation import paired_spearman
 from largestep.claims.results import Results
+from largestep.claims.summary import summarise
 from largestep.claims.verdict import Measured, Row, below, decide, missing
 from largestep.measures.small_step import small_step
 from tests import made_up
@@ -115,6 +117,37 @@ def test_duration_follows_the_effect(claim: str, effect: float, answer: str) -> 
     for row in decided:
         assert row.low <= row.estimate <= row.high
         assert row.seeds == 30
+
+
+def test_answers_are_given_without_own_networks_too() -> None:
+    """An own network that varies the duration alone takes the place of schedules that do not, even with few seeds."""
+    paper, own = images((-3.0,), matched=False), images((3.0,), seeds=3)
+    said = {}
+    for names in (["theirs"], []):
+        results = Results({"digits": paper, "theirs": own}, own=names)
+        counted = decide(blocks.measured(results))
+        others = summarise(decide(blocks.measured(results.without_own())), blocks.CLAIMS)
+        said[bool(names)] = with_own(summarise(counted, blocks.CLAIMS), counted, names, others)[0]
+    assert said[True].verdict == "undecided"
+    assert said[True].evidence.endswith(
+        "Of your own networks or images (theirs): 0 of 0 headlines; without these: holds."
+    )
+    assert "own" not in said[False].evidence
+    results = Results({"theirs": images((3.0,))}, own=["theirs"])
+    counted = decide(blocks.measured(results))
+    others = summarise(decide(blocks.measured(results.without_own())), blocks.CLAIMS)
+    line = with_own(summarise(counted, blocks.CLAIMS), counted, ["theirs"], others)[0]
+    assert line.evidence.endswith("own networks or images (theirs): 1 of 1 headlines; without these: not run.")
+
+
+def test_what_is_of_own_networks_and_images(repository: Path) -> None:
+    raw = config.read(repository / "tests/tiny/config.yaml")
+    assert json.loads(grid.claims_spec(config.parse(raw, "config.yaml")))["own"] == []
+    raw["experiments"]["digits"]["data"] = {"kind": "folder", "folder": "pictures", "sha256": "0" * 64, "size": [8, 8]}
+    raw["experiments"]["digits"]["data"] |= {"examples": 64}
+    settings = config.parse(raw, "config.yaml")
+    used = [name for name, study in settings.studies_at_scale().items() if "digits" in study.uses()]
+    assert json.loads(grid.claims_spec(settings))["own"] == ["digits", *used]
 
 
 def test_size_is_told_from_duration() -> None:

@@ -38,6 +38,7 @@ from largestep.claims import (
     support,
     valley_walls,
 )
+from largestep.claims.own import with_own
 from largestep.claims.recurrence import with_recurrence
 from largestep.claims.results import Results
 from largestep.claims.summary import as_rst, summarise
@@ -94,6 +95,9 @@ def main() -> None:
     statistics = measured(results)
     rows = decide(statistics)
     lines = with_recurrence(summarise(rows, statements(MODULES)), statistics)
+    if results.own:
+        others = summarise(decide(measured(results.without_own())), statements(MODULES))
+        lines = with_own(lines, rows, results.own, others)
     table = as_table(rows)
     store.write_text(options.csv, table.to_csv(index=False))
     store.write_text(options.md, as_markdown(table))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import xarray as xr
@@ -21,7 +21,8 @@ class Results:
     later: scale of every experiment of config.yaml that this run leaves out, or `only` where that key does;
     later_comparisons: the kind of model of those among them that train by SGD and compare durations of the
     large-step phase; later_studies: scale (or `only`) and kind of every study that this run leaves out; replicates:
-    what the seeds of each arm or study replicate, by the name that the table of claims begins with.
+    what the seeds of each arm or study replicate, by the name that the table of claims begins with. own: names of the
+    experiments of a user's own network or images, and of the studies of these.
     """
 
     experiments: dict[str, xr.Dataset] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Results:
     later_studies: dict[str, StudyLeftOut] = field(default_factory=dict)
     later_comparisons: dict[str, str] = field(default_factory=dict)
     replicates: dict[str, str] = field(default_factory=dict)
+    own: list[str] = field(default_factory=list)
 
     def stochastic(self) -> Iterator[tuple[str, xr.Dataset]]:
         """Experiments trained by SGD, by name; claims on SGD do not ask gradient descent."""
@@ -40,7 +42,15 @@ class Results:
     @classmethod
     def of_run(cls, experiments: dict[str, xr.Dataset], studies: dict[str, xr.Dataset], spec: ClaimsSpec) -> Results:
         """Of what was run and what `largestep.grid.claims_spec` says about it."""
-        return cls(experiments, studies, spec.experiments, spec.studies, spec.comparisons, spec.replicates)
+        return cls(experiments, studies, spec.experiments, spec.studies, spec.comparisons, spec.replicates, spec.own)
+
+    def without_own(self) -> Results:
+        """Without a user's own networks and images."""
+        experiments, studies = (
+            {name: each for name, each in group.items() if name not in self.own}
+            for group in (self.experiments, self.studies)
+        )
+        return replace(self, experiments=experiments, studies=studies)
 
     def unit(self, where: str) -> str:
         """What the seeds of a statistic replicate; empty where it is not said.

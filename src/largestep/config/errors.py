@@ -113,9 +113,9 @@ def one_line(error: ValidationError, source: str, raw: Mapping[str, Any], schema
         wrong = given.get("kind") if isinstance(given, Mapping) else given
         message = f"unknown kind {shown(wrong)}; choose one of {', '.join(known)}{own}"
     elif kind == "union_tag_invalid" and first["loc"][0] == "studies":
-        known = [each.strip(" '") for each in first["ctx"]["expected_tags"].split(",")]
+        kinds = [each.strip(" '") for each in first["ctx"]["expected_tags"].split(",")]
         wrong = first["ctx"]["tag"]
-        message = f"unknown kind {shown(wrong)}{meant.similar(wrong, known) or '; docs/config.md lists the kinds'}"
+        message = f"unknown kind {shown(wrong)}{meant.similar(wrong, kinds) or '; docs/config.md lists the kinds'}"
     elif kind == "union_tag_not_found":
         message = f"the key kind is missing{meant.entry(raw, first['loc'])}"
     elif kind == "string_pattern_mismatch" and first["loc"][-1] in _PATTERNS:

@@ -67,10 +67,12 @@ class ClaimsSpec(Spec):
 
     experiments: the scale at which each runs, or `only`. comparisons: the kind of model of every such experiment whose
     cells keep large steps for different durations. replicates: what the seeds of each arm, study, or run of a study
-    that is run replicate, by name.
+    that is run replicate, by name. own: the experiments that are run of a user's own network or images, and the studies
+    of these.
     """
 
     experiments: dict[str, str]
     comparisons: dict[str, str]
     studies: dict[str, StudyLeftOut]
     replicates: dict[str, str]
+    own: list[str]
