@@ -77,7 +77,7 @@ class StaleError(StoreError):
     """A store is sound, but of other settings, code or libraries than now; there may be many such."""
 
     def __init__(self, path: Path, problem: str) -> None:
-        remedy = "delete it, or all such files with python -m largestep.verify --set-aside, and run again"
+        remedy = "delete it, or all such files with python -m largestep verify --set-aside, and run again"
         super().__init__(f"{path}: {problem}; {remedy}")
 
 

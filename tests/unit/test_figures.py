@@ -296,6 +296,14 @@ def test_an_annealed_step_size_has_no_line_where_it_is_divided() -> None:
     assert [line.get_xdata()[0] for line in panel.lines if line.get_linestyle() == ":"] == [10.0]
 
 
+def test_the_note_names_the_threshold_that_is_shown() -> None:
+    """The paper's, wherever it lies among them."""
+    experiment = made_up("diagonal", arms=("order",))
+    assert "Non-zero: above 1e-50 in absolute value." in said(draw("curves", experiment))
+    experiment["l0_threshold"] = coordinate("l0_threshold", [1e-8, 1e-50], "threshold")
+    assert "Non-zero: above 1e-08 in absolute value." in said(draw("curves", experiment))
+
+
 def test_curves_show_the_last_block_that_the_paper_reports() -> None:
     experiment = made_up("images", arms=("order",))
     reported = np.full((len(SCHEDULES), 5), np.nan)

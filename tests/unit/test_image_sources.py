@@ -580,6 +580,10 @@ def test_what_is_left_out_and_what_is_odd_is_noted(pictures: Path, tmp_path: Pat
     (pictures / "val").mkdir()
     (pictures / "train/readme.txt").touch()
     Image.new("RGB", (10, 8), (7, 7, 7)).save(cat / "zz.png")
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6).repeat(5, 0)).save(cat / "tall.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # lies on its side, and is 8 high and 10 wide as it is shown
+    Image.fromarray(np.arange(80, dtype=np.uint8).reshape(10, 8)).save(cat / "turned.png", exif=turned)
     for copy in ("test/cat/copy.png", "train/dog/copy.png"):
         shutil.copy(cat / "b.png", pictures / copy)
     notes = folder.prepare(as_settings(of_folder(pictures)), pictures.parent, None).notes
@@ -591,12 +595,13 @@ def test_what_is_left_out_and_what_is_odd_is_noted(pictures: Path, tmp_path: Pat
         f"{cat}: 1 hidden (.DS_Store)",
         f"{cat}: 1 links to nothing (gone.png)",
         f"{cat}: 2 with another ending than {endings} (drawing.gif, scan.tif)",
+        "of other proportions than 8x10, and stretched: 11 (train/cat/a.jpg, train/cat/b.png, train/cat/c.PNG, …)",
         "blank, of one level throughout: 1 (train/cat/zz.png)",
         "test images that are among the training images: 1 (test/cat/copy.png)",
         "images that are in more than one class: 5 (train/cat/b.png, train/cat/c.PNG, train/dog/1.bmp, …)",
     ):
         assert expected in notes
-    assert notes[0].startswith(f"{pictures}: 7 training and 5 test images of 2 classes were read")
+    assert notes[0].startswith(f"{pictures}: 9 training and 5 test images of 2 classes were read")
 
 
 def test_notes_are_in_the_store_whatever_the_names(tmp_path: Path) -> None:
@@ -661,7 +666,9 @@ def test_images_of_ones_own_function_are_taken(own: Callable[..., ImageSet]) -> 
     assert torch.equal(own("own_images.as_tuple").test_images, own("own_images.arrays").test_images)
     assert torch.equal(own("own_images.frozen").train_images.flip(0), own("own_images.arrays").train_images)
     coloured = own(
-        "own_images.arrays", train_images="np.zeros((6, 3, 2, 2), np.uint8)", test_images="np.ones((4, 3, 2, 2), 'u1')"
+        "own_images.arrays",
+        train_images="np.zeros((6, 3, 2, 2), np.uint8)",
+        test_images="np.full((4, 3, 2, 2), 9, 'u1')",
     )
     assert coloured.channels == 3
     repeated = own("own_images.arrays", test_images="np.zeros((4, 5, 7), np.uint8)")
@@ -698,6 +705,11 @@ def test_images_of_ones_own_function_are_taken(own: Callable[..., ImageSet]) -> 
             "own_images.arrays",
             {"train_images": "np.zeros((6, 5, 7, 3), np.uint8)"},
             "train_images of shape (6, 5, 7, 3) have the channels last; return (n, channel, row, column), as images.tr",
+        ),
+        (
+            "own_images.arrays",
+            {"train_images": "np.random.default_rng(0).random((6, 5, 7)).round().astype(np.uint8)"},
+            "train_images has no level but 0 and 1, where white is 255; multiply by 255 before rounding",
         ),
         ("own_images.arrays", {"train_labels": "np.arange(5)"}, "train_labels must be 6 integers, not int64 of"),
         ("own_images.arrays", {"train_labels": "np.arange(6.0)"}, "train_labels must be 6 integers, not float64"),
@@ -757,6 +769,9 @@ def test_the_command_prints_the_checksum_of_a_folder_and_takes_the_root_from_the
     assert done.returncode == 0
     assert done.stderr.startswith(f"note: {pictures}: 5 training and 4 test images of 2 classes were read\n")
     assert image_set.read(pictures / "o.safetensors", spec=spec).size == (8, 10)
+    surroundings = {"LARGESTEP_DATA_ROOT": str(pictures.parent), "LARGESTEP_WORKFLOW": "1"}
+    again = run(pictures.parent, "--output", "o.safetensors", "--spec", spec, **surroundings)
+    assert again.stdout.startswith(f"note: folder: {pictures}: 5 training and 4 test images of 2 classes were read\n")
 
 
 @pytest.mark.parametrize(

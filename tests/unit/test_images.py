@@ -376,6 +376,14 @@ def test_a_batch_larger_than_the_data_set_is_refused(data: ImageSet, tmp_path: P
         train(spec(batch_size=71), data, tmp_path)
 
 
+def test_a_schedule_that_so_few_steps_cannot_take_is_refused(data: ImageSet, tmp_path: Path) -> None:
+    """Of a data set whose size config.yaml does not say, the job asks."""
+    settings = spec()
+    settings["schedule"]["decays"] = [{"at": 0.01, "divide_by": 2.0}]
+    with pytest.raises(store.StoreError, match=r"config.yaml: test.images: decays: that at 0.01 of \d+ steps comes be"):
+        train(settings, data, tmp_path)
+
+
 def test_the_network_is_the_one_that_config_asks_for(data: ImageSet, tmp_path: Path) -> None:
     settings = spec() | {"model": {"kind": "mlp", "hidden": [12, 6]}}
     _, kept = train(settings, data, tmp_path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from largestep.data.image_set import ImageSet, fault, from_arrays
+from largestep.data.image_set import WHITE, ImageSet, fault, from_arrays
 from largestep.data.oddities import with_notes
 from largestep.own_code import contained, imported, told
 from largestep.store import StoreError
@@ -57,6 +57,10 @@ def _part(
         raise _wrong(name, f"{part}_images must be uint8 of (n, channel, row, column), not {_kind(images)}")
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise _wrong(name, f"{part}_labels must be {len(images)} integers, not {_kind(labels)}")
+    if images.max() == 1:
+        raise _wrong(
+            name, f"{part}_images has no level but 0 and 1, where white is {WHITE}; multiply by {WHITE} before rounding"
+        )
     if images.ndim == 4 and images.shape[1] not in CHANNELS and images.shape[3] in CHANNELS:
         raise _wrong(
             name,

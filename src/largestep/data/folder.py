@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from largestep.data.image_set import ImageSet, from_arrays
 from largestep.data.oddities import listed, with_notes
-from largestep.data.pixels import Looks, decode
+from largestep.data.pixels import Looks, decode, stretch
 from largestep.store import StoreError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".webp"})
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP")
 PARTS = ("train", "test")
+# Beyond which a change of proportions is worth a note.
+STRETCHED = 1.1
 
 
 def prepare(settings: ImageFolder, root: Path, mirror: str | None) -> ImageSet:
@@ -55,9 +57,14 @@ def prepare(settings: ImageFolder, root: Path, mirror: str | None) -> ImageSet:
     files = {
         part: [(path, k) for k, name in enumerate(classes) for path in _images(folder / part / name)] for part in PARTS
     }
-    images = from_arrays(*(_part(files[part], looks) for part in PARTS), classes=len(classes))
+    stretched: list[Path] = []
+    images = from_arrays(*(_part(files[part], looks, stretched) for part in PARTS), classes=len(classes))
     train, test = ([str(path.relative_to(folder)) for path, _ in files[part]] for part in PARTS)
-    return with_notes(images, (train, test), _notes(folder, classes, len(train), len(test)))
+    notes = _notes(folder, classes, len(train), len(test))
+    if stretched:
+        names = listed([str(path.relative_to(folder)) for path in stretched])
+        notes.append(f"of other proportions than {rows}x{columns}, and stretched: {len(stretched)} ({names})")
+    return with_notes(images, (train, test), notes)
 
 
 def checksum(folder: Path) -> str:
@@ -138,9 +145,15 @@ def _reason(path: Path, *, images: bool) -> str | None:
     return None if path.suffix.lower() in SUFFIXES else f"with another ending than {', '.join(sorted(SUFFIXES))}"
 
 
-def _part(files: Sequence[tuple[Path, int]], looks: Looks) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _part(
+    files: Sequence[tuple[Path, int]], looks: Looks, stretched: list[Path]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images and labels; puts those that lose their proportions into `stretched`."""
     images = np.empty((len(files), looks.channels, *looks.size), np.uint8)
     for image, (path, _) in zip(images, files, strict=True):
         with path.open("rb") as stream:
             image[:] = decode(str(path), stream, FORMATS, looks)
+            stream.seek(0)
+            if stretch(stream, looks.size) > STRETCHED:
+                stretched.append(path)
     return images, np.array([label for _, label in files])

@@ -21,6 +21,8 @@ CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"
 # Formats with 16 bits a channel, and with several frames; of photographs of phones, JPEG, the first is the picture.
 DEEP, ANIMATED = ("PNG", "PPM"), ("PNG", "WEBP")
 OPAQUE = 255
+# The tag of EXIF, and those of its values that exchange rows and columns.
+ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,19 @@ def decode(name: str, stream: BinaryIO, formats: tuple[str, ...], looks: Looks) 
     # Pillow's decoders fail in many ways.
     except Exception as error:
         raise StoreError(f"{name}: is not a readable image ({one_line(error)}); replace or remove it") from error
+
+
+def stretch(stream: BinaryIO, size: tuple[int, int]) -> float:
+    """By how much an image that can be decoded changes its proportions where it is resized, 1 or more.
+
+    size: rows and columns, of the image turned as its EXIF orientation says.
+    """
+    with Image.open(stream) as image:
+        columns, rows = image.size
+        if image.getexif().get(ORIENTATION) in ON_ITS_SIDE:
+            columns, rows = rows, columns
+    ratio = columns * size[0] / (rows * size[1])
+    return max(ratio, 1.0 / ratio)
 
 
 def _levels(name: str, image: ImageFile, looks: Looks) -> NDArray[np.uint8]:

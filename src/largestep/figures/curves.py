@@ -124,7 +124,7 @@ def note(experiment: xr.Dataset) -> str:
         "l0_threshold": "Non-zero: above {:g} in absolute value.",
         "correlation_threshold": "Distinct: units correlated above {:g} count as one.",
     }
-    lines = [text.format(float(experiment[name][0])) for name, text in said.items() if name in experiment]
+    lines = [text.format(float(at_paper(experiment[name]))) for name, text in said.items() if name in experiment]
     if any(str(name).startswith("published_") for name in experiment):
         alone = experiment.sizes["arm"] == 1
         lines.insert(0, f"Diamonds{'' if alone else ' (fixed data set only)'}: paper, single run.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def _prepare(spec: ImageSetSpec, output: Path, root: Path, mirror: str | None) -
         images = stages.worker("images", kind).prepare(spec.data, root, mirror)
         for note in images.notes:
             print(f"note: {note}", file=sys.stderr)
+            # In the workflow standard error is a log that nobody reads of a job that went well.
+            if os.environ.get("LARGESTEP_WORKFLOW"):
+                print(f"note: {kind}: {note}", flush=True)
         image_set.write(output, images, spec=spec.text(), code=_code(kind))
     except MemoryError as error:
         raise StoreError(f"{output}: these images do not fit into memory; free some and run again") from error

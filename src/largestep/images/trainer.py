@@ -71,6 +71,10 @@ def train(
         )
     batches = Batches(images, training, device)
     schedule = Schedule(spec.schedule, training.epochs * batches.count, phase=PHASE_OF_IMAGES)
+    try:  # Of images whose number config.yaml does not say, nobody could ask before.
+        spec.schedule.in_steps(schedule.steps, images=True, after_update=False)
+    except ValueError as error:
+        raise store.StoreError(f"config.yaml: {spec.cell}: {error}") from error
     sizes = schedule.sizes
     seeds = first_seed + np.arange(training.seeds)
     seed_of_run = np.tile(seeds, len(training.arms))
