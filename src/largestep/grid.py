@@ -233,7 +233,8 @@ def results_key(config: Config) -> str:
         try:
             codes.append(cell.code("sparsity"))
         except (ModuleNotFoundError, SyntaxError, ValueError) as error:
-            kinds = f"{cell.settings.data.kind} or {cell.settings.model.kind}"
+            named = (cell.settings.data.kind, cell.settings.model.kind)
+            kinds = " or ".join([kind for kind in named if "." in kind] or named)
             raise ConfigError(f"experiments.{cell.experiment}: {kinds} cannot be used: {error}") from error
     for name in config.studies_at_scale():
         _check_length(f"studies.{name}", study_spec(config, name))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from largestep import config
+from largestep import config, grid
 from tests import forked
 from tests.conftest import make_project
 
@@ -638,6 +638,16 @@ def test_the_projects_own_configuration(repository: Path) -> None:
         # On the paper's own data set, where fewer diverge, a seed varies the order of the examples alone.
         least = 30 if settings.data.kind == "published_regression" else least
         assert settings.training.seeds >= least, name
+
+
+def test_own_code_that_is_not_there_is_what_the_line_names(tiny: dict[str, Any]) -> None:
+    raw = copy.deepcopy(tiny)
+    raw["experiments"]["digits"]["model"] = {"kind": "no_nets.Net", "blocks": ["body"]}
+    raw["studies"] = {}
+    with pytest.raises(
+        config.ConfigError, match=r"experiments\.digits: no_nets\.Net cannot be used: there is no module no_n"
+    ):
+        grid.results_key(config.parse(raw, "config.yaml"))
 
 
 def test_command_lines_explain_themselves(tmp_path: Path) -> None:

@@ -77,8 +77,10 @@ def test_only_headlines_count_and_the_draws_are_the_same_every_time() -> None:
 
 def test_the_summary_says_it_in_percent() -> None:
     statistics = [measured(np.linspace(-3.0, -2.0, 20)), missing("C2", "later", "a number", below(0.0), "not run")]
-    lines = summarise(decide(statistics), {"C1": "One.", "C2": "Two."})
-    assert [line.recurs for line in with_recurrence(lines, statistics)] == ["100%", ""]
+    statistics.append(dataclasses.replace(measured(np.linspace(-3.0, -2.0, 3)), claim="C3"))  # too few seeds to say
+    lines = summarise(decide(statistics), {"C1": "One.", "C2": "Two.", "C3": "Three."})
+    assert [line.answer for line in lines] == ["holds", "not run", "undecided"]
+    assert [line.recurs for line in with_recurrence(lines, statistics)] == ["100%", "", ""]
 
 
 def test_fewer_resamples_within_change_little(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,10 @@ SAMPLES, RESAMPLES = 400, 4000
 
 
 def with_recurrence(lines: list[Line], measured: Iterable[Measured]) -> list[Line]:
-    """The summary with how often each answer recurs, in percent; nothing for a claim that was not run."""
+    """The summary with how often each answer recurs, in percent; nothing where it rests on no statistic."""
     shares = recurrences(measured, {line.claim: line.answer for line in lines})
     said = {claim: f"{100.0 * share:.0f}%" for claim, share in shares.items()}
-    return [dataclasses.replace(line, recurs=said.get(line.claim, "")) for line in lines]
+    return [dataclasses.replace(line, recurs=said.get(line.claim, "") if line.seeds else "") for line in lines]
 
 
 def recurrences(measured: Iterable[Measured], answers: Mapping[str, Conclusion]) -> dict[str, float]:
