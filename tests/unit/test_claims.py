@@ -140,6 +140,17 @@ def test_answers_are_given_without_own_networks_too() -> None:
     assert line.evidence.endswith("own networks or images (theirs): 1 of 1 headlines; without these: not run.")
 
 
+def test_a_block_that_is_never_off_says_so() -> None:
+    """A sigmoid has no negative values by which it would be told from a ReLU."""
+    data = images((-3.0, -3.0))
+    active = np.ones((*data["test_error"].shape[:3], 1, 2))
+    active[0, 0, 0, 0, 0] = 0.99
+    data["active_fraction"] = ((*RUN, "snapshot_step", "block"), active)
+    first, second = (row.note for row in decide(blocks.rows("own", data, headline=True)) if row.headline)
+    assert "is it the output of a ReLU?" not in first
+    assert second == "no activation of the block is 0 in any run: is it the output of a ReLU?"
+
+
 def test_what_is_of_own_networks_and_images(repository: Path) -> None:
     raw = config.read(repository / "tests/tiny/config.yaml")
     assert json.loads(grid.claims_spec(config.parse(raw, "config.yaml")))["own"] == []

@@ -65,6 +65,8 @@ def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measu
             of_relu = int(block) not in negative
             if not of_relu:
                 note = "the block has negative values: these are its distinct units, active or not"
+            elif _never_off(experiment, block):
+                note = "no activation of the block is 0 in any run: is it the output of a ReLU?"
             note = "; ".join(filter(None, (note, _of_a_draw(experiment, level, block))))
             decides = headline and place == 0 and of_relu
             yield from correlations(CLAIM, name, experiment, what, values, headline=decides, note=note)
@@ -73,6 +75,11 @@ def rows(name: str, experiment: xr.Dataset, *, headline: bool) -> Iterator[Measu
             if place == 0 and "feature_sparsity_reordered" in experiment:
                 reordered = at_paper(experiment["feature_sparsity_reordered"]).isel(snapshot_step=-1).sel(block=block)
                 yield from correlations(CLAIM, name, experiment, f"{what}, {REORDERED}", reordered, note=note)
+
+
+def _never_off(experiment: xr.Dataset, block: int) -> bool:
+    """Whether every unit of a block is active on every image in all runs, as behind a sigmoid."""
+    return "active_fraction" in experiment and float(experiment["active_fraction"].sel(block=block).min()) == 1.0
 
 
 def _of_a_draw(experiment: xr.Dataset, level: float, block: int) -> str:
