@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from largestep import config, verify
-from largestep.cli import parser, run
-from largestep.config.errors import similar
+from largestep.cli import command_parser, run
+from largestep.config.meant import similar
 from largestep.figures import column
 from largestep.figures.__main__ import drawn
 
@@ -32,8 +32,7 @@ class Source(NamedTuple):
 
 def main() -> None:
     """Write what the command line asks for, and say where."""
-    arguments = parser("column", __doc__)
-    arguments.prog = "python -m largestep column"
+    arguments = command_parser("column", __doc__)
     arguments.formatter_class = argparse.RawDescriptionHelpFormatter
     arguments.add_argument(
         "figures", nargs="+", metavar="FIGURE", help="as its file in results/figures: NAME of NAME.pdf"
