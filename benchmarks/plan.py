@@ -4,7 +4,7 @@ For made-up grids of toy cells, 100 to an experiment: wall time, processor time 
 
 - a dry run of a project that has nothing yet, and of it what reading the configuration and the specs takes,
 - a dry run after the edit of one cell in a finished project,
-- the aggregate, from the stores of every cell, and `python -m largestep.verify --stores`.
+- the aggregate, from the stores of every cell, and `python -m largestep verify --stores`.
 
 Nothing is trained: the stores hold random numbers and say that they were made from the settings and code of today, and
 Snakemake's records are written by Snakemake for jobs that are not run. A plan that is not the right one is an error.
@@ -129,7 +129,7 @@ def measure(folder: Path, cells: int, plans: bool) -> bool:
         tree = ["--spec-file", str(specs / "aggregate.json"), "--output", str(folder / "results/largestep.nc")]
         used, _ = timed([sys.executable, "-m", "largestep.aggregate", *tree], folder)
         missed |= report(cells, "aggregate", 1, used, goal=GOAL_AGGREGATE_BYTES)
-        used, output = timed([sys.executable, "-m", "largestep.verify", "--stores"], folder)
+        used, output = timed([sys.executable, "-m", "largestep", "verify", "--stores"], folder)
         report(cells, f"verify: {output.splitlines()[-1].partition(';')[0]}", 1, used)
     return missed
 

@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from largestep import config, verify
+from largestep import config, grid, verify
 from largestep.cli import command_parser, run
 from largestep.config.meant import similar
 from largestep.figures import column
 from largestep.figures.__main__ import drawn
+from largestep.keys import digest
 
 # What of the results is no figure of an experiment or study.
 AS_WIDE_AS_A_PAGE = "scorecard"
@@ -43,12 +44,14 @@ def main() -> None:
     arguments.add_argument("--results", type=Path, default=Path("results"), help="folder to read (default: results)")
     arguments.add_argument("--json", action="store_true", help="print JSON")
     options = arguments.parse_args()
-    known = sources(verify.configured(options))
+    options.panels = list(dict.fromkeys(options.panels))
+    settings = verify.configured(options)
+    known = sources(settings)
     for name in options.figures:
         if name not in known:
             sys.exit(_unknown(name, known))
-    made = [_made(name, known[name], options) for name in options.figures]
-    lines = [f"{each['path']}: {each['pages']} pages, panels {' '.join(each['panels'])}" for each in made]
+    made = [_made(name, known[name], settings, options) for name in options.figures]
+    lines = [f"{each['path']}: panels {' '.join(each['panels'])}, pages: {each['pages']}" for each in made]
     print(json.dumps(made, indent=2) if options.json else "\n".join(lines))
 
 
@@ -68,19 +71,24 @@ def sources(settings: config.Config) -> dict[str, Source]:
 def _unknown(name: str, known: dict[str, Source]) -> str:
     if name == AS_WIDE_AS_A_PAGE:
         return f"error: {name} is one table as wide as a page; for a column take results/summary.md"
-    return f"error: there is no figure {name} at this scale (names: see results/figures){similar(name, known)}"
+    meant = similar(Path(name).stem, known)
+    return f"error: there is no figure {name!r} at this scale (names: see results/figures){meant}"
 
 
-def _made(name: str, source: Source, options: argparse.Namespace) -> dict[str, Any]:
-    """Write one figure; returns what is to be said of it."""
-    path = options.results / source.store
+def _made(name: str, source: Source, settings: config.Config, options: argparse.Namespace) -> dict[str, Any]:
+    """Write one figure; returns what is to be said of it. Raises StoreError for a store that is not of today."""
+    path, made_from = options.results / source.store, None
     if not path.is_file():
         sys.exit(f"error: {path}: there is no such file; run snakemake, or name another folder with --results")
-    figure = drawn(path, source.view, source.experiment)
+    if source.experiment is None:
+        made_from = digest(grid.study_spec(settings, name), grid.study_code(settings, name))
+    elif not (options.results / verify.made_file(settings)).is_file():
+        sys.exit(f"error: {path}: was made from other settings or code; run snakemake")
+    figure = drawn(path, source.view, source.experiment, made_from)
     panels = list(column.panels(figure))
     for letter in options.panels:
         if letter not in panels:
-            sys.exit(f"error: --panels {letter}: {name} has {', '.join(panels)}")
+            sys.exit(f"error: --panels {letter!r}: {name} has {', '.join(panels)}")
     pdf = (options.to or options.results / "column") / f"{name}.pdf"
     pages = column.save(figure, pdf, options.panels)
     return {"figure": name, "path": str(pdf), "pages": pages, "panels": options.panels or panels}

@@ -30,7 +30,7 @@ def seed_host(seed: int) -> None:
 
 
 def seed_all(seed: int) -> None:
-    """As `seed_host`, and torch's generators of GPUs."""
+    """As `seed_host`, and torch's generators of GPUs, once CUDA has started: when the network is on its device."""
     seed_host(seed)
     # Until CUDA has started torch would keep every seed, with a stack trace.
     if torch.cuda.is_initialized():

@@ -130,7 +130,7 @@ def test_answers_are_given_without_own_networks_too() -> None:
         said[bool(names)] = with_own(summarise(counted, blocks.CLAIMS), counted, names, others)[0]
     assert said[True].verdict == "undecided"
     assert said[True].evidence.endswith(
-        "Of your own networks or images (theirs): 0 of 0 headlines; without these: holds."
+        "Your own networks or images (theirs) leave no headline that counts; without these: holds."
     )
     assert "own" not in said[False].evidence
     results = Results({"theirs": images((3.0,))}, own=["theirs"])

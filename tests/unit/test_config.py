@@ -280,7 +280,7 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "model without a kind",
         lambda c: experiment(c, DIGITS)["model"].pop("kind"),
         "experiments.digits.model",
-        "unknown kind None; choose one of diagonal, dense, resnet18",
+        "the key kind is missing; choose one of diagonal, dense, resnet18",
     ),
     (
         "dotted name that is none",
@@ -397,6 +397,12 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "this key is missing; did you mean experiments.diagonal?",
     ),
     (
+        "a study's kind that is empty",
+        lambda c: c["studies"]["bouncing"].update(kind=None),
+        "studies.bouncing",
+        "the key kind is empty; docs/config.md lists the kinds",
+    ),
+    (
         "a study of a misspelt cell",
         lambda c: c["studies"]["phase_diagram"].update(cells=["decay5"]),
         "studies.phase_diagram",
@@ -473,6 +479,16 @@ def test_published_values_must_be_measured(
         config.parse(raw, source="config.yaml")
     assert str(caught.value).startswith(f"config.yaml: experiments.{name}: cells.{cell}.published.{message}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("changed", [{"title": ...}, {"cells": {"small": {}}}])
+def test_one_key_that_is_forgotten_says_nothing_of_a_name_that_is_like_it(
+    tiny: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    other = tiny["experiments"]["diagonal"] | changed
+    tiny["experiments"]["diagonal_"] = {key: value for key, value in other.items() if value is not ...}
+    with pytest.raises(config.ConfigError, match=r"this key is missing$"):
+        config.parse(tiny, "tiny")
 
 
 def test_only_keeps_what_it_names(tiny: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from largestep.__main__ import main
 from largestep.figures import column
 from largestep.figures.__main__ import drawn
+from largestep.store import StaleError
 from tests.conftest import Project
 from tests.drawn import check_column
 
@@ -32,7 +33,7 @@ def ask(finished: Project, monkeypatch: pytest.MonkeyPatch) -> Ask:
 
 
 def test_figures_as_pdf_of_a_column(ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ask("points_fits", "phase_diagram", "--panels", "b", "a", "--to", str(tmp_path), "--json")
+    ask("points_fits", "phase_diagram", "--panels", "b", "a", "b", "--to", str(tmp_path), "--json")
     made = {each["figure"]: each for each in json.loads(capsys.readouterr().out)}
     assert {*made} == {"points_fits", "phase_diagram"}
     for name, each in made.items():
@@ -56,9 +57,18 @@ def test_figures_of_studies_can_be_read_in_a_column(finished: Project, study: st
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["diagonal_curvs"], "there is no figure diagonal_curvs at this scale (names: see results/figures); did you"),
+        (["diagonal_curvs"], "there is no figure 'diagonal_curvs' at this scale (names: see results/figures); did you"),
         (["scorecard"], "scorecard is one table as wide as a page; for a column take results/summary.md"),
-        (["bouncing", "--panels", "a", "z"], "--panels z: bouncing has a, b, c, d"),
+        (
+            ["results/figures/bouncing.png"],
+            "there is no figure 'results/figures/bouncing.png' at",
+        ),
+        (["bouncing", "--panels", "a", "z"], "--panels 'z': bouncing has a, b, c, d"),
+        (["diagonal_curves", "--config", "only=[points]"], "there is no figure 'diagonal_curves' at this scale"),
+        (
+            ["points_fits", "--config", "only=[points]"],
+            "results/largestep.nc: was made from other settings",
+        ),
         (["bouncing", "--results", "nowhere"], "nowhere/studies/bouncing.nc: there is no such file; run snakemake,"),
     ],
 )
@@ -68,4 +78,12 @@ def test_what_cannot_be_asked_is_one_line(ask: Ask, tmp_path: Path, arguments: l
     # Python prints it, and exits with 1.
     assert str(ended.value).startswith(f"error: {said}")
     assert "\n" not in str(ended.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_of_other_settings_is_not_drawn(ask: Ask, finished: Project, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("studies: {bouncing: {seeds: 3}}\n")
+    with pytest.raises(StaleError, match=r"bouncing\.nc: .*run again"):
+        ask("bouncing", "--configfile", str(other), "--to", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -36,7 +36,6 @@ RUN_AGAIN = "get the file again, or pack the study anew"
 def main() -> None:
     """Print what is wrong with a bundle."""
     arguments = command_parser("check-bundle", __doc__)
-    arguments.prog = "python -m largestep check-bundle"
     arguments.add_argument("bundle", type=existing, metavar="FILE", help="a zip that largestep pack has made")
     arguments.add_argument("--json", action="store_true", help="print JSON")
     options = arguments.parse_args()

@@ -58,7 +58,6 @@ Content = Path | bytes
 def main() -> None:
     """Pack what the command line asks for, and say what came of it."""
     arguments = command_parser("pack", __doc__)
-    arguments.prog = "python -m largestep pack"
     verify.add_configuration(arguments)
     arguments.add_argument("--results", type=Path, default=Path("results"), help="finished study (default: results)")
     arguments.add_argument("--output", type=Path, help="zip to write (default: largestep-VERSION-SCALE.zip)")

@@ -22,8 +22,9 @@ def with_own(lines: Iterable[Line], rows: Iterable[Row], own: Sequence[str], oth
         theirs = [name for name in own if name in map(_source, of_claim)]
         if theirs or line.verdict != other.verdict:
             names = f" ({', '.join(theirs)})" if theirs else ""
-            share = f"{sum(name in theirs for name in counted)} of {len(counted)} headlines"
-            said = f"Of your own networks or images{names}: {share}; without these: {other.verdict}."
+            share = f"are {sum(name in theirs for name in counted)} of its {len(counted)} headlines"
+            share = share if counted else "leave no headline that counts"
+            said = f"Your own networks or images{names} {share}; without these: {other.verdict}."
             line = dataclasses.replace(line, evidence=f"{line.evidence} {said}")
         told.append(line)
     return told

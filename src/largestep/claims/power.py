@@ -49,7 +49,6 @@ class Rates:
 def main() -> None:
     """Print the table, in Markdown or JSON."""
     arguments = command_parser("power", __doc__)
-    arguments.prog = "python -m largestep power"
     arguments.add_argument("--samples", type=int, default=1000, help="samples of seeds per line (default: %(default)s)")
     arguments.add_argument("--seeds", type=int, nargs="+", default=[20, 50, 100], help="seeds (default: 20 50 100)")
     arguments.add_argument("--json", action="store_true", help="print JSON")

@@ -24,7 +24,6 @@ from largestep.compare.judge import SEVERITY, judge
 def main() -> None:
     """Compare, or make a reference; see the module's docstring."""
     arguments = command_parser("compare", __doc__)
-    arguments.prog = "python -m largestep compare"
     verify.add_configuration(arguments)
     arguments.add_argument("--results", type=Path, default=Path("results"), help="finished run (default: results)")
     arguments.add_argument(

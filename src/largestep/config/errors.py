@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -77,10 +77,15 @@ def _keys(location: tuple[int | str, ...]) -> list[int | str]:
     ]
 
 
-def one_line(error: ValidationError, source: str, raw: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+def one_line(
+    error: ValidationError,
+    source: str,
+    raw: Mapping[str, Any] | None = None,
+    schema: Callable[[], Mapping[str, Any]] = dict,
+) -> str:
     """The first problem that validation found, and how many there are.
 
-    raw: what was validated. schema: the JSON schema that it was to meet.
+    raw: what was validated. schema: gives the JSON schema that it was to meet.
     """
     # A misspelt key is unknown and leaves another one missing: the spelling is the problem to name.
     problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
@@ -88,14 +93,15 @@ def one_line(error: ValidationError, source: str, raw: Mapping[str, Any], schema
     key = ".".join(map(str, _keys(first["loc"])))
     given = first.get("input")
     kind = first["type"]
+    absent = [
+        each["loc"][-1] for each in problems if each["type"] == "missing" and each["loc"][:-1] == first["loc"][:-1]
+    ]
     if kind == "missing":
-        message = f"this key is missing{meant.entry(raw, first['loc'])}"
+        # One key may be forgotten; of a name that is misspelt several lack.
+        message = f"this key is missing{meant.entry(raw or {}, first['loc']) if len(absent) > 1 else ''}"
     elif kind == "extra_forbidden":
-        absent = [
-            each["loc"][-1] for each in problems if each["type"] == "missing" and each["loc"][:-1] == first["loc"][:-1]
-        ]
         name = str(first["loc"][-1])
-        likely = meant.similar(name, map(str, absent)) or meant.similar(name, meant.keys(schema, first["loc"]))
+        likely = meant.similar(name, map(str, absent)) or meant.similar(name, meant.keys(schema(), first["loc"]))
         message = f"unknown key; check its spelling or remove it{likely}"
     elif kind in _NUMBERS and isinstance(given, str) and (number := written(given)):
         message = f"'{given}' is text in YAML; write {number}, without quotes"
@@ -111,13 +117,15 @@ def one_line(error: ValidationError, source: str, raw: Mapping[str, Any], schema
         known = DATA_KINDS if first["loc"][-1] == "data" else MODEL_KINDS
         own = ", or the dotted name of your own" if first["loc"][0] == "experiments" else ""
         wrong = given.get("kind") if isinstance(given, Mapping) else given
-        message = f"unknown kind {shown(wrong)}; choose one of {', '.join(known)}{own}"
+        unknown = "the key kind is missing" if wrong is None else f"unknown kind {shown(wrong)}"
+        message = f"{unknown}; choose one of {', '.join(known)}{own}"
     elif kind == "union_tag_invalid" and first["loc"][0] == "studies":
         kinds = [each.strip(" '") for each in first["ctx"]["expected_tags"].split(",")]
         wrong = first["ctx"]["tag"]
-        message = f"unknown kind {shown(wrong)}{meant.similar(wrong, kinds) or '; docs/config.md lists the kinds'}"
+        unknown = "the key kind is empty" if wrong == "None" else f"unknown kind {shown(wrong)}"
+        message = f"{unknown}{meant.similar(wrong, kinds) or '; docs/config.md lists the kinds'}"
     elif kind == "union_tag_not_found":
-        message = f"the key kind is missing{meant.entry(raw, first['loc'])}"
+        message = f"the key kind is missing{meant.entry(raw or {}, first['loc'])}"
     elif kind == "string_pattern_mismatch" and first["loc"][-1] in _PATTERNS:
         message = f"{shown(given)} is not {_PATTERNS[str(first['loc'][-1])]}"
     elif kind == "string_pattern_mismatch":

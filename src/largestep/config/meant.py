@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Location = tuple[int | str, ...]
-# Of the letters of two names, how many are shared where one stands for the other: not by decay50 and decay10.
+# Of two names, the share of letters in common where one stands for the other: so high that decay50 is not taken for
+# decay10.
 ALIKE = 0.9
+# Parts of the location of one's own key; below a study's name pydantic puts its kind.
+OWN_KEYS = {"experiments": 3, "studies": 4}
 
 
 def similar(name: str, names: Iterable[str]) -> str:
@@ -34,7 +37,8 @@ def entry(raw: Mapping[str, Any], location: Location) -> str:
     """The end of a message on an experiment or study that lacks a key: the one that its settings may be meant for."""
     kind, name = map(str, location[:2]) if len(location) > 1 else ("", "")
     others = raw.get(kind)
-    if kind not in ("experiments", "studies") or not isinstance(others, Mapping):
+    # Its own keys alone: what lacks deeper inside lacks there.
+    if len(location) > OWN_KEYS.get(kind, 0) or not isinstance(others, Mapping):
         return ""
     near = difflib.get_close_matches(name, [other for other in map(str, others) if other != name], n=1, cutoff=ALIKE)
     return f"; did you mean {kind}.{near[0]}?" if near else ""

@@ -76,7 +76,7 @@ def parse(raw: Mapping[str, Any], source: str) -> Config:
         named = Named.model_validate({key: raw[key] for key in Named.model_fields if key in raw})
         return Config.model_validate(dict(raw), context=named)
     except ValidationError as error:
-        raise ConfigError(one_line(error, source, raw, Config.model_json_schema())) from None
+        raise ConfigError(one_line(error, source, raw, Config.model_json_schema)) from None
 
 
 def _check_plain(value: object, source: str, key: tuple[object, ...] = ()) -> None:

@@ -154,6 +154,6 @@ def _part(
         with path.open("rb") as stream:
             image[:] = decode(str(path), stream, FORMATS, looks)
             stream.seek(0)
-            if stretch(stream, looks.size) > STRETCHED:
+            if stretch(stream, FORMATS, looks.size) > STRETCHED:
                 stretched.append(path)
     return images, np.array([label for _, label in files])

@@ -62,15 +62,17 @@ def decode(name: str, stream: BinaryIO, formats: tuple[str, ...], looks: Looks) 
         raise StoreError(f"{name}: is not a readable image ({one_line(error)}); replace or remove it") from error
 
 
-def stretch(stream: BinaryIO, size: tuple[int, int]) -> float:
+def stretch(stream: BinaryIO, formats: tuple[str, ...], size: tuple[int, int]) -> float:
     """By how much an image that can be decoded changes its proportions where it is resized, 1 or more.
 
-    size: rows and columns, of the image turned as its EXIF orientation says.
+    formats: as of `decode`. size: rows and columns, of the image turned as its EXIF orientation says.
     """
-    with Image.open(stream) as image:
-        columns, rows = image.size
-        if image.getexif().get(ORIENTATION) in ON_ITS_SIDE:
-            columns, rows = rows, columns
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what `decode` takes without a word
+        with Image.open(stream, formats=formats) as image:
+            columns, rows = image.size
+            if image.getexif().get(ORIENTATION) in ON_ITS_SIDE:
+                columns, rows = rows, columns
     ratio = columns * size[0] / (rows * size[1])
     return max(ratio, 1.0 / ratio)
 

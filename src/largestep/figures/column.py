@@ -41,7 +41,8 @@ def panels(figure: Figure) -> dict[str, Axes]:
 
 def save(figure: Figure, pdf: Path, letters: Sequence[str] = ()) -> int:
     """Write `pages` of a figure as one PDF; returns how many. Raises StoreError when the file cannot be written."""
-    metadata: dict[Any, Any] = {"CreationDate": None, "Title": pdf.stem, "Subject": style.description(figure)}
+    described = style.description(figure, [panels(figure)[letter] for letter in letters] or None)
+    metadata: dict[Any, Any] = {"CreationDate": None, "Title": pdf.stem, "Subject": described}
     count = 0
     with style.house(), store.replacing(pdf) as path, PdfPages(path, metadata=metadata) as document:
         for bounds in pages(figure, letters):

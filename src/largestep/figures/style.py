@@ -8,7 +8,7 @@ last.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -360,9 +360,10 @@ def few_colours(image: Image.Image) -> Image.Image:
     return few
 
 
-def description(figure: Figure) -> str:
-    """Alternative text: what every panel is of, and the notes below them."""
-    titled = [_panel(ax) for ax in figure.axes if ax.get_title("left") or ax.get_title()]
+def description(figure: Figure, panels: Iterable[Axes] | None = None) -> str:
+    """Alternative text: what every panel, or every one of some, is of, and the notes below them."""
+    shown = figure.axes if panels is None else panels
+    titled = [_panel(ax) for ax in shown if ax.get_title("left") or ax.get_title()]
     notes = dict.fromkeys(part.get_supxlabel() for part in (figure, *figure.subfigs))
     return " ".join(". ".join(filter(None, ["; ".join(titled), *notes])).split())
 

@@ -28,6 +28,8 @@ Pair = tuple[int, int]
 # Of the largest eigenvalue, by its residual, which the error of the eigenvalue itself is far below.
 TOLERANCE = 1e-4
 BASIS = 10  # of Lanczos, before it starts anew
+# Pixels of a map up to which its windows are worth their memory.
+LARGEST_MAP = 8 * 8
 
 
 class Curvature:
@@ -100,7 +102,7 @@ class Curvature:
 
 
 def _multiply(net: nn.Module) -> None:
-    """Convolutions as products of matrices: those of torch in float64 go image by image and take twice as long."""
+    """Convolutions of small maps as products of matrices: torch's in float64 go image by image, which takes longer."""
     for module in net.modules():
         if not isinstance(module, nn.Conv2d) or isinstance(module.padding, str):
             continue
@@ -110,6 +112,8 @@ def _multiply(net: nn.Module) -> None:
 
 def _product_of_matrices(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     kernel, padding, stride, dilation = layer.kernel_size, cast("Pair", layer.padding), layer.stride, layer.dilation
+    if inputs.shape[2] * inputs.shape[3] > LARGEST_MAP:
+        return layer._conv_forward(inputs, layer.weight, layer.bias)
     # (n, inputs of a weight, places).
     windows = unfold(inputs, kernel, dilation=dilation, padding=padding, stride=stride)
     outputs = layer.weight.flatten(1) @ windows

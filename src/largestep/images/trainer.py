@@ -23,12 +23,12 @@ from largestep import store
 from largestep.data.image_set import ImageSet
 from largestep.images.batches import EVALUATED, Batches
 from largestep.images.checkpoints import Checkpoints
+from largestep.images.schedule import of_images
 from largestep.images.step import Stepper
 from largestep.images.trial import try_out
 from largestep.models import networks
 from largestep.randomness import preserved, seed_all
 from largestep.recording import NETWORK, Trained, datasets, recorded_steps, streamed_snapshots
-from largestep.schedules import PHASE_OF_IMAGES, Schedule
 
 if TYPE_CHECKING:
     from largestep.config.training import ImageTraining
@@ -70,11 +70,7 @@ def train(
             f"{len(images.train_images)} training images; lower it"
         )
     batches = Batches(images, training, device)
-    schedule = Schedule(spec.schedule, training.epochs * batches.count, phase=PHASE_OF_IMAGES)
-    try:  # Of images whose number config.yaml does not say, nobody could ask before.
-        spec.schedule.in_steps(schedule.steps, images=True, after_update=False)
-    except ValueError as error:
-        raise store.StoreError(f"config.yaml: {spec.cell}: {error}") from error
+    schedule = of_images(spec.schedule, training.epochs * batches.count, spec.cell)
     sizes = schedule.sizes
     seeds = first_seed + np.arange(training.seeds)
     seed_of_run = np.tile(seeds, len(training.arms))

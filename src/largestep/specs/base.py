@@ -27,7 +27,7 @@ class Spec(Strict):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise ValueError(one_line(error, "spec", {}, {})) from None
+            raise ValueError(one_line(error, "spec")) from None
 
     def text(self) -> str:
         """Canonical JSON."""

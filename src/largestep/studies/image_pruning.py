@@ -21,10 +21,10 @@ from largestep import devices, stages
 from largestep.data.image_set import part
 from largestep.data.sources import sources
 from largestep.images.batches import Batches
+from largestep.images.schedule import of_images
 from largestep.images.step import Stepper
 from largestep.measures.pruning import Layers
 from largestep.models import networks
-from largestep.schedules import PHASE_OF_IMAGES, Schedule
 from largestep.studies.image_sharpness import advance
 from largestep.studies.pruning import Examples, Trained, dataset
 
@@ -54,7 +54,7 @@ def _runs(name: str, spec: StudySpec[ImagePruning, UsedClassifier], bar: tqdm) -
     test = _examples(images, images.test_images, images.test_labels)
     for cell in settings.cells:
         law = experiment.schedules[cell]
-        schedule = Schedule(law, training.epochs * batches.count, phase=PHASE_OF_IMAGES)
+        schedule = of_images(law, training.epochs * batches.count, f"{name}.{cell}")
         nets: list[Layers | None] = []
         gone = np.full(settings.seeds, -1)
         for seed in range(settings.seeds):

@@ -21,9 +21,9 @@ from largestep.data.image_set import part
 from largestep.data.sources import sources
 from largestep.images.batches import Batches
 from largestep.images.curvature import Batch, Curvature
+from largestep.images.schedule import of_images
 from largestep.images.step import Stepper
 from largestep.models import networks
-from largestep.schedules import PHASE_OF_IMAGES, Schedule
 from largestep.studies.batch_sharpness import DESCRIBED as OF_TOYS
 from largestep.studies.batch_sharpness import FURTHER_SEEDS, measured_at, side_by_side
 
@@ -62,7 +62,8 @@ def _of_network(name: str, spec: StudySpec[ImageSharpness, UsedClassifier], most
     images = part(stages.worker("images", drawn.kind).prepare(drawn, *sources()), cast("Images", drawn))
     device = torch.device("cpu")
     batches, others = (Batches(images, training, device) for _ in range(2))
-    schedule = Schedule(experiment.schedules[network.cell], training.epochs * batches.count, phase=PHASE_OF_IMAGES)
+    law, cell = experiment.schedules[network.cell], f"{name}.{network.cell}"
+    schedule = of_images(law, training.epochs * batches.count, cell)
     points = measured_at(schedule.decay_step, schedule.steps, settings.points, settings.points_after)
     sharpness, of_batches = np.full((2, most, len(points)), np.nan)
     diverged_step = np.full(most, -1)

@@ -27,8 +27,9 @@ from largestep import devices, stages
 from largestep.compiled import use_threads
 from largestep.data.image_set import ImageSet, part
 from largestep.data.sources import sources
+from largestep.images.schedule import of_images
 from largestep.models import networks
-from largestep.schedules import PHASE_OF_IMAGES, Schedule
+from largestep.schedules import Schedule
 from largestep.store import variable
 from largestep.toys.orders import Orders
 from largestep.toys.runs import Problem, Runs
@@ -62,7 +63,7 @@ def study(spec: StudySpec[LabelNoise, UsedToy | UsedClassifier], threads: int) -
     diverged_step = np.full((len(names), seeds), -1)
     with tqdm(total=largest[..., 0, 0].size, desc=spec.study, unit="run", mininterval=2.0, ascii=True) as bar:
         for index, name in enumerate(names):
-            checked = _checked(experiments[name], settings.networks[name])
+            checked = _checked(name, experiments[name], settings.networks[name])
             for seed in range(seeds):
                 for now, errors in checked.points(seed):
                     if errors is None:
@@ -89,11 +90,11 @@ def study(spec: StudySpec[LabelNoise, UsedToy | UsedClassifier], threads: int) -
     )
 
 
-def _checked(experiment: UsedToy | UsedClassifier, net: CheckedNet) -> _Toy | _Images:
+def _checked(name: str, experiment: UsedToy | UsedClassifier, net: CheckedNet) -> _Toy | _Images:
     drawn = experiment.data.data
     if stages.is_images(drawn.kind):
         images = stages.worker("images", drawn.kind).prepare(drawn, *sources())
-        return _Images(cast("UsedClassifier", experiment), net, part(images, cast("Images", drawn)))
+        return _Images(name, cast("UsedClassifier", experiment), net, part(images, cast("Images", drawn)))
     return _Toy(cast("UsedToy", experiment), net, stages.worker("data", drawn.kind).draw(drawn, 0))
 
 
@@ -137,7 +138,7 @@ class _Toy:
 class _Images:
     """An image classifier, along updates in training mode on the squared loss of all its examples."""
 
-    def __init__(self, experiment: UsedClassifier, net: CheckedNet, images: ImageSet) -> None:
+    def __init__(self, name: str, experiment: UsedClassifier, net: CheckedNet, images: ImageSet) -> None:
         training = experiment.training
         used = images.train_images[: net.examples]
         self._inputs = networks.inputs(used, images.white_level, images.moments)
@@ -145,7 +146,7 @@ class _Images:
         self._labels = torch.nn.functional.one_hot(labels, images.classes).float()
         self._after = sorted(net.after)
         steps = training.epochs * (len(images.train_images) // training.batch_size)
-        self._sizes = Schedule(experiment.schedules[net.cell], steps, phase=PHASE_OF_IMAGES).sizes
+        self._sizes = of_images(experiment.schedules[net.cell], steps, f"{name}.{net.cell}").sizes
         self._model, self._images = experiment.model, images
 
     def points(self, seed: int) -> Iterator[tuple[int, Array | None]]:
