@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from largestep.config.cells import StepSizes
+    from largestep.config.schedules import ScheduleConfig
     from largestep.schedules import Law
 
 
@@ -40,3 +42,28 @@ def first(at: float, steps: int, *, images: bool, after_update: bool = False) ->
     if images:
         return max(0, math.ceil(passed(at, steps)) - 1)
     return int(at * steps) + after_update
+
+
+def taken(law: ScheduleConfig, steps: int, *, images: bool, after_update: bool = False) -> list[int]:
+    """The first step of every divided size, as of `first`.
+
+    Raises ValueError for a schedule that cannot be taken in so few steps.
+    """
+    firsts = [first(each.at, steps, images=images, after_update=after_update) for each in law.decays]
+    if firsts and firsts[0] < 1:
+        raise ValueError(
+            f"decays: that at {law.decays[0].at} of {steps} steps comes before the first step, so that no step is "
+            "large; set it later, or train longer"
+        )
+    for (one, earlier), (two, later) in pairwise(zip(law.decays, firsts, strict=True)):
+        if earlier == later:
+            raise ValueError(
+                f"decays: those at {one.at} and {two.at} of {steps} steps are the same step; set them farther apart"
+            )
+    if law.warmup is not None and law.warmup.kind == "linear":
+        reached = math.ceil(passed(law.warmup.until, steps)) - images
+        if reached >= (firsts or [steps])[0]:
+            raise ValueError(
+                f"warmup.until: {law.warmup.until} of {steps} steps leaves no step at the full step size; lower it"
+            )
+    return firsts

@@ -192,7 +192,7 @@ def test_library_upgraded(project: Project) -> None:
     project.snakemake("--cores", "1", "--force", "results/cells/diagonal.small/train.nc", check=False)
     assert re.fullmatch(
         r"error: results/data/diagonal.nc: was made with numba 0\.1, but [\d.]+ is installed; delete it, or all such "
-        r"files with python -m largestep\.verify --set-aside, and run again\n",
+        r"files with python -m largestep verify --set-aside, and run again\n",
         log(project, "train/diagonal.small"),
     )
     (line, moved) = (line for line in verify(project, "--stores", "--set-aside")[1] if "diagonal.nc" in line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
@@ -93,23 +92,7 @@ class ScheduleConfig(Strict):
         images: whether it is of an image classifier; if not, after_update says when a toy network's decays divide.
         Raises ValueError for one that cannot be taken in so few steps.
         """
-        firsts = [decay_steps.first(each.at, steps, images=images, after_update=after_update) for each in self.decays]
-        if firsts and firsts[0] < 1:
-            raise ValueError(
-                f"decays: that at {self.decays[0].at} of {steps} steps comes before the first step, so that no step is "
-                "large; set it later, or train longer"
-            )
-        for (one, first), (two, second) in pairwise(zip(self.decays, firsts, strict=True)):
-            if first == second:
-                raise ValueError(
-                    f"decays: those at {one.at} and {two.at} of {steps} steps are the same step; set them farther apart"
-                )
-        if isinstance(self.warmup, LinearWarmup):
-            reached = math.ceil(decay_steps.passed(self.warmup.until, steps)) - images
-            if reached >= (firsts or [steps])[0]:
-                raise ValueError(
-                    f"warmup.until: {self.warmup.until} of {steps} steps leaves no step at the full step size; lower it"
-                )
+        firsts = decay_steps.taken(self, steps, images=images, after_update=after_update)
         warmup = self.warmup.model_dump() if self.warmup else None
         divided = [(first, decay.divide_by) for first, decay in zip(firsts, self.decays, strict=True)]
         return {"warmup": warmup, "decays": divided, "annealing": self.annealing}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from largestep import decay_steps
 from largestep.schedules import PHASE_OF_IMAGES, Schedule
 from largestep.store import StoreError
 
@@ -17,7 +18,7 @@ def of_images(law: StepSizes, steps: int, cell: str) -> Schedule:
     cell: its name after its experiment's. Raises StoreError for a schedule that cannot be taken in so few updates.
     """
     try:
-        law.in_steps(steps, images=True, after_update=False)
+        decay_steps.taken(law, steps, images=True)
     except ValueError as error:
         raise StoreError(f"config.yaml: {cell}: {error}") from error
     return Schedule(law, steps, phase=PHASE_OF_IMAGES)
