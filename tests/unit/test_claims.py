@@ -137,7 +137,7 @@ def test_answers_are_given_without_own_networks_too() -> None:
     counted = decide(blocks.measured(results))
     others = summarise(decide(blocks.measured(results.without_own())), blocks.CLAIMS)
     line = with_own(summarise(counted, blocks.CLAIMS), counted, ["theirs"], others)[0]
-    assert line.evidence.endswith("own networks or images (theirs): 1 of 1 headlines; without these: not run.")
+    assert line.evidence.endswith("own networks or images (theirs) are 1 of its 1 headlines; without these: not run.")
 
 
 def test_a_block_that_is_never_off_says_so() -> None:

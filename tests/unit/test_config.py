@@ -485,10 +485,11 @@ def test_published_values_must_be_measured(
 def test_one_key_that_is_forgotten_says_nothing_of_a_name_that_is_like_it(
     tiny: dict[str, Any], changed: dict[str, Any]
 ) -> None:
-    other = tiny["experiments"]["diagonal"] | changed
-    tiny["experiments"]["diagonal_"] = {key: value for key, value in other.items() if value is not ...}
+    raw = copy.deepcopy(tiny)
+    other = raw["experiments"]["diagonal"] | changed
+    raw["experiments"]["diagonal_"] = {key: value for key, value in other.items() if value is not ...}
     with pytest.raises(config.ConfigError, match=r"this key is missing$"):
-        config.parse(tiny, "tiny")
+        config.parse(raw, "tiny")
 
 
 def test_only_keeps_what_it_names(tiny: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ import pytest
 from largestep.__main__ import main
 from largestep.figures import column
 from largestep.figures.__main__ import drawn
-from largestep.store import StaleError
 from tests.conftest import Project
 from tests.drawn import check_column
 
@@ -84,6 +83,6 @@ def test_what_cannot_be_asked_is_one_line(ask: Ask, tmp_path: Path, arguments: l
 def test_a_study_of_other_settings_is_not_drawn(ask: Ask, finished: Project, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.write_text("studies: {bouncing: {seeds: 3}}\n")
-    with pytest.raises(StaleError, match=r"bouncing\.nc: .*run again"):
+    with pytest.raises(SystemExit, match=r"bouncing\.nc: is stale: .*run again"):
         ask("bouncing", "--configfile", str(other), "--to", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
