@@ -17,7 +17,6 @@ from largestep.cli import command_parser, run
 from largestep.config.meant import similar
 from largestep.figures import column
 from largestep.figures.__main__ import drawn
-from largestep.keys import digest
 
 # What of the results is no figure of an experiment or study.
 AS_WIDE_AS_A_PAGE = "scorecard"
@@ -81,7 +80,7 @@ def _made(name: str, source: Source, settings: config.Config, options: argparse.
     if not path.is_file():
         sys.exit(f"error: {path}: there is no such file; run snakemake, or name another folder with --results")
     if source.experiment is None:
-        made_from = digest(grid.study_spec(settings, name), grid.study_code(settings, name))
+        made_from = grid.study_made_from(settings, name)
     elif not (options.results / verify.made_file(settings)).is_file():
         sys.exit(f"error: {path}: was made from other settings or code; run snakemake")
     figure = drawn(path, source.view, source.experiment, made_from)

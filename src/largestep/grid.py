@@ -114,6 +114,11 @@ def study_code(config: Config, name: str) -> str:
     return stages.study_code(_study_spec(config, name))
 
 
+def study_made_from(config: Config, name: str) -> str:
+    """Digest of both, which what is drawn of a study's store asks for."""
+    return digest(study_spec(config, name), study_code(config, name))
+
+
 def _study_spec(config: Config, name: str) -> StudySpec[StudyBase, UsedToy | UsedClassifier]:
     study = config.studies[name]
     experiments = {

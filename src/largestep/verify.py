@@ -408,8 +408,7 @@ def products(settings: config.Config) -> list[Product]:
     listed = []
     for name, study in settings.studies_at_scale().items():
         source = f"studies/{name}.nc"
-        made_from = digest(grid.study_spec(settings, name), grid.study_code(settings, name))
-        given = ("--input", f"{{results}}/{source}", "--made-from", made_from)
+        given = ("--input", f"{{results}}/{source}", "--made-from", grid.study_made_from(settings, name))
         if study.kind == "loss_slice":
             gif = f"figures/{name}.gif"
             listed.append(Product(("animation", *given, "--output", f"{{to}}/{gif}"), (gif,), source))

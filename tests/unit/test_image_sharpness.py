@@ -73,15 +73,20 @@ def hessian(net: networks.Network, batch: Batch) -> tuple[Array, Array]:
     return gradient(start), matrix
 
 
-@pytest.mark.parametrize("normalised", [False, True])
-def test_curvature_is_that_of_finite_differences(normalised: bool) -> None:
-    net, batches = drawn(normalised)
+def check_curvature(net: networks.Network, batches: list[Batch]) -> Array:
+    """It is that of finite differences; returns the eigenvalues of the mean Hessian."""
     pairs = [hessian(net, batch) for batch in batches]
     along, squares = Curvature(net, batches).along_gradients()
     np.testing.assert_allclose(along, [g @ h @ g for g, h in pairs], rtol=1e-6)
     np.testing.assert_allclose(squares, [g @ g for g, _ in pairs], rtol=1e-9)
     values = np.linalg.eigvalsh(np.mean([h for _, h in pairs], axis=0))
     assert Curvature(net, batches).sharpness() == pytest.approx(values[-1], rel=1e-5)
+    return values
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_curvature_is_that_of_finite_differences(normalised: bool) -> None:
+    values = check_curvature(*drawn(normalised))
     assert values[0] < 0  # so that the largest is not merely the largest in size
 
 
@@ -110,14 +115,7 @@ class Convolved(networks.Network):
 @pytest.mark.parametrize("size", [(7, 5), (7, 10)])  # the second too large to be worth it
 def test_convolutions_of_every_kind_have_their_curvature(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    net = Convolved()
-    batches = [(torch.randn(5, 1, *size), torch.arange(5) % 3) for _ in range(2)]
-    pairs = [hessian(net, batch) for batch in batches]
-    along, squares = Curvature(net, batches).along_gradients()
-    np.testing.assert_allclose(along, [g @ h @ g for g, h in pairs], rtol=1e-6)
-    np.testing.assert_allclose(squares, [g @ g for g, _ in pairs], rtol=1e-9)
-    values = np.linalg.eigvalsh(np.mean([h for _, h in pairs], axis=0))
-    assert Curvature(net, batches).sharpness() == pytest.approx(values[-1], rel=1e-5)
+    check_curvature(Convolved(), [(torch.randn(5, 1, *size), torch.arange(5) % 3) for _ in range(2)])
 
 
 def test_it_is_that_of_training_mode_and_repeats_its_bits() -> None:

@@ -52,9 +52,7 @@ rule study_figure:
         runtime=minutes(10),
     params:
         code=lambda w: stages.code("figures", STUDIES[w.study].kind),
-        data=lambda w: digest(
-            grid.study_spec(CONFIG, w.study), grid.study_code(CONFIG, w.study)
-        ),
+        data=lambda w: grid.study_made_from(CONFIG, w.study),
         kind=lambda w: STUDIES[w.study].kind,
         caption=lambda w: captions.of_study(STUDIES[w.study]),
         job=job,
@@ -88,9 +86,7 @@ rule animation:
         runtime=minutes(10),
     params:
         code=stages.code("animation"),
-        data=lambda w: digest(
-            grid.study_spec(CONFIG, w.study), grid.study_code(CONFIG, w.study)
-        ),
+        data=lambda w: grid.study_made_from(CONFIG, w.study),
         caption=lambda w: captions.of_study(STUDIES[w.study]),
         job=job,
     shell:
