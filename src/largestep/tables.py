@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Hashable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from largestep import store
 from largestep.cli import existing, parser, run
@@ -28,7 +28,6 @@ THRESHOLDS = {
 }
 TIMES = ("step", "snapshot_step")
 RESAMPLES = 9999
-CONFIDENCE = 0.95
 MISSING = "–"
 LATEX = {character: f"\\{character}" for character in "%_&#${}"}
 LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "η": r"$\eta$"}
@@ -139,30 +138,12 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
     By the percentile method: the median is not smooth enough for the acceleration that BCa estimates.
     """
-    n = len(values)
-    if n < 2:
+    if len(values) < 2:
         return np.nan, np.nan
-    order = np.argsort(values, kind="stable")
-    # Where enough of a resample's draws lie at or below a value, it is the median: nothing has to be sorted again.
-    reached = np.cumsum(_counts(n)[order], axis=0, dtype=np.int32)
-    middle = [values[order][np.count_nonzero(reached <= place, axis=0)] for place in ((n - 1) // 2, n // 2)]
-    medians = np.sort((middle[0] + middle[1]) / 2.0)
-    outside = (1.0 - CONFIDENCE) / 2.0
-    return _quantile(medians, outside), _quantile(medians, 1.0 - outside)
-
-
-def _quantile(ordered: NDArray[np.float64], share: float) -> float:
-    """By linear interpolation, rounded as by SciPy; np.quantile differs in the last digit."""
-    place = share * len(ordered) + (1.0 - share)
-    before, part = int(place) - 1, place % 1.0
-    return float((1.0 - part) * ordered[before] + part * ordered[before + 1])
-
-
-@cache
-def _counts(n: int) -> NDArray[np.int32]:
-    """How often each of n runs is drawn in each resample, (n, resamples); the draws depend on n alone."""
-    drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n)) + n * np.arange(RESAMPLES)[:, None]
-    return np.ascontiguousarray(np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).T, dtype=np.int32)
+    resampled = bootstrap(
+        (values,), np.median, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+    )
+    return float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)
 
 
 def markdown(rows: pd.DataFrame, title: str, training: str) -> str:
